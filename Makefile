@@ -1,0 +1,51 @@
+# Everything from nothing: python3, pip and make are enough. `make help` lists what there is.
+PYTHON ?= python3
+TOOLS := .tools
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(TOOLS)/bin/uv
+STAMP := $(VENV)/.installed
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: demo test lint types docs lock clean help
+
+demo: $(STAMP) ## paint three slides, count their blasts, show where the pictures are
+	@$(BIN)/wsi-patches demo -o demo-out --overwrite
+
+test: $(STAMP) ## run every test that needs no cluster and no GPU
+	@$(BIN)/python -m pytest -n auto -m "not gpu and not cluster and not network" $(PYTEST_ARGS)
+
+lint: $(STAMP) types ## ruff, mypy and the import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+types: $(STAMP) ## mypy --strict on the package
+	@$(BIN)/mypy
+
+docs: $(STAMP) ## build the documentation into site/
+	@$(UV) pip install -q -p $(BIN)/python -e '.[docs]' -c constraints.txt
+	@$(BIN)/mkdocs build --strict
+
+lock: $(UV) ## write constraints.txt anew from pyproject.toml
+	@$(UV) lock
+	@$(UV) export -q --all-groups --all-extras --no-hashes --no-header --no-annotate --no-emit-project -o constraints.txt
+	@rm -f uv.lock
+
+clean: ## remove the environments and everything that was made
+	rm -rf $(TOOLS) $(VENV) demo-out site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(UV):
+	@echo "Setting up uv in $(TOOLS)"
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/pip install -q --disable-pip-version-check uv==0.13.8
+
+$(STAMP): pyproject.toml constraints.txt | $(UV)
+	@echo "Setting up the project in $(VENV) (about half a minute)"
+	@$(UV) venv -q --clear -p $(PYTHON) $(VENV)
+	@$(UV) pip install -q -p $(BIN)/python -e . --group dev -c constraints.txt
+	@touch $@

@@ -1,0 +1,24 @@
+"""What all tests share: where the real data lies, and seeds."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real slides and smears; tests that need it skip where it is absent."""
+    folder = Path(os.environ.get("WSI_PATCHES_SHARED", ROOT.parent / "shared")) / "data"
+    if not folder.is_dir():
+        pytest.skip(f"needs the real images, absent at {folder} (set WSI_PATCHES_SHARED to the folder above them)")
+    return folder
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator with a fixed seed."""
+    return np.random.default_rng(20231)

@@ -1,0 +1,122 @@
+"""What became of a slide: whether it was done, and what was found on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+__all__ = ["DONE", "FAILED", "PARTIAL", "Interval", "Outcome", "SlideReport", "merge_outcomes"]
+
+DONE, PARTIAL, FAILED = "done", "partial", "failed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one slide in one run."""
+
+    slide_id: str
+    path: str
+    status: str
+    """``done``, ``partial`` (some places were unreadable: they are excluded) or ``failed``."""
+    patches: int = 0
+    unreadable: int = 0
+    """How many places could not be read."""
+    error: str = ""
+    """What went wrong and what to do, for a failed slide."""
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def failed(cls, slide_id: str, path: str, error: BaseException | str) -> Outcome:
+        """Return the outcome of a slide that could not be done."""
+        return cls(slide_id, path, FAILED, error=" ".join(str(error).split()) or type(error).__name__)
+
+
+def merge_outcomes(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Join what several tasks say of the same slide: failed if one failed, partial if one is, else done."""
+    merged: dict[str, Outcome] = {}
+    for outcome in outcomes:
+        known = merged.get(outcome.slide_id)
+        merged[outcome.slide_id] = outcome if known is None else _join(known, outcome)
+    return list(merged.values())
+
+
+def _join(one: Outcome, other: Outcome) -> Outcome:
+    worst = next(status for status in (FAILED, PARTIAL, DONE) if status in (one.status, other.status))
+    return replace(
+        one,
+        status=worst,
+        patches=one.patches + other.patches,
+        unreadable=one.unreadable + other.unreadable,
+        error=one.error or other.error,
+        warnings=tuple(dict.fromkeys((*one.warnings, *other.warnings))),
+    )
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"
+
+
+@dataclass(frozen=True)
+class SlideReport:
+    """What one slide came to."""
+
+    slide_id: str
+    path: str
+    status: str
+    group: str | None = None
+    white_cells: Interval | None = None
+    blasts: Interval | None = None
+    """None when no model can tell blasts."""
+    blast_fraction: Interval | None = None
+    """Blasts among white cells, None when no model can tell them or there is no white cell."""
+    patches: int = 0
+    patches_failed: int = 0
+    patches_out_of_focus: int | None = None
+    """None until focus was scored."""
+    coverage: float = 1.0
+    """Share of the slide that was looked at."""
+    method: str = "cells"
+    model: str = ""
+    weights_sha256: str = ""
+    interval_method: str = ""
+    """How the intervals were made, in a sentence."""
+    warnings: tuple[str, ...] = ()
+    error: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Further figures for people: cell diameter, seconds."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """The same as an outcome."""
+        return Outcome(
+            self.slide_id, self.path, self.status, self.patches, self.patches_failed, self.error, self.warnings
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that `from_dict` reads."""
+        return {**asdict(self), "warnings": list(self.warnings)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> SlideReport:
+        """Read what `to_dict` wrote."""
+        known = {one.name for one in fields(cls)}
+        kept = {name: value for name, value in values.items() if name in known}
+        for name in ("white_cells", "blasts", "blast_fraction"):
+            if kept.get(name) is not None:
+                kept[name] = Interval(**kept[name])
+        return cls(**{**kept, "warnings": tuple(kept.get("warnings", ()))})
+
+
+def worst_status(outcomes: Sequence[Outcome]) -> str:
+    """Return ``failed`` if any slide failed, else ``partial`` if any is, else ``done``."""
+    statuses = {outcome.status for outcome in outcomes}
+    return next((status for status in (FAILED, PARTIAL) if status in statuses), DONE)

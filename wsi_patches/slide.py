@@ -1,0 +1,297 @@
+"""What a slide is, whoever reads it: its description, its protocol, and the part that every reader shares."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_patches.errors import ResolutionUnknown, SlideError, UsageError
+from wsi_patches.geometry import Box, Resolution, Size, round_half_up
+
+__all__ = ["ArraySlide", "Level", "Slide", "SlideBase", "SlideInfo", "downsample_of", "fingerprint", "level_for"]
+
+MIB = 1 << 20
+LEVEL_TOLERANCE = 0.01
+"""A level counts as fine enough when it is at most 1 % coarser than asked: scanners write 0.2502 for 0.25."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of a slide's pyramid."""
+
+    size: Size
+    """Width and height in the level's own pixels."""
+    downsample: float
+    """Level-0 pixels for each pixel of this level."""
+
+
+@dataclass(frozen=True)
+class SlideInfo:
+    """What is known of a slide without reading its pixels."""
+
+    path: str
+    """The file or folder, as given."""
+    fingerprint: str
+    """Byte size and hash of the first and last MiB; the same for a file that was only moved."""
+    size: Size
+    """Width and height at level 0."""
+    levels: tuple[Level, ...]
+    """Finest first."""
+    mpp: float | None = None
+    """Level-0 pixel size in um, or None when the file does not say."""
+    vendor: str | None = None
+    """The scanner's maker as the reader names it, or None."""
+    objective_power: float | None = None
+    """Nominal magnification of the objective, or None."""
+    reader: str = ""
+    """Which backend reads the file."""
+
+
+class Slide(Protocol):
+    """One image file of a smear, safe to read from several threads, picklable as its path."""
+
+    @property
+    def info(self) -> SlideInfo:
+        """What is known without reading pixels."""
+
+    def read(self, box: Box, level: int = 0) -> NDArray[np.uint8]:
+        """Return RGB pixels ``(h, w, 3)`` of a level-0 ``box`` at a level's own resolution."""
+
+    def read_at(self, box: Box, mpp: float) -> NDArray[np.uint8]:
+        """Return RGB pixels ``(h, w, 3)`` of a level-0 ``box`` at ``mpp`` um for each pixel."""
+
+    def read_scaled(self, box: Box, downsample: float) -> NDArray[np.uint8]:
+        """Return RGB pixels ``(h, w, 3)`` of a level-0 ``box``, one for each ``downsample`` level-0 pixels."""
+
+    def close(self) -> None:
+        """Let the file go."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def fingerprint(path: Path) -> str:
+    """Return the byte size and a hash of the first and last MiB of a file, or of a folder's sorted listing.
+
+    Raises
+    ------
+    SlideError
+        The file cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=12)
+    try:
+        if path.is_dir():
+            files = sorted(file for file in path.rglob("*") if file.is_file())
+            total = sum(file.stat().st_size for file in files)
+            for file in files:
+                digest.update(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0".encode())
+            return f"{total}-{digest.hexdigest()}"
+        with path.open("rb") as stream:
+            total = stream.seek(0, 2)
+            stream.seek(0)
+            digest.update(stream.read(MIB))
+            stream.seek(max(MIB, total - MIB))
+            digest.update(stream.read(MIB))
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror or error}"
+        raise SlideError(msg) from error
+    return f"{total}-{digest.hexdigest()}"
+
+
+def level_for(levels: Sequence[Level], downsample: float) -> int:
+    """Return the coarsest level that is still as fine as ``downsample``; the finest where none is."""
+    fine_enough = [i for i, level in enumerate(levels) if level.downsample <= downsample * (1 + LEVEL_TOLERANCE)]
+    return max(fine_enough, key=lambda i: levels[i].downsample, default=0)
+
+
+def downsample_of(info: SlideInfo, resolution: Resolution) -> float:
+    """Return how many level-0 pixels one pixel at ``resolution`` stands for.
+
+    Raises
+    ------
+    ResolutionUnknown
+        A pixel size or magnification was asked for and the slide does not state its own.
+    UsageError
+        The level does not exist, or the resolution is finer than the slide's own: pixels are never invented.
+    """
+    if resolution.mpp is not None:
+        asked, downsample = f"{resolution.mpp:g} um per pixel", _ratio(resolution.mpp, info.mpp, info)
+    elif resolution.magnification is not None:
+        power = info.objective_power
+        asked = f"magnification {resolution.magnification:g}"
+        downsample = _ratio(1 / resolution.magnification, None if power is None else 1 / power, info)
+    else:
+        level = resolution.level or 0
+        if level >= len(info.levels):
+            msg = f"level {level} was asked of {info.path}, which has levels 0 to {len(info.levels) - 1}"
+            raise UsageError(msg)
+        return info.levels[level].downsample
+    if downsample < 1 - LEVEL_TOLERANCE:
+        msg = f"{asked} was asked of {info.path}, which is coarser than that: ask for its own resolution or less"
+        raise UsageError(msg)
+    # A scanner's 0.2502 asked as 0.25 means the level as it is, not a resampling of every patch by 0.1 %.
+    nearest = min((level.downsample for level in info.levels), key=lambda own: abs(own - downsample))
+    return nearest if abs(nearest - downsample) <= LEVEL_TOLERANCE * downsample else downsample
+
+
+def _ratio(asked: float, own: float | None, info: SlideInfo) -> float:
+    if own is None:
+        msg = (
+            f"{info.path} does not state its resolution, and patches were asked for at one: "
+            "state it with --slide-mpp (um per level-0 pixel), or ask by --level"
+        )
+        raise ResolutionUnknown(msg)
+    return asked / own
+
+
+class SlideBase(ABC):
+    """Bounds, background and shrinking, shared by every reader; a reader adds `info` and `_read_level`.
+
+    Parameters
+    ----------
+    info
+        What is known of the slide.
+    background
+        RGB colour of whatever lies outside of the slide.
+    """
+
+    def __init__(self, info: SlideInfo, background: tuple[int, int, int] = (255, 255, 255)) -> None:
+        self._info, self.background = info, background
+
+    @property
+    def info(self) -> SlideInfo:
+        """What is known of the slide without reading its pixels."""
+        return self._info
+
+    @abstractmethod
+    def _read_level(self, box_px: Box, level: int) -> NDArray[np.uint8]:
+        """Return pixels of a non-empty box that lies inside ``level``, in that level's own pixels."""
+
+    def read(self, box: Box, level: int = 0) -> NDArray[np.uint8]:
+        """Return the pixels of a box at a level's own resolution.
+
+        Parameters
+        ----------
+        box
+            Level-0 pixels; may reach over the border, which is filled with the background colour.
+        level
+            Which level to read.
+
+        Returns
+        -------
+        uint8 RGB of shape ``(h, w, 3)``, the box's size divided by the level's downsample.
+
+        Raises
+        ------
+        SlideError
+            The pixels cannot be read.
+        UsageError
+            There is no such level.
+        """
+        if not 0 <= level < len(self.info.levels):
+            msg = f"level {level} was asked of {self.info.path}, which has levels 0 to {len(self.info.levels) - 1}"
+            raise UsageError(msg)
+        of_level = self.info.levels[level]
+        scaled = (value / of_level.downsample for value in box)
+        x, y, width, height = (round_half_up(value) for value in scaled)
+        box_px = Box(x, y, max(1, width), max(1, height))
+        inside_px = box_px.clipped(of_level.size)
+        if inside_px == box_px:
+            return self._read_level(box_px, level)
+        out = np.full((box_px.height, box_px.width, 3), self.background, np.uint8)
+        if inside_px.width and inside_px.height:
+            left, top = inside_px.x - x, inside_px.y - y
+            out[top : top + inside_px.height, left : left + inside_px.width] = self._read_level(inside_px, level)
+        return out
+
+    def read_scaled(self, box: Box, downsample: float) -> NDArray[np.uint8]:
+        """Return the pixels of a box, one for each ``downsample`` level-0 pixels.
+
+        The coarsest level that is still as fine as asked is read and shrunk by area averaging.
+
+        Raises
+        ------
+        SlideError
+            The pixels cannot be read.
+        """
+        level = level_for(self.info.levels, downsample)
+        pixels = self.read(box, level)
+        width, height = (max(1, round_half_up(side / downsample)) for side in (box.width, box.height))
+        if pixels.shape[:2] == (height, width):
+            return pixels
+        import cv2
+
+        shrunk = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+        return np.asarray(shrunk, np.uint8)
+
+    def read_at(self, box: Box, mpp: float) -> NDArray[np.uint8]:
+        """Return the pixels of a level-0 box at ``mpp`` um for each pixel.
+
+        Raises
+        ------
+        ResolutionUnknown
+            The slide does not state its resolution.
+        UsageError
+            The slide is coarser than ``mpp``.
+        SlideError
+            The pixels cannot be read.
+        """
+        return self.read_scaled(box, downsample_of(self.info, Resolution(mpp=mpp)))
+
+    def close(self) -> None:
+        """Let the file go; reading after this is an error. Nothing to do for a slide that holds no file."""
+        return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class ArraySlide(SlideBase):
+    """A slide held in memory: for tests, and for pixels that come from somewhere else.
+
+    Parameters
+    ----------
+    pixels
+        uint8 RGB of shape ``(h, w, 3)``.
+    mpp
+        Pixel size in um, if known.
+    path
+        A name for messages and reports.
+
+    Raises
+    ------
+    SlideError
+        The array is not uint8 RGB.
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8], mpp: float | None = None, path: str = "memory") -> None:
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
+            msg = f"a slide needs uint8 pixels of shape (h, w, 3), found {pixels.dtype} {pixels.shape}"
+            raise SlideError(msg)
+        size = Size(pixels.shape[1], pixels.shape[0])
+        digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=12).hexdigest()
+        info = SlideInfo(path, f"{pixels.nbytes}-{digest}", size, (Level(size, 1.0),), mpp, reader="array")
+        super().__init__(info)
+        self.pixels = pixels
+
+    def _read_level(self, box_px: Box, level: int) -> NDArray[np.uint8]:  # noqa: ARG002 - one level only
+        return self.pixels[box_px.y : box_px.bottom, box_px.x : box_px.right].copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ArraySlide, (self.pixels, self.info.mpp, self.info.path)
