@@ -3,22 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from wsi_patches.errors import UsageError
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ALL_IDB_CLASSES", "WHITE_CELL", "Cells"]
+__all__ = ["ALL_IDB_CLASSES", "ALL_IDB_RULE", "WHITE_CELL", "Cells", "LabelRule"]
 
 ALL_IDB_CLASSES = ("blast", "other")
 """The two annotation classes of ALL-IDB: probable lymphoblasts, and any other white cell."""
 
 WHITE_CELL = "white_cell"
 """The class of a white cell that nothing has told apart further."""
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """How annotated cells make a patch's labels.
+
+    Raises
+    ------
+    UsageError
+        The tolerance is negative, or a class is named twice.
+    """
+
+    tolerance_px: int = 0
+    """How far outside of a patch, in level-0 pixels, a centre may lie and still belong to it."""
+    clamp: bool = True
+    """Whether the local coordinates of such a centre are moved to the patch's border."""
+    class_names: tuple[str, ...] = ALL_IDB_CLASSES
+    """The classes, in the order of the counts' columns."""
+
+    def __post_init__(self) -> None:
+        if self.tolerance_px < 0:
+            msg = f"tolerance must be 0 px or more, found {self.tolerance_px}"
+            raise UsageError(msg)
+        if len(set(self.class_names)) != len(self.class_names):
+            msg = f"each class is named once, found {', '.join(self.class_names)}"
+            raise UsageError(msg)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that `from_dict` reads."""
+        return {**asdict(self), "class_names": list(self.class_names)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> LabelRule:
+        """Read what `to_dict` wrote."""
+        return cls(**{**values, "class_names": tuple(values.get("class_names", ALL_IDB_CLASSES))})
+
+
+ALL_IDB_RULE = LabelRule(tolerance_px=5)
+"""The published rule: 5 px, clamped, both annotation classes."""
 
 
 @dataclass(frozen=True)

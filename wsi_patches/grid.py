@@ -7,7 +7,7 @@ level-0 pixels. The two frames are one when patches are read at level 0.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import InitVar, asdict, dataclass, fields
 from typing import Any, overload
 
 import numpy as np
@@ -36,11 +36,14 @@ class PatchSpec:
         reference), ``shift`` moves the last patch back inside the slide, ``pad`` lets it stick out over background.
     level, mpp, magnification
         The resolution to read at, at most one of them; level 0 if none.
+    overlap
+        Instead of a stride, the share of a patch that its right neighbour repeats: the stride is then
+        ``round(size * (1 - overlap))``, halves up, as in the ALL-IDB Patches reference. Only the stride is kept.
 
     Raises
     ------
     UsageError
-        A value is out of range.
+        A value is out of range, or both a stride and an overlap were given.
     """
 
     size_px: int = 256
@@ -49,8 +52,11 @@ class PatchSpec:
     level: int | None = None
     mpp: float | None = None
     magnification: float | None = None
+    overlap: InitVar[float | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, overlap: float | None) -> None:
+        if overlap is not None:
+            self._set_stride(overlap)
         if self.size_px < 1:
             msg = f"patch size must be 1 px or more, found {self.size_px}"
             raise UsageError(msg)
@@ -62,16 +68,14 @@ class PatchSpec:
             raise UsageError(msg)
         Resolution(self.level, self.mpp, self.magnification)
 
-    @classmethod
-    def with_overlap(cls, size_px: int, overlap: float, **rest: Any) -> PatchSpec:
-        """Build a spec from the share of a patch that its right neighbour repeats.
-
-        The stride is ``round(size * (1 - overlap))``, halves up, as in the ALL-IDB Patches reference.
-        """
+    def _set_stride(self, overlap: float) -> None:
+        if self.stride_px is not None:
+            msg = f"give a stride or an overlap, not both: found {self.stride_px} px and {overlap}"
+            raise UsageError(msg)
         if not 0 <= overlap < 1:
             msg = f"overlap must be at least 0 and below 1, found {overlap}"
             raise UsageError(msg)
-        return cls(size_px=size_px, stride_px=max(1, round_half_up(size_px * (1 - overlap))), **rest)
+        object.__setattr__(self, "stride_px", max(1, round_half_up(self.size_px * (1 - overlap))))
 
     @property
     def step_px(self) -> int:

@@ -41,6 +41,8 @@ class SlideRecord:
     label: str | None = None
     split: str | None = None
     licence: str | None = None
+    annotated: bool = False
+    """Whether somebody marked the cells of this slide; without annotations a count of 0 says nothing."""
     grid_start: int = 0
     """First grid index that this part answers for."""
     grid_stop: int = 0
@@ -54,7 +56,7 @@ class SlideRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that `from_dict` reads."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        values: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
         for name in ("size", "unreadable", "warnings"):
             values[name] = list(values[name])
         return {**values, "levels": [list(level) for level in self.levels]}
@@ -74,10 +76,10 @@ class SlideRecord:
         if missing:
             msg = f"a slide's row lacks {', '.join(sorted(missing))}: the store is damaged or not of this format"
             raise StoreError(msg)
-        lists = {name: tuple(kept[name]) for name in ("unreadable", "warnings") if name in kept}
-        width, height = kept["size"]
-        levels = tuple((int(w), int(h), float(d)) for w, h, d in kept["levels"])
-        return cls(**{**kept, **lists, "size": (int(width), int(height)), "levels": levels})
+        for name in ("size", "unreadable", "warnings"):
+            kept[name] = tuple(kept.get(name, ()))
+        kept["levels"] = tuple((int(width), int(height), float(down)) for width, height, down in kept["levels"])
+        return cls(**kept)
 
     def info(self) -> SlideInfo:
         """Return the description of the slide as its reader gave it."""

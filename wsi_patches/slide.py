@@ -62,6 +62,10 @@ class Slide(Protocol):
     def info(self) -> SlideInfo:
         """What is known without reading pixels."""
 
+    @property
+    def background(self) -> tuple[int, int, int]:
+        """RGB colour of whatever lies outside of the slide."""
+
     def read(self, box: Box, level: int = 0) -> NDArray[np.uint8]:
         """Return RGB pixels ``(h, w, 3)`` of a level-0 ``box`` at a level's own resolution."""
 
@@ -167,7 +171,12 @@ class SlideBase(ABC):
     """
 
     def __init__(self, info: SlideInfo, background: tuple[int, int, int] = (255, 255, 255)) -> None:
-        self._info, self.background = info, background
+        self._info, self._background = info, background
+
+    @property
+    def background(self) -> tuple[int, int, int]:
+        """RGB colour of whatever lies outside of the slide."""
+        return self._background
 
     @property
     def info(self) -> SlideInfo:

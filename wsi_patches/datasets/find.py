@@ -1,0 +1,78 @@
+"""Inputs as people give them, into slides: files, folders, known layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from wsi_patches.annotations import files as annotation_files
+from wsi_patches.datasets.all_idb1 import is_all_idb1, read_all_idb1
+from wsi_patches.datasets.item import SlideItem
+from wsi_patches.errors import UsageError
+from wsi_patches.slides import SUFFIXES
+
+__all__ = ["find_slides"]
+
+
+def find_slides(inputs: Sequence[Path], annotations: Path | None = None) -> list[SlideItem]:
+    """Return the slides of files, folders (searched recursively for known suffixes) and known layouts.
+
+    Parameters
+    ----------
+    inputs
+        What the user named, in that order; the slides of a folder come in name order.
+    annotations
+        A folder of annotation files that bear their slide's name.
+
+    Raises
+    ------
+    UsageError
+        An input does not exist, or there is no slide in any of them.
+    """
+    items: list[SlideItem] = []
+    for path in inputs:
+        if not path.exists():
+            msg = f"{path} does not exist: give a slide, a folder of slides, or a dataset's folder"
+            raise UsageError(msg)
+        items += _of(path)
+    if not items:
+        msg = (
+            f"no slide was found in {', '.join(map(str, inputs))}: "
+            f"files are known by their suffix ({', '.join(sorted(SUFFIXES))})"
+        )
+        raise UsageError(msg)
+    return [_annotated(item, annotations) for item in items] if annotations is not None else items
+
+
+def _of(path: Path) -> Iterable[SlideItem]:
+    if path.is_file():
+        return [SlideItem(str(path))]
+    if is_all_idb1(path):
+        return read_all_idb1(path)
+    return [SlideItem(str(file)) for file in _files(path)]
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the slide files below a folder; hidden ones and those inside of stores are not looked at."""
+    found = []
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            found += [] if entry.suffix.lower() == ".zarr" else _files(entry)
+        elif entry.suffix.lower() in SUFFIXES:
+            found.append(entry)
+    return found
+
+
+def _annotated(item: SlideItem, folder: Path) -> SlideItem:
+    if not folder.is_dir():
+        msg = f"--annotations {folder} is not a folder: give the folder that holds one file for each slide"
+        raise UsageError(msg)
+    stem = Path(item.path).stem
+    files = [folder / f"{stem}{suffix}" for suffix in annotation_files.SUFFIXES]
+    present = tuple((str(path), None) for path in files if path.is_file())
+    if present:
+        return replace(item, annotations=present, warnings=())
+    return replace(item, warnings=(*item.warnings, f"no annotation file named {stem} in {folder}"))

@@ -1,0 +1,47 @@
+"""From the command line's words to an executor."""
+
+from __future__ import annotations
+
+import os
+
+from wsi_patches.errors import UsageError
+from wsi_patches.executors.base import Executor
+from wsi_patches.executors.dask import DaskExecutor
+from wsi_patches.executors.serial import SerialExecutor
+from wsi_patches.executors.threads import ThreadExecutor
+
+__all__ = ["available_cpus", "make_executor"]
+
+
+def available_cpus() -> int:
+    """Return how many processors this process may use, which a batch system may have limited."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def make_executor(workers: int | None = None, cluster: str | None = None) -> Executor:
+    """Return the executor for a number of workers and a cluster.
+
+    Parameters
+    ----------
+    workers
+        How many at a time; all processors that this process may use if not given.
+    cluster
+        None for this process's threads, ``local`` for Dask processes on this machine, or a Dask scheduler's address.
+
+    Raises
+    ------
+    UsageError
+        The number is below 1, or the cluster is of no known kind.
+    """
+    if workers is not None and workers < 1:
+        msg = f"--workers must be 1 or more, found {workers}"
+        raise UsageError(msg)
+    count = workers or available_cpus()
+    if cluster is None:
+        return SerialExecutor() if count == 1 else ThreadExecutor(count)
+    if cluster == "local":
+        return DaskExecutor(count)
+    if "://" in cluster:
+        return DaskExecutor(count, cluster)
+    msg = f"--cluster must be local or a scheduler's address such as tcp://host:8786, found {cluster!r}"
+    raise UsageError(msg)

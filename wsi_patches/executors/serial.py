@@ -1,0 +1,27 @@
+"""One task after the other, in this thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from wsi_patches.executors.base import TASK_ERRORS, Finished, Result, Task
+
+__all__ = ["SerialExecutor"]
+
+
+@dataclass(frozen=True)
+class SerialExecutor:
+    """Runs tasks one after the other."""
+
+    workers: int = 1
+
+    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Finished[Task, Result]]:
+        """Run ``function`` on each task, in order."""
+        for task in tasks:
+            try:
+                result = function(task)
+            except TASK_ERRORS as error:
+                yield Finished(task, error=error)
+            else:
+                yield Finished(task, result)

@@ -1,0 +1,46 @@
+"""Threads of this process: decoding and compression let go of Python's lock, so two threads keep two cores busy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+
+from wsi_patches.executors.base import TASK_ERRORS, Finished, Result, Task
+
+__all__ = ["ThreadExecutor"]
+
+
+@dataclass(frozen=True)
+class ThreadExecutor:
+    """Runs tasks on ``workers`` threads."""
+
+    workers: int
+
+    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Finished[Task, Result]]:
+        """Run ``function`` on each task; no more tasks are taken than there are threads to run them."""
+        waiting = iter(tasks)
+        with ThreadPoolExecutor(self.workers) as pool:
+            running: dict[Future[Result], Task] = {}
+            try:
+                while True:
+                    for task in islice(waiting, self.workers - len(running)):
+                        running[pool.submit(function, task)] = task
+                    if not running:
+                        return
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        yield finished(running.pop(future), future)
+            finally:
+                for future in running:
+                    future.cancel()
+
+
+def finished(task: Task, future: Future[Result]) -> Finished[Task, Result]:
+    """Turn a future that is done into what an executor yields; a defect of the program is raised."""
+    error = future.exception()
+    if error is None:
+        return Finished(task, future.result())
+    if isinstance(error, TASK_ERRORS):
+        return Finished(task, error=error)
+    raise error

@@ -1,0 +1,44 @@
+"""One loop for every stage: tasks in, results out, on any executor. It knows nothing of slides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, cast
+
+from wsi_patches.executors.base import Executor, Result, Task
+
+__all__ = ["Progress", "Stage", "run"]
+
+Progress = Callable[[int, int], None]
+"""Called with how much is done and how much there is."""
+
+
+@dataclass(frozen=True)
+class Stage(Generic[Task, Result]):
+    """A step that can run on a cluster."""
+
+    name: str
+    work: Callable[[Task], Result]
+    """What is done with a task: a module-level function, since a cluster pickles it."""
+    lost: Callable[[Task, BaseException], Result]
+    """What a task counts as when it could not be done."""
+    size: Callable[[Task], int] = lambda _: 1
+    """How much of the progress bar a task is."""
+
+
+def run(
+    stage: Stage[Task, Result], tasks: Sequence[Task], executor: Executor, progress: Progress | None = None
+) -> list[Result]:
+    """Run a stage over its tasks and return a result for each, in the order of the tasks."""
+    results: dict[int, Result] = {}
+    total, done = sum(stage.size(task) for task in tasks), 0
+    positions = {id(task): position for position, task in enumerate(tasks)}
+    for finished in executor.map(stage.work, tasks):
+        task = finished.task
+        error = finished.error
+        results[positions[id(task)]] = cast(Result, finished.result) if error is None else stage.lost(task, error)
+        done += stage.size(task)
+        if progress is not None:
+            progress(done, total)
+    return [results[position] for position in sorted(results)]

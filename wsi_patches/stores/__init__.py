@@ -1,0 +1,21 @@
+"""The Zarr store of patches: its format, writer, reader and check."""
+
+from wsi_patches.stores.codecs import CODECS
+from wsi_patches.stores.format import StoreSettings
+from wsi_patches.stores.mosaic import MosaicSlide
+from wsi_patches.stores.reader import Store, is_store, open_store
+from wsi_patches.stores.verify import verify_store
+from wsi_patches.stores.writer import PartWriter, create_store, sweep_unfinished
+
+__all__ = [
+    "CODECS",
+    "MosaicSlide",
+    "PartWriter",
+    "Store",
+    "StoreSettings",
+    "create_store",
+    "is_store",
+    "open_store",
+    "sweep_unfinished",
+    "verify_store",
+]

@@ -1,0 +1,69 @@
+"""Format version 1 of the store: names, and the settings that the whole store shares.
+
+A store is a Zarr v3 group that plain zarr-python opens. Its patches lie in *parts*, each written by one task and by no
+other, ever; a part counts only when its own attribute ``status`` says ``complete``, which is written last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from wsi_patches._version import __version__
+from wsi_patches.cells import LabelRule
+from wsi_patches.errors import StoreError
+from wsi_patches.grid import PatchSpec
+
+__all__ = ["COMPLETE", "FORMAT", "FORMAT_VERSION", "PARTS", "WRITING", "StoreSettings", "patches_in_shard"]
+
+FORMAT = "wsi-patches"
+FORMAT_VERSION = "1.0"
+PARTS = "parts"
+WRITING, COMPLETE = "writing", "complete"
+
+SHARD_BYTES = 24 << 20
+"""A shard is held in memory whole while it is written, by each worker."""
+
+
+def patches_in_shard(patch_bytes: int) -> int:
+    """Return how many patches a full shard holds."""
+    return max(1, SHARD_BYTES // patch_bytes)
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """What all patches of a store share; the store's root attributes."""
+
+    spec: PatchSpec
+    rule: LabelRule
+    creator: str = f"{FORMAT} {__version__}"
+
+    def to_attributes(self) -> dict[str, Any]:
+        """Return the root group's attributes."""
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "patch_spec": self.spec.to_dict(),
+            "class_names": list(self.rule.class_names),
+            "label_rule": self.rule.to_dict(),
+            "creator": self.creator,
+        }
+
+    @classmethod
+    def from_attributes(cls, attributes: dict[str, Any], where: str) -> StoreSettings:
+        """Read what `to_attributes` wrote.
+
+        Raises
+        ------
+        StoreError
+            The group is of another format, or of a version that this program does not know.
+        """
+        if attributes.get("format") != FORMAT:
+            msg = f"{where} is a Zarr group, but not a store of {FORMAT}: its attributes do not name the format"
+            raise StoreError(msg)
+        version = str(attributes.get("format_version", ""))
+        if version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
+            msg = f"{where} has format version {version or 'unknown'}; this program reads {FORMAT_VERSION}: update it"
+            raise StoreError(msg)
+        rule = LabelRule.from_dict(attributes["label_rule"])
+        return cls(PatchSpec.from_dict(attributes["patch_spec"]), rule, attributes.get("creator", ""))

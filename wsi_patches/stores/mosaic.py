@@ -1,0 +1,100 @@
+"""A slide put together from a store's patches, so that whatever looks at slides can look at stores."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_patches.errors import UsageError
+from wsi_patches.geometry import Box, Size, round_half_up
+from wsi_patches.slide import Level, SlideBase, SlideInfo
+from wsi_patches.stores.reader import Store, open_store
+
+__all__ = ["MosaicSlide"]
+
+CACHED_PATCHES = 256
+"""Windows overlap, and so a patch is asked for a few times in a row."""
+
+
+class MosaicSlide(SlideBase):
+    """One slide of a store, at the resolution of its patches; places that no patch covers are background.
+
+    Parameters
+    ----------
+    store
+        The open store.
+    slide_id
+        Which of its slides.
+
+    Raises
+    ------
+    UsageError
+        The store has no such slide.
+    """
+
+    def __init__(self, store: Store, slide_id: str) -> None:
+        rows = {record.id: row for row, record in enumerate(store.slides)}
+        if slide_id not in rows:
+            msg = f"{store.path} has no slide {slide_id!r}"
+            raise UsageError(msg)
+        self.store, self.record = store, store.slides[rows[slide_id]]
+        self.positions = np.flatnonzero(store.slide_rows == rows[slide_id])
+        down = self.record.downsample
+        unreadable = {index for _, one in store.records() if one.id == slide_id for index in one.unreadable}
+        readable = ~np.isin(store.grid_index[self.positions], sorted(unreadable))
+        self.positions = self.positions[readable]
+        self.xy_px = np.floor(store.xy[self.positions] / down + 0.5).astype(np.int64)
+        width, height = (max(1, round_half_up(side / down)) for side in self.record.size)
+        info = self.record.info()
+        level = Level(Size(width, height), down)
+        super().__init__(
+            SlideInfo(info.path, info.fingerprint, info.size, (level,), info.mpp, info.vendor, reader="store")
+        )
+        self._recent: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def coverage(self) -> float:
+        """Return the share of the slide's area that its patches cover, 0 to 1."""
+        side, size = self.store.settings.spec.size_px, self.info.levels[0].size
+        covered = np.zeros((-(-size.height // 8), -(-size.width // 8)), bool)
+        for x, y in (self.xy_px // 8).tolist():
+            covered[y : y + -(-side // 8), x : x + -(-side // 8)] = True
+        return float(covered.mean())
+
+    def _read_level(self, box_px: Box, level: int) -> NDArray[np.uint8]:  # noqa: ARG002 - one level only
+        side = self.store.settings.spec.size_px
+        out = np.full((box_px.height, box_px.width, 3), self.background, np.uint8)
+        x, y = self.xy_px[:, 0], self.xy_px[:, 1]
+        touches = (x < box_px.right) & (x + side > box_px.x) & (y < box_px.bottom) & (y + side > box_px.y)
+        for row in np.flatnonzero(touches).tolist():
+            left, top = int(x[row]) - box_px.x, int(y[row]) - box_px.y
+            cut = Box(left, top, side, side).clipped(Size(box_px.width, box_px.height))
+            patch = self._patch(int(self.positions[row]))
+            out[cut.y : cut.bottom, cut.x : cut.right] = patch[
+                cut.y - top : cut.bottom - top, cut.x - left : cut.right - left
+            ]
+        return out
+
+    def _patch(self, position: int) -> NDArray[np.uint8]:
+        with self._lock:
+            if position in self._recent:
+                self._recent.move_to_end(position)
+                return self._recent[position]
+        patch: NDArray[np.uint8] = self.store.read([position])[0]
+        with self._lock:
+            self._recent[position] = patch
+            if len(self._recent) > CACHED_PATCHES:
+                self._recent.popitem(last=False)
+        return patch
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _open_mosaic, (str(self.store.path), self.record.id)
+
+
+def _open_mosaic(path: str, slide_id: str) -> MosaicSlide:
+    return MosaicSlide(open_store(Path(path)), slide_id)

@@ -1,0 +1,1 @@
+"""One function a command, shared by the command line, pipelines/ and notebooks."""

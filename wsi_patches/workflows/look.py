@@ -1,0 +1,84 @@
+"""Looking at slides before the work begins: which can be opened, how large they are, what they will be called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from wsi_patches.datasets import SlideItem, assign_ids
+from wsi_patches.errors import UsageError, WsiPatchesError
+from wsi_patches.executors import ThreadExecutor
+from wsi_patches.executors.choose import available_cpus
+from wsi_patches.grid import PatchSpec
+from wsi_patches.outcome import Outcome
+from wsi_patches.pipeline import Stage, run
+from wsi_patches.slide import SlideInfo
+from wsi_patches.slides import open_slide
+
+__all__ = ["Looked", "look_at"]
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A slide that was looked at."""
+
+    item: SlideItem
+    info: SlideInfo | None = None
+    """None where it could not be opened."""
+    total: int = 0
+    """How many places its grid has, where a grid was asked for."""
+    error: BaseException | None = None
+    slide_id: str = ""
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome of a slide that could not be looked at."""
+        return Outcome.failed(self.slide_id, self.item.path, self.error or "")
+
+
+def look_at(
+    items: Sequence[SlideItem],
+    *,
+    spec: PatchSpec | None = None,
+    slide_mpp: float | None = None,
+    known: Mapping[str, tuple[str, str]] | None = None,
+) -> list[Looked]:
+    """Open every slide once and name it.
+
+    Parameters
+    ----------
+    items
+        The slides.
+    spec
+        The patches that will be cut, so that a slide that yields none is found now.
+    slide_mpp
+        A resolution that the user stated for all of them.
+    known
+        Id -> (path, fingerprint) of slides that the output holds.
+
+    Raises
+    ------
+    UsageError
+        What was asked can be done on none of the slides.
+    """
+    stage = Stage("look", partial(_look, spec=spec, slide_mpp=slide_mpp), lambda item, error: Looked(item, error=error))
+    looked = run(stage, items, ThreadExecutor(available_cpus()))
+    usage = [one.error for one in looked if isinstance(one.error, UsageError)]
+    if looked and len(usage) == len(looked):
+        raise usage[0]
+    prints = [(one.item.path, one.info.fingerprint if one.info else "") for one in looked]
+    ids = assign_ids(prints, known)
+    return [Looked(one.item, one.info, one.total, one.error, name) for one, name in zip(looked, ids, strict=True)]
+
+
+def _look(item: SlideItem, spec: PatchSpec | None, slide_mpp: float | None) -> Looked:
+    from wsi_patches.extract import grid_for
+
+    try:
+        with open_slide(Path(item.path), mpp=slide_mpp) as slide:
+            total = 0 if spec is None else grid_for(slide.info, spec).total
+            return Looked(item, slide.info, total)
+    except WsiPatchesError as error:
+        return Looked(item, error=error)

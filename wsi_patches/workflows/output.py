@@ -1,0 +1,61 @@
+"""The one rule for outputs that are already there, the same for every command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsi_patches.errors import OutputExists, UsageError
+
+__all__ = ["Existing", "check_output"]
+
+
+@dataclass(frozen=True)
+class Existing:
+    """What to do when the output is already there."""
+
+    resume: bool = False
+    """Keep what is complete and do the rest."""
+    overwrite: bool = False
+    """Replace it."""
+
+    def __post_init__(self) -> None:
+        if self.resume and self.overwrite:
+            msg = "--resume keeps what is there and --overwrite replaces it: give one of them"
+            raise UsageError(msg)
+
+
+def check_output(path: Path, existing: Existing, *, ours: bool, what: str) -> bool:
+    """Return whether there is an earlier output to go on from or to replace.
+
+    Parameters
+    ----------
+    path
+        Where the output goes.
+    existing
+        What the user asked for.
+    ours
+        Whether what is there was written by this program, so that it may be replaced.
+    what
+        What the command writes, for messages.
+
+    Raises
+    ------
+    OutputExists
+        There is something, and neither resuming nor overwriting was asked for.
+    UsageError
+        There is something else than such an output; that is never touched.
+    """
+    if path.is_file():
+        msg = f"-o {path} is a file, and {what} is a folder: give another path"
+        raise UsageError(msg)
+    # A run that was killed in its first moments leaves an empty folder, or a file that was never completed.
+    if not path.exists() or all(entry.name.endswith(".partial") for entry in path.iterdir()):
+        return False
+    if not ours:
+        msg = f"-o {path} holds something else than {what}: give another path, or remove it yourself"
+        raise UsageError(msg)
+    if not (existing.resume or existing.overwrite):
+        msg = f"{path} is already there: go on with --resume, replace it with --overwrite, or give another -o"
+        raise OutputExists(msg)
+    return True
