@@ -180,7 +180,7 @@ def _readable(source: GridSource) -> Iterator[tuple[NDArray[np.int64], NDArray[n
         readable = True
         for waiting in held:
             yield waiting, _background(source, len(waiting)), np.ones(len(waiting), bool)
-        held = []
+        held.clear()
         yield positions, images, failed
     if not readable and first_error is not None:
         raise first_error

@@ -72,6 +72,8 @@ class SlideReport:
     slide_id: str
     path: str
     status: str
+    fingerprint: str = ""
+    """Of the slide's file, so that a resumed run knows it again."""
     group: str | None = None
     white_cells: Interval | None = None
     blasts: Interval | None = None

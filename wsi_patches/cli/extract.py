@@ -1,0 +1,84 @@
+"""``wsi-patches extract``."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wsi_patches.cli.options import as_paths, existing_options, output_options, read_command_recipe, work_options
+from wsi_patches.cli.progress import progress_bar
+from wsi_patches.cli.summary import finish
+from wsi_patches.recipe import settings_from
+
+__all__ = ["command"]
+
+EPILOG = """Example:  wsi-patches extract slides/ -o patches.zarr --patch-size 256 --overlap 0.25
+
+An ALL-IDB1 folder (im/ xyc/ other/) is cut as published: 256 px, overlap 0.25, edge drop, tolerance 5."""
+
+
+@click.command("extract", epilog=EPILOG)
+@click.argument("inputs", nargs=-1, metavar="INPUT...")
+@click.option("-o", "--out", type=Path, metavar="OUT.zarr", help="The store to write.")
+@click.option("--patch-size", type=int, metavar="PX", help="Side of a patch.  [default: 256]")
+@click.option("--overlap", type=float, metavar="SHARE", help="Share of a patch that its neighbour repeats, 0 to 1.")
+@click.option("--stride", type=int, metavar="PX", help="Distance between patches, instead of --overlap.")
+@click.option("--level", type=int, metavar="N", help="Read at this pyramid level.  [default: 0]")
+@click.option("--mpp", type=float, metavar="UM", help="Read at this many um per pixel.")
+@click.option("--magnification", type=float, metavar="X", help="Read at this objective power.")
+@click.option(
+    "--edge",
+    type=click.Choice(["drop", "shift", "pad"]),
+    help="At the border: leave the rest out, move the last patch back inside, or pad it.  [default: shift]",
+)
+@click.option("--annotations", type=Path, metavar="DIR", help="Folder of .xyc or .geojson files named as the slides.")
+@click.option("--tolerance", type=int, metavar="PX", help="How far outside a patch a cell still counts.  [default: 0]")
+@click.option("--codec", type=click.Choice(["auto", "zstd", "lz4", "none"]), help="Compression.  [default: auto, zstd]")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, how much, and whether the disk holds it.")
+@existing_options
+@work_options
+@output_options
+def command(
+    inputs: tuple[str, ...],
+    recipe: str | None,
+    dry_run: bool,
+    as_json: bool,
+    strict: bool,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """Cut slides into labelled patches and keep them in one Zarr store.
+
+    INPUT is a slide, a folder of slides, or a dataset's folder.
+    """
+    from wsi_patches.workflows.extract import ExtractSettings, extract
+
+    flags = {"inputs": as_paths(inputs), **options}
+    settings = settings_from(ExtractSettings, flags, read_command_recipe(recipe, "extract"), recipe or "extract")
+    if dry_run:
+        _dry_run(settings)
+        return
+    with progress_bar("patches", quiet=quiet or as_json) as progress:
+        result = extract(settings, progress)
+    lines = [f"patches: {result.patches}", f"store:   {result.out}"] if result.patches else []
+    summary = {"out": str(result.out), "patches": result.patches}
+    finish(result.outcomes, lines, summary, as_json=as_json, strict=strict, quiet=quiet, verbose=verbose)
+
+
+def _dry_run(settings: Any) -> None:
+    from wsi_patches.workflows.extract import plan_extract
+
+    plan = plan_extract(settings)
+    parent = next(folder for folder in settings.out.absolute().parents if folder.exists())
+    free, needed = shutil.disk_usage(parent).free, plan.bytes_needed(settings.codec)
+    click.echo(f"slides:  {sum(len(task.jobs) for task in plan.tasks)} parts of slides to cut, {len(plan.kept)} kept")
+    click.echo(f"patches: {plan.patches} of {plan.settings.spec.size_px} px in {len(plan.tasks)} parts")
+    click.echo(
+        f"disk:    about {needed / 1e9:.2f} GB of {free / 1e9:.1f} GB free" + ("" if needed < free else ": NOT ENOUGH")
+    )
+    for outcome in plan.failed:
+        click.echo(f"would fail: {outcome.slide_id}: {outcome.error}", err=True)

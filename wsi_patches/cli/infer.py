@@ -1,0 +1,66 @@
+"""``wsi-patches infer``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wsi_patches.cli.options import as_paths, existing_options, output_options, read_command_recipe, work_options
+from wsi_patches.cli.progress import progress_bar
+from wsi_patches.cli.summary import finish
+from wsi_patches.recipe import settings_from
+
+__all__ = ["command"]
+
+
+@click.command("infer", epilog="Example:  wsi-patches infer slide.tif -o counts/")
+@click.argument("inputs", nargs=-1, metavar="INPUT...")
+@click.option("-o", "--out", type=Path, metavar="DIR", help="The folder to write.")
+@click.option(
+    "--model", metavar="NAME|FILE", help="Cell classifier that tells blasts.  [default: none, white cells only]"
+)
+@click.option("--method", type=click.Choice(["cells"]), help="How cells are counted.  [default: cells]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the model runs.  [default: auto]")
+@click.option("--dry-run", is_flag=True, help="Say what would be done.")
+@existing_options
+@work_options
+@output_options
+def command(
+    inputs: tuple[str, ...],
+    recipe: str | None,
+    dry_run: bool,
+    as_json: bool,
+    strict: bool,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """Count the white cells of slides, and their blasts where a model can tell them.
+
+    INPUT is a slide, a folder of slides, a dataset's folder, or a store. Writes counts.csv with one row a slide, and
+    for each slide its cells (CSV, GeoJSON), a picture and a page. For research use only, never a diagnosis.
+    """
+    from wsi_patches.workflows.infer import InferSettings, infer
+
+    flags = {"inputs": as_paths(inputs), **options}
+    settings = settings_from(InferSettings, flags, read_command_recipe(recipe, "infer"), recipe or "infer")
+    if dry_run:
+        _dry_run(settings)
+        return
+    with progress_bar("slides", quiet=quiet or as_json) as progress:
+        result = infer(settings, progress)
+    lines = [*(f"note: {note}" for note in result.notes), f"counts: {result.counts}"]
+    reports = [report.to_dict() for report in result.reports]
+    summary = {"counts": str(result.counts), "reports": reports, "notes": list(result.notes)}
+    finish(result.outcomes, lines, summary, as_json=as_json, strict=strict, quiet=quiet, verbose=verbose)
+
+
+def _dry_run(settings: Any) -> None:
+    from wsi_patches.workflows.infer import plan_infer
+
+    plan = plan_infer(settings)
+    click.echo(f"slides: {len(plan.tasks)} to count, {len(plan.kept)} kept, {len(plan.failed)} would fail")
+    for outcome in plan.failed:
+        click.echo(f"would fail: {outcome.slide_id}: {outcome.error}", err=True)

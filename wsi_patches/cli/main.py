@@ -1,0 +1,72 @@
+"""The command group; a command's own module is imported only when that command is called."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from wsi_patches._version import __version__
+from wsi_patches.errors import UsageError, WsiPatchesError
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "extract": "Cut slides into labelled patches and keep them in one store.",
+    "infer": "Count the white cells, and with a model the blasts, of slides.",
+    "train": "Train a model from a recipe.",
+    "run": "Run a recipe: a pipeline or a command with its settings.",
+    "demo": "Paint three slides, count their blasts, and show where the pictures are.",
+    "inspect": "Say what a slide, a folder or a store is.",
+    "verify": "Read a whole store against its checksums.",
+    "models": "List the models that come with the package.",
+}
+"""In the order of use; each is the function of the same name in its module of the same name."""
+
+FAILED, USAGE = 1, 2
+
+
+class Commands(click.Group):
+    """Commands that are loaded when they are called, so that `--help` is there at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        name = "inspect_" if cmd_name == "inspect" else cmd_name
+        command: click.Command = getattr(importlib.import_module(f"wsi_patches.cli.{name}"), "command")  # noqa: B009
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an error of ours becomes one sentence and an exit code, never a traceback."""
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(USAGE)
+        except WsiPatchesError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(FAILED)
+        except KeyboardInterrupt:
+            click.echo("Stopped. What is complete stays; go on with --resume.", err=True)
+            ctx.exit(130)
+
+
+@click.command(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="For research use only, never a diagnosis.  Example:  wsi-patches infer slide.tif -o counts/",
+)
+@click.version_option(__version__, prog_name="wsi-patches")
+def main() -> None:
+    """Slides of blood into labelled patches and counts of leukemic blasts."""

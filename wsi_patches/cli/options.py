@@ -1,0 +1,97 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from wsi_patches.recipe import find_recipe, read_recipe
+
+__all__ = ["Command", "existing_options", "output_options", "read_command_recipe", "work_options"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def work_options(command: Command) -> Command:
+    """Add how and where the work runs."""
+    for option in (
+        click.option(
+            "--recipe",
+            metavar="FILE",
+            help="YAML file with any of these options; options given here win over it.",
+        ),
+        click.option("--workers", type=int, metavar="N", help="How many at a time.  [default: all processors]"),
+        click.option(
+            "--cluster",
+            metavar="local|tcp://HOST:PORT",
+            help="Run on Dask: processes on this machine, or a scheduler's address.  [default: threads]",
+        ),
+        click.option(
+            "--slide-mpp",
+            type=float,
+            metavar="UM",
+            help="State the slides' level-0 pixel size, where their files do not.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def existing_options(command: Command) -> Command:
+    """Add what to do with an output that is already there."""
+    command = click.option("--resume", is_flag=True, default=None, help="Keep what is complete, do the rest.")(command)
+    return click.option("--overwrite", is_flag=True, default=None, help="Replace an output that is there.")(command)
+
+
+def output_options(command: Command) -> Command:
+    """Add how the command tells what it did."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary on stdout."),
+        click.option("--strict", is_flag=True, help="Exit with 1 also if a slide is only partly readable."),
+        click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
+        click.option("-v", "--verbose", is_flag=True, help="Print a line for every slide."),
+    ):
+        command = option(command)
+    return command
+
+
+def read_command_recipe(name: str | None, command: str) -> dict[str, Any]:
+    """Return a recipe's settings for a command; an empty one if there is no recipe.
+
+    Raises
+    ------
+    click.UsageError
+        The recipe is for something else.
+    """
+    if name is None:
+        return {}
+    path = find_recipe(name)
+    values = read_recipe(path)
+    kind = values.pop("command", command)
+    if kind != command or "pipeline" in values:
+        msg = f"recipe {path} is for {values.get('pipeline', kind)}, not for {command}: use wsi-patches run {name}"
+        raise click.UsageError(msg)
+    return values
+
+
+def as_paths(values: tuple[str, ...]) -> tuple[Path, ...] | None:
+    """Return paths, or None where none was given, so that a recipe's own count."""
+    return tuple(Path(value) for value in values) or None
+
+
+def quietly(function: Command) -> Command:
+    """Keep a library's own progress and warnings away from the terminal; what matters is told by the command."""
+
+    @wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        import warnings
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return function(*args, **kwargs)
+
+    return wrapped  # type: ignore[return-value]

@@ -1,0 +1,25 @@
+"""``wsi-patches verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from wsi_patches.cli.progress import progress_bar
+
+__all__ = ["command"]
+
+
+@click.command("verify", epilog="Example:  wsi-patches verify patches.zarr")
+@click.argument("store", type=Path)
+def command(store: Path) -> None:
+    """Read every chunk of a STORE against its checksum; exits with 1 if anything is wrong."""
+    from wsi_patches.stores import verify_store
+
+    with progress_bar("parts") as progress:
+        problems = verify_store(store, progress)
+    for problem in problems:
+        click.echo(problem, err=True)
+    click.echo(f"{store}: {len(problems)} problems" if problems else f"{store}: sound")
+    click.get_current_context().exit(1 if problems else 0)

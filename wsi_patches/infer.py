@@ -1,0 +1,199 @@
+"""What a task of ``infer`` does: find the white cells of one slide, classify them, write what it came to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_patches.cells import ALL_IDB_CLASSES, Cells
+from wsi_patches.counting import blast_interval, count_windows, find_cells, fraction_interval, poisson_interval
+from wsi_patches.errors import ModelError, ResolutionUnknown
+from wsi_patches.geometry import Box
+from wsi_patches.imaging import WhiteCellFinder
+from wsi_patches.outcome import DONE, SlideReport
+from wsi_patches.report import overview, write_slide_report
+from wsi_patches.slide import Slide
+from wsi_patches.slides import open_slide
+from wsi_patches.stores import MosaicSlide, open_store
+
+if TYPE_CHECKING:
+    from wsi_patches.models import CellClassifier
+
+__all__ = ["InferTask", "classify_cells", "infer_slide"]
+
+CELLS_AT_ONCE = 256
+UNCALIBRATED = (
+    "Intervals: Poisson for the number of cells, and the classifier's own probabilities for blasts; what the finder "
+    "misses or finds too much is not in them."
+)
+
+
+@dataclass(frozen=True)
+class InferTask:
+    """One slide to count: names and numbers, no pixels and no handles."""
+
+    path: str
+    """The slide's file, or the store that holds its patches."""
+    slide_id: str
+    out: str
+    """The slide's own output folder."""
+    in_store: bool = False
+    group: str | None = None
+    mpp: float | None = None
+    """A resolution that the user stated for the slide."""
+    model: str | None = None
+    """Name or file of a cell classifier."""
+    device: str = "auto"
+    warnings: tuple[str, ...] = ()
+
+
+def infer_slide(task: InferTask) -> SlideReport:
+    """Count the white cells of one slide and, with a model, its blasts; write everything under the task's folder.
+
+    Raises
+    ------
+    SlideError
+        The slide cannot be read.
+    ModelError
+        The model cannot be used for cells.
+    """
+    began = time.monotonic()
+    with ExitStack() as stack:
+        slide = stack.enter_context(_open(task))
+        cells = find_cells(slide, WhiteCellFinder())
+        diameter_px = _diameter_px(cells)
+        report = SlideReport(
+            slide_id=task.slide_id,
+            path=slide.info.path,
+            fingerprint=slide.info.fingerprint,
+            status=DONE,
+            group=task.group,
+            white_cells=poisson_interval(len(cells)),
+            patches=count_windows(slide),
+            coverage=slide.coverage() if isinstance(slide, MosaicSlide) else 1.0,
+            interval_method=UNCALIBRATED,
+            warnings=task.warnings,
+            extra={"median_cell_diameter_px": round(diameter_px, 1), "slide_mpp": slide.info.mpp},
+        )
+        if task.model is not None:
+            classifier = load_classifier(task.model, task.device)
+            cells, probabilities = classify_cells(slide, cells, classifier, diameter_px)
+            report = _with_blasts(report, classifier, probabilities)
+        picture, downsample = overview(slide)
+    report = replace(report, extra={**report.extra, "seconds": round(time.monotonic() - began, 2)})
+    write_slide_report(Path(task.out), report, cells, picture, downsample)
+    return report
+
+
+def _open(task: InferTask) -> Slide:
+    if task.in_store:
+        return MosaicSlide(open_store(Path(task.path)), task.slide_id)
+    slide: Slide = open_slide(Path(task.path), mpp=task.mpp)
+    return slide
+
+
+@lru_cache(maxsize=2)
+def load_classifier(model: str, device: str) -> CellClassifier:
+    """Return a cell classifier; each process loads it once.
+
+    Raises
+    ------
+    ModelError
+        There is no such model, or it does not tell blasts from other white cells.
+    """
+    from wsi_patches.models import CellClassifier
+
+    classifier = CellClassifier.load(model, device)
+    if tuple(classifier.card.classes) != ALL_IDB_CLASSES:
+        found = ", ".join(classifier.card.classes)
+        msg = f"model {model} tells {found}; counting blasts needs one that tells {', '.join(ALL_IDB_CLASSES)}"
+        raise ModelError(msg)
+    return classifier
+
+
+def classify_cells(
+    slide: Slide,
+    cells: Cells,
+    classifier: CellClassifier,
+    diameter_px: float,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Cells, NDArray[np.float64]]:
+    """Classify one centred patch for each cell.
+
+    Parameters
+    ----------
+    slide
+        Where the cells were found.
+    cells
+        Their centres, level-0 pixels.
+    classifier
+        Its card says how large a patch is: in um where the slide states its resolution, else in cell diameters.
+    diameter_px
+        Typical diameter of a white cell on this slide, level-0 pixels.
+
+    Returns
+    -------
+    The cells with the classes ``blast`` and ``other`` and the probability of their class as score, and the
+    probability of being a blast for each.
+    """
+    card, side = classifier.card, _patch_side(classifier, slide, diameter_px)
+    blast = np.empty(len(cells), np.float64)
+    for start in range(0, len(cells), CELLS_AT_ONCE):
+        rows = range(start, min(start + CELLS_AT_ONCE, len(cells)))
+        patches = np.stack([_centred(slide, cells.x[row], cells.y[row], side, card.input_px) for row in rows])
+        blast[start : rows.stop] = classifier.probabilities(patches)[:, ALL_IDB_CLASSES.index("blast")]
+        if progress is not None:
+            progress(rows.stop, len(cells))
+    is_other = (blast < 0.5).astype(np.int32)
+    score = np.where(is_other, 1 - blast, blast).astype(np.float32)
+    return replace(cells, class_index=is_other, score=score, class_names=ALL_IDB_CLASSES), blast
+
+
+def _patch_side(classifier: CellClassifier, slide: Slide, diameter_px: float) -> float:
+    """Return how many level-0 pixels a model's patch is wide on this slide."""
+    card, mpp = classifier.card, slide.info.mpp
+    if card.patch_um is not None and mpp is not None:
+        return card.patch_um / mpp
+    if card.patch_cell_diameters is None:
+        msg = (
+            f"model {card.name} takes patches of {card.patch_um} um, and {slide.info.path} does not state its "
+            "resolution: state it with --slide-mpp"
+        )
+        raise ResolutionUnknown(msg)
+    return card.patch_cell_diameters * diameter_px
+
+
+def _centred(slide: Slide, x: float, y: float, side: float, input_px: int) -> NDArray[np.uint8]:
+    """Return the patch around a level-0 point, ``side`` level-0 pixels wide, at the size that the model takes."""
+    whole = max(1, round(side))
+    box = Box(round(x - whole / 2), round(y - whole / 2), whole, whole)
+    patch = slide.read_scaled(box, max(whole / input_px, slide.info.levels[0].downsample))
+    if patch.shape[:2] != (input_px, input_px):
+        patch = np.asarray(cv2.resize(patch, (input_px, input_px), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return patch
+
+
+def _diameter_px(cells: Cells) -> float:
+    return 2 * float(np.median(cells.attributes["radius_px"])) if len(cells) else 0.0
+
+
+def _with_blasts(report: SlideReport, classifier: CellClassifier, probabilities: NDArray[np.float64]) -> SlideReport:
+    blasts = int(np.count_nonzero(probabilities >= 0.5))
+    limits = f"model {classifier.card.name}: {classifier.card.limits}" if classifier.card.limits else ""
+    return replace(
+        report,
+        blasts=blast_interval(probabilities),
+        blast_fraction=fraction_interval(blasts, len(probabilities)) if len(probabilities) else None,
+        model=classifier.card.name,
+        weights_sha256=classifier.sha256,
+        warnings=(*report.warnings, limits) if limits else report.warnings,
+    )

@@ -1,0 +1,81 @@
+"""``counts.csv``: one row a slide, whatever became of it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from wsi_patches.outcome import FAILED, Interval, SlideReport
+from wsi_patches.report.atomic import replacing
+
+__all__ = ["COLUMNS", "write_counts"]
+
+COLUMNS = (
+    "slide_id",
+    "path",
+    "group",
+    "status",
+    "blasts",
+    "blasts_low",
+    "blasts_high",
+    "white_cells",
+    "white_cells_low",
+    "white_cells_high",
+    "blast_fraction",
+    "blast_fraction_low",
+    "blast_fraction_high",
+    "patches",
+    "patches_failed",
+    "patches_out_of_focus",
+    "coverage",
+    "method",
+    "model",
+    "weights_sha256",
+    "warnings",
+    "error",
+)
+"""Scripts rely on these names; columns are only ever added at the end."""
+
+
+def write_counts(path: Path, reports: Sequence[SlideReport]) -> None:
+    """Write the table; it replaces an earlier one only once it is whole."""
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(COLUMNS)
+        writer.writerows(_row(report) for report in reports)
+
+
+def _row(report: SlideReport) -> list[str | int]:
+    done = report.status != FAILED
+    focus = report.patches_out_of_focus
+    return [
+        report.slide_id,
+        report.path,
+        report.group or "",
+        report.status,
+        *_figures(report.blasts, ".1f"),
+        *_figures(report.white_cells, ".1f"),
+        *_figures(report.blast_fraction, ".4f"),
+        report.patches if done else "",
+        report.patches_failed if done else "",
+        "" if focus is None else focus,
+        f"{report.coverage:.4f}" if done else "",
+        report.method,
+        report.model,
+        report.weights_sha256,
+        "; ".join(report.warnings),
+        report.error,
+    ]
+
+
+def _figures(interval: Interval | None, style: str) -> tuple[str, str, str]:
+    """Return value, low and high; a count is whole and so is written whole."""
+    if interval is None:
+        return "", "", ""
+    value = (
+        f"{interval.value:.0f}"
+        if float(interval.value).is_integer() and style == ".1f"
+        else f"{interval.value:{style}}"
+    )
+    return value, f"{interval.low:{style}}", f"{interval.high:{style}}"

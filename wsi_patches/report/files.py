@@ -1,0 +1,68 @@
+"""The files of one slide under the output folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_patches.cells import Cells
+from wsi_patches.outcome import SlideReport
+from wsi_patches.report.atomic import replacing
+from wsi_patches.report.overlay import draw_overlay
+from wsi_patches.report.page import render_page
+
+__all__ = ["REPORT", "read_report", "write_slide_report"]
+
+REPORT = "report.json"
+"""Written last: a slide's folder counts as done when this file is there."""
+
+
+def write_slide_report(
+    folder: Path, report: SlideReport, cells: Cells, picture: NDArray[np.uint8], downsample: float
+) -> None:
+    """Write ``cells.csv``, ``cells.geojson``, ``overlay.png``, ``report.html`` and, last, ``report.json``.
+
+    Parameters
+    ----------
+    folder
+        The slide's own folder; made if it is not there.
+    report, cells
+        What the slide came to, cells in level-0 pixels.
+    picture, downsample
+        The slide's overview, as `overview` returns it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_cells(folder / "cells.csv", cells)
+    _write_text(folder / "cells.geojson", json.dumps(cells.to_geojson()))
+    drawn = draw_overlay(picture, downsample, cells)
+    _, png = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
+    with replacing(folder / "overlay.png") as partial:
+        partial.write_bytes(png.tobytes())
+    _write_text(folder / "report.html", render_page(report, drawn))
+    _write_text(folder / REPORT, json.dumps(report.to_dict(), indent=1))
+
+
+def read_report(folder: Path) -> SlideReport | None:
+    """Return the report of a slide's folder, or None where the slide was never done."""
+    path = folder / REPORT
+    return SlideReport.from_dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+
+def _write_text(path: Path, text: str) -> None:
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def _write_cells(path: Path, cells: Cells) -> None:
+    rows = zip(cells.x.tolist(), cells.y.tolist(), cells.class_index.tolist(), cells.score.tolist(), strict=True)
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("x", "y", "class", "score"))
+        writer.writerows(
+            (f"{x:.1f}", f"{y:.1f}", cells.class_names[index], f"{score:.4f}") for x, y, index, score in rows
+        )

@@ -1,0 +1,193 @@
+"""``wsi-patches infer``: slides into counts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+from wsi_patches.datasets import find_slides
+from wsi_patches.errors import UsageError
+from wsi_patches.executors import make_executor
+from wsi_patches.infer import InferTask, infer_slide, load_classifier
+from wsi_patches.outcome import FAILED, Outcome, SlideReport
+from wsi_patches.pipeline import Progress, Stage, run
+from wsi_patches.report import read_report, write_counts
+from wsi_patches.stores import is_store, open_store
+from wsi_patches.workflows.look import Looked, look_at
+from wsi_patches.workflows.output import Existing, check_output
+
+__all__ = ["InferPlan", "InferResult", "InferSettings", "infer", "plan_infer"]
+
+COUNTS = "counts.csv"
+METHODS = ("cells",)
+NO_MODEL = (
+    "No model was given, so white cells are counted and blasts cannot be told: the blast columns stay empty. "
+    "Give a cell classifier with --model."
+)
+
+
+@dataclass(frozen=True)
+class InferSettings:
+    """What ``infer`` is asked to do; the keys of a recipe, and the command's options."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    inputs: tuple[Path, ...]
+    """Slides, folders of slides, dataset folders, or stores."""
+    out: Path
+    """The folder to write."""
+    model: str | None = None
+    """Name or file of a cell classifier; white cells alone are counted without one."""
+    method: str = "cells"
+    device: str = "auto"
+    slide_mpp: float | None = None
+    """The slides' level-0 pixel size in um, where their files do not say."""
+    workers: int | None = None
+    cluster: str | None = None
+    resume: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            msg = f"method must be one of {', '.join(METHODS)}, found {self.method!r}"
+            raise UsageError(msg)
+        if self.slide_mpp is not None and not 0 < self.slide_mpp < float("inf"):
+            msg = f"--slide-mpp must be greater than 0 um, found {self.slide_mpp}"
+            raise UsageError(msg)
+
+
+@dataclass(frozen=True)
+class InferPlan:
+    """What would be done."""
+
+    tasks: tuple[InferTask, ...]
+    failed: tuple[Outcome, ...]
+    """Slides that cannot be opened."""
+    kept: tuple[SlideReport, ...]
+    """Slides whose report is already there."""
+    order: tuple[str, ...]
+    """Ids of all slides in input order."""
+
+
+@dataclass(frozen=True)
+class InferResult:
+    """What was done."""
+
+    out: Path
+    counts: Path
+    reports: tuple[SlideReport, ...]
+    """One for each slide in input order, failed ones included."""
+    notes: tuple[str, ...] = ()
+    """Sentences about the whole run."""
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """The reports as outcomes."""
+        return tuple(report.outcome for report in self.reports)
+
+
+def infer(settings: InferSettings, progress: Progress | None = None) -> InferResult:
+    """Count the white cells, and with a model the blasts, of every slide.
+
+    Raises
+    ------
+    UsageError
+        What was asked cannot be done; nothing was written.
+    ModelError
+        The model cannot be used.
+    """
+    sha256 = load_classifier(settings.model, settings.device).sha256 if settings.model is not None else ""
+    plan = plan_infer(settings, sha256)
+    if settings.overwrite and settings.out.exists():
+        shutil.rmtree(settings.out)
+    settings.out.mkdir(parents=True, exist_ok=True)
+    counts = settings.out / COUNTS
+    rejected = [_failed(outcome) for outcome in plan.failed]
+    # The table is there from the start, so that a run that is killed still shows what it had and what it is.
+    write_counts(counts, _ordered(plan, [*plan.kept, *rejected]))
+    stage = Stage("infer", infer_slide, _lost)
+    reports = run(stage, plan.tasks, make_executor(settings.workers, settings.cluster), progress)
+    ordered = _ordered(plan, [*plan.kept, *reports, *rejected])
+    write_counts(counts, ordered)
+    return InferResult(settings.out, counts, tuple(ordered), () if settings.model else (NO_MODEL,))
+
+
+def _ordered(plan: InferPlan, reports: Sequence[SlideReport]) -> list[SlideReport]:
+    position = {slide_id: row for row, slide_id in enumerate(plan.order)}
+    return sorted(reports, key=lambda report: position[report.slide_id])
+
+
+def _failed(outcome: Outcome) -> SlideReport:
+    return SlideReport(outcome.slide_id, outcome.path, FAILED, error=outcome.error)
+
+
+def _lost(task: InferTask, error: BaseException) -> SlideReport:
+    return _failed(Outcome.failed(task.slide_id, task.path, error))
+
+
+def plan_infer(settings: InferSettings, weights_sha256: str = "") -> InferPlan:
+    """Look at every slide, without writing anything.
+
+    Parameters
+    ----------
+    settings
+        What was asked.
+    weights_sha256
+        Of the model; a slide that an earlier run counted with other weights is counted again.
+
+    Raises
+    ------
+    UsageError
+        What was asked cannot be done.
+    """
+    existing = Existing(settings.resume, settings.overwrite)
+    ours = (settings.out / COUNTS).is_file()
+    there = check_output(settings.out, existing, ours=ours, what="the counts of wsi-patches infer")
+    stores = [path for path in settings.inputs if path.is_dir() and is_store(path)]
+    files = [path for path in settings.inputs if path not in stores]
+    items = find_slides(files) if files else []
+    done = _reports(settings.out, weights_sha256) if there and settings.resume else {}
+    known = {name: (report.path, report.fingerprint) for name, report in done.items()}
+    looked = look_at(items, slide_mpp=settings.slide_mpp, known=known)
+    tasks = [_task(one, settings) for one in looked if one.error is None]
+    tasks += _store_tasks(stores, settings, taken={one.slide_id for one in looked})
+    failed = tuple(one.outcome for one in looked if one.error is not None)
+    kept = tuple(done[task.slide_id] for task in tasks if task.slide_id in done)
+    order = (*(one.slide_id for one in looked), *(task.slide_id for task in tasks if task.in_store))
+    return InferPlan(tuple(task for task in tasks if task.slide_id not in done), failed, kept, order)
+
+
+def _reports(out: Path, weights_sha256: str) -> dict[str, SlideReport]:
+    """Return the reports of an earlier run that used the same weights."""
+    reports = (read_report(folder) for folder in sorted(out.iterdir()) if folder.is_dir())
+    return {one.slide_id: one for one in reports if one is not None and one.weights_sha256 == weights_sha256}
+
+
+def _task(one: Looked, settings: InferSettings) -> InferTask:
+    return InferTask(
+        path=one.item.path,
+        slide_id=one.slide_id,
+        out=str(settings.out / one.slide_id),
+        group=one.item.group,
+        mpp=settings.slide_mpp,
+        model=settings.model,
+        device=settings.device,
+    )
+
+
+def _store_tasks(stores: Sequence[Path], settings: InferSettings, taken: set[str]) -> list[InferTask]:
+    tasks = []
+    for path in stores:
+        for record in open_store(path).slides:
+            if record.id in taken:
+                msg = f"slide {record.id} of {path} has the id of another input: count stores and slides apart"
+                raise UsageError(msg)
+            taken.add(record.id)
+            warnings = (f"counted on the patches of {path.name}, not on the slide itself",)
+            out = str(settings.out / record.id)
+            task = InferTask(str(path), record.id, out, in_store=True, group=record.group, warnings=warnings)
+            tasks.append(replace(task, model=settings.model, device=settings.device))
+    return tasks

@@ -1,0 +1,105 @@
+"""``wsi-patches inspect``: what a path is, in facts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from wsi_patches.datasets import SlideItem, find_slides
+from wsi_patches.errors import UsageError
+from wsi_patches.slides import open_slide
+from wsi_patches.stores import is_store, open_store
+from wsi_patches.workflows.look import look_at
+
+__all__ = ["describe"]
+
+UNKNOWN = "unknown: state it with --slide-mpp"
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Return what a slide, a folder or a store is, as names and plain values.
+
+    Raises
+    ------
+    UsageError
+        There is nothing at the path.
+    SlideError
+        The file is no slide that can be opened.
+    """
+    if not path.exists():
+        msg = f"{path} does not exist: give a slide, a folder of slides, a dataset's folder, or a store"
+        raise UsageError(msg)
+    if path.is_file():
+        return _slide(path)
+    return _store(path) if is_store(path) else _folder(path)
+
+
+def _slide(path: Path) -> dict[str, Any]:
+    with open_slide(path) as slide:
+        info = slide.info
+        levels = [f"{level.size.width} x {level.size.height} px (1 : {level.downsample:g})" for level in info.levels]
+        return {
+            "kind": "slide",
+            "path": str(path),
+            "reader": info.reader,
+            "vendor": info.vendor or "unknown",
+            "size": f"{info.size.width} x {info.size.height} px",
+            "levels": levels,
+            "mpp": f"{info.mpp:g} um per pixel" if info.mpp else UNKNOWN,
+            "objective": f"{info.objective_power:g}" if info.objective_power else "unknown",
+            "fingerprint": info.fingerprint,
+        }
+
+
+def _folder(path: Path) -> dict[str, Any]:
+    items = find_slides([path])
+    looked = look_at(items)
+    readable = [one.info for one in looked if one.info is not None]
+    sizes = Counter(f"{info.size.width} x {info.size.height} px" for info in readable)
+    wrong = [f"{one.slide_id}: {one.error}" for one in looked if one.error is not None]
+    return {
+        "kind": items[0].layout or "folder of slides",
+        "path": str(path),
+        "slides": len(items),
+        "sizes": [f"{count} of {size}" for size, count in sizes.most_common()],
+        "mpp known": f"{sum(info.mpp is not None for info in readable)} of {len(readable)}",
+        **_annotations(items),
+        "warnings": [f"{Path(item.path).name}: {warning}" for item in items for warning in item.warnings],
+        "unreadable": wrong,
+    }
+
+
+def _annotations(items: list[SlideItem]) -> dict[str, Any]:
+    annotated = sum(bool(item.annotations) for item in items)
+    labels = Counter(item.label for item in items if item.label)
+    return {
+        "annotated": f"{annotated} of {len(items)}",
+        "labels": [f"{count} {label}" for label, count in labels.most_common()],
+    }
+
+
+def _store(path: Path) -> dict[str, Any]:
+    store = open_store(path)
+    spec, names = store.settings.spec, store.settings.rule.class_names
+    positive = (store.labels > 0).sum(axis=0).tolist()
+    return {
+        "kind": "store of patches",
+        "path": str(path),
+        "written by": store.settings.creator,
+        "slides": len(store.slides),
+        "patches": len(store),
+        "patch": f"{spec.size_px} px every {spec.step_px} px, edge {spec.edge}",
+        "read at": _resolution(spec.level, spec.mpp, spec.magnification),
+        "labels": [f"{count} patches with {name}" for name, count in zip(names, positive, strict=True)],
+        "annotated": f"{sum(record.annotated for record in store.slides)} of {len(store.slides)} slides",
+        "unreadable": f"{sum(len(record.unreadable) for _, record in store.records())} places",
+        "parts": len(store.parts),
+        "unfinished": store.unfinished,
+    }
+
+
+def _resolution(level: int | None, mpp: float | None, magnification: float | None) -> str:
+    if mpp is not None:
+        return f"{mpp:g} um per pixel"
+    return f"magnification {magnification:g}" if magnification is not None else f"level {level or 0}"
