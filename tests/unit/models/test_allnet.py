@@ -1,0 +1,116 @@
+"""The network against the counts, shapes and names of the released one."""
+
+import pytest
+import torch
+from torch import nn
+
+from wsi_patches.errors import ModelError
+from wsi_patches.models.allnet import ALLNet, LBPConv2d, count_parameters, lbp_convolution
+
+
+@pytest.mark.parametrize(
+    ("depth", "classes", "total", "frozen"),
+    [
+        (18, 2, 752578, 488448),
+        (18, 9, 756169, 488448),
+        (18, 26, 764890, 488448),
+        (18, 38, 771046, 488448),
+        (34, 2, 1365058, 1022976),
+        (34, 9, 1368649, 1022976),
+        (34, 26, 1377370, 1022976),
+        (34, 38, 1383526, 1022976),
+    ],
+)
+def test_parameter_counts_of_the_paper(depth, classes, total, frozen):
+    counts = count_parameters(ALLNet(classes, depth))
+
+    assert counts.frozen == frozen
+    assert counts.trainable == total - frozen
+
+
+def test_stage_shapes_and_logits():
+    net, shapes = ALLNet(classes=2).eval(), []
+    for name in net.stages:
+        net.get_submodule(name).register_forward_hook(lambda _m, _i, out: shapes.append(tuple(out.shape)))
+
+    with torch.inference_mode():
+        logits = net(torch.zeros(2, 3, 224, 224))
+
+    assert logits.shape == (2, 2)
+    assert shapes == [(2, 64, 56, 56), (2, 128, 28, 28), (2, 256, 14, 14), (2, 512, 7, 7)]
+
+
+def test_names_are_those_of_the_released_checkpoint():
+    state = ALLNet(classes=9).state_dict()
+
+    assert state["layer1.0.conv1.1.weight"].shape == (16, 64, 3, 3)
+    assert state["layer2.0.downsample.0.weight"].shape == (128, 64, 1, 1)
+    assert {"conv1.weight", "bn1.weight", "layer4.1.conv2.2.bias", "layer4.1.bn2.weight", "fc.weight"} <= set(state)
+
+
+@pytest.mark.parametrize("sparsity", [0.1, 0.5, 0.9])
+def test_binary_kernels_are_sparse_and_balanced(sparsity):
+    values = LBPConv2d(512, "binary", sparsity, torch.Generator().manual_seed(3)).weight
+
+    assert set(values.unique().tolist()) == {-1.0, 0.0, 1.0}
+    drawn, kept = values.numel(), int((values != 0).sum())
+    assert abs(kept - sparsity * drawn) < 3 * (drawn * sparsity * (1 - sparsity)) ** 0.5
+    assert abs(int((values > 0).sum()) - kept / 2) < 3 * (kept / 4) ** 0.5
+
+
+def test_gaussian_kernels_are_dense_noise_of_the_released_width():
+    values = LBPConv2d(64, "gaussian", generator=torch.Generator().manual_seed(3)).weight
+
+    assert len(values.unique()) > 9000
+    assert float(values.std()) == pytest.approx(0.1179, rel=0.03)
+
+
+def test_fixed_kernels_survive_an_optimiser_step_and_an_init_loop():
+    net = ALLNet(widths=(8, 16))
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    optimiser = torch.optim.AdamW(net.parameters(), lr=0.1, weight_decay=0.1)
+
+    net(torch.rand(4, 3, 64, 64)).square().sum().backward()
+    optimiser.step()
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+
+    after = net.state_dict()
+    fixed = [name for name in after if name.endswith((".conv1.1.weight", ".conv2.1.weight"))]
+    assert len(fixed) == 8
+    assert all(torch.equal(before[name], after[name]) for name in fixed)
+    assert not torch.equal(before["fc.weight"], after["fc.weight"])
+
+
+def test_replacement_is_linear_between_the_fixed_kernels_and_the_1x1_convolution():
+    block = lbp_convolution(4, 8, stride=2).eval()
+
+    assert [type(layer) for layer in block] == [nn.BatchNorm2d, LBPConv2d, nn.Conv2d, nn.MaxPool2d]
+    assert block(torch.zeros(1, 4, 10, 10)).shape == (1, 8, 5, 5)
+    assert block[2].bias is not None
+
+
+def test_a_seed_makes_the_same_network_and_leaves_the_global_generator_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    one, two, other = ALLNet(widths=(8,), seed=1), ALLNet(widths=(8,), seed=1), ALLNet(widths=(8,), seed=2)
+
+    assert torch.equal(torch.rand(3), expected)
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
+    assert not torch.equal(one.state_dict()["layer1.0.conv1.1.weight"], other.state_dict()["layer1.0.conv1.1.weight"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"depth": 50}, "no ALLNet of depth 50: choose from 18, 34"),
+        ({"widths": ()}, "one to four stages"),
+        ({"kernel": "ternary"}, "choose from binary, gaussian"),
+        ({"sparsity": 0}, "above 0 and at most 1"),
+    ],
+)
+def test_impossible_settings_are_named(settings, message):
+    with pytest.raises(ModelError, match=message):
+        ALLNet(**{"widths": (8,), **settings})

@@ -1,0 +1,98 @@
+"""What a model says of itself: what it takes, what it gives, what it was trained on and what it cannot do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from wsi_patches.errors import ModelError
+
+__all__ = ["ModelCard"]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """The card of a model that classifies patches; it travels in the header of the weight file.
+
+    Raises
+    ------
+    ModelError
+        A value cannot be; the message names it.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    name: str
+    """Short name, as in ``--model NAME``."""
+    title: str
+    """One line for people."""
+    architecture: str
+    """A key of ``wsi_patches.models.weights.ARCHITECTURES``."""
+    settings: dict[str, Any]
+    """Arguments of the architecture beside the number of classes, as JSON values."""
+    classes: tuple[str, ...]
+    """Class names in the order of the outputs."""
+    input_px: int
+    """Side of the square input in pixels."""
+    mean: tuple[float, float, float]
+    """Of the training images, red, green, blue, 0 to 1; subtracted from the input."""
+    std: tuple[float, float, float]
+    """Of the training images, red, green, blue, 0 to 1; the input is divided by it."""
+    trained_on: str
+    limits: str
+    """What the model cannot do, in a plain sentence."""
+    licence: str
+    patch_um: float | None = None
+    """Side of the patch on the slide in um, for slides that state their resolution."""
+    patch_cell_diameters: float | None = None
+    """Side of the patch in diameters of a white cell, for slides that do not."""
+    temperature: float = 1.0
+    """Logits are divided by it before the softmax."""
+    paper: str = ""
+    doi: str = ""
+    changes: str = ""
+    """How the model differs from the paper's."""
+    scores: dict[str, float] = field(default_factory=dict)
+    """Figures measured on held-out data, named with what they were measured on."""
+
+    def __post_init__(self) -> None:
+        positive: dict[str, float | None] = {
+            "input_px": self.input_px,
+            "temperature": self.temperature,
+            "std": min(self.std),
+        }
+        positive |= {"patch_um": self.patch_um, "patch_cell_diameters": self.patch_cell_diameters}
+        for name, value in positive.items():
+            if value is not None and not value > 0:
+                msg = f"card of {self.name}: {name} must be above 0, got {value}"
+                raise ModelError(msg)
+        if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
+            msg = f"card of {self.name}: two or more different class names are needed, got {self.classes}"
+            raise ModelError(msg)
+        if self.patch_um is None and self.patch_cell_diameters is None:
+            msg = f"card of {self.name}: patch_um or patch_cell_diameters must say how large a patch is on the slide"
+            raise ModelError(msg)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values that `from_dict` reads."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {**values, **{name: list(values[name]) for name in ("classes", "mean", "std")}}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelCard:
+        """Read what `to_dict` wrote.
+
+        Raises
+        ------
+        ModelError
+            A key is unknown or missing, or a value is of the wrong kind; the message names each.
+        """
+        try:
+            return TypeAdapter(cls).validate_json(json.dumps(values), strict=True)
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'card'}: {one['msg']}" for one in error.errors())
+            msg = f"the model's card cannot be used: {faults}"
+            raise ModelError(msg) from error

@@ -1,0 +1,111 @@
+"""Weight files: safetensors only, with the model's card in the header."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
+from torch import Tensor, nn
+
+from wsi_patches.errors import ModelError
+from wsi_patches.models.allnet import ALLNet
+from wsi_patches.models.card import ModelCard
+
+__all__ = ["ARCHITECTURES", "build_model", "load_weights", "save_weights"]
+
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"allnet": ALLNet}
+"""What a card's ``architecture`` may say; called with the number of classes and the card's settings."""
+
+PICKLE_SUFFIXES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}
+PICKLE_HEADS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
+def save_weights(path: str | Path, module: nn.Module, card: ModelCard) -> None:
+    """Write the state of a network, running statistics and fixed kernels included, with its card in the header."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    save_file(state, path, {"card": json.dumps(card.to_dict())})
+
+
+def load_weights(path: str | Path) -> tuple[dict[str, Tensor], ModelCard, str]:
+    """Read a weight file that `save_weights` wrote.
+
+    Returns
+    -------
+    state, card, sha256
+        Tensors on the CPU by name, the model's card, and the hash of the file's bytes.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be read, is a pickle, is damaged, or holds no card.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}"
+        raise ModelError(msg) from error
+    _refuse_pickle(Path(path), content)
+    try:
+        state = load(content)
+    except SafetensorError as error:
+        msg = f"{path} is no intact safetensors file ({error}): fetch or train it again"
+        raise ModelError(msg) from error
+    return state, _read_card(path, content), hashlib.sha256(content).hexdigest()
+
+
+def build_model(path: str | Path) -> tuple[nn.Module, ModelCard, str]:
+    """Read a weight file and return its network in evaluation mode, on the CPU, with its card and sha256.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be used (see `load_weights`), or card, architecture and tensors do not agree.
+    """
+    state, card, sha256 = load_weights(path)
+    module = _network(path, card)
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        msg = f"the weights in {path} do not fit the network that its card describes: {' '.join(str(error).split())}"
+        raise ModelError(msg) from error
+    return module.eval(), card, sha256
+
+
+def _network(path: str | Path, card: ModelCard) -> nn.Module:
+    if card.architecture not in ARCHITECTURES:
+        msg = f"{path} asks for architecture {card.architecture!r}, this version knows {', '.join(ARCHITECTURES)}"
+        raise ModelError(msg)
+    try:
+        return ARCHITECTURES[card.architecture](classes=len(card.classes), **card.settings)
+    except TypeError as error:
+        msg = f"{path}: the card's settings {card.settings} are not those of {card.architecture}: {error}"
+        raise ModelError(msg) from error
+
+
+def _refuse_pickle(path: Path, content: bytes) -> None:
+    if path.suffix.lower() in PICKLE_SUFFIXES or content.startswith(PICKLE_HEADS):
+        msg = (
+            f"{path} is a pickle, which can run any code when it is opened, so it is never opened here: "
+            "give the weights as a .safetensors file"
+        )
+        raise ModelError(msg)
+
+
+def _read_card(path: str | Path, content: bytes) -> ModelCard:
+    """Read the card from a file's header: eight bytes of length, then JSON (safetensors has checked both)."""
+    header: dict[str, Any] = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    text = header.get("__metadata__", {}).get("card")
+    if text is None:
+        msg = f"{path} holds weights but no card: give a file that `wsi-patches train` or save_weights wrote"
+        raise ModelError(msg)
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        msg = f"{path}: its card is no JSON ({error}): fetch or train it again"
+        raise ModelError(msg) from error
+    return ModelCard.from_dict(values)
