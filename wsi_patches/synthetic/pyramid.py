@@ -1,0 +1,196 @@
+"""Writes a painted smear as a pyramidal TIFF that slide readers take for an Aperio SVS."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from wsi_patches.cells import Cells
+from wsi_patches.errors import OutputExists, UsageError
+from wsi_patches.geometry import Box, Size
+from wsi_patches.synthetic.settings import SmearSettings
+from wsi_patches.synthetic.smear import TILE_PX, Smear
+
+__all__ = ["write_slide"]
+
+SHRINK = 4
+"""Each level is this much smaller than the one above, as Aperio scanners write them."""
+SMALLEST_PX = 1024
+Pixels = NDArray[np.uint8]
+
+
+def write_slide(
+    path: str | Path,
+    size: Size,
+    settings: SmearSettings,
+    mpp: float = 0.25,
+    *,
+    tile_px: int = 256,
+    quality: int = 90,
+    threads: int = 2,
+    overwrite: bool = False,
+) -> Cells:
+    """Paint a smear band by band into a tiled, pyramidal JPEG TIFF; memory grows with the width, not the height.
+
+    The file says what an Aperio scanner's would: vendor, pixel size and magnification, which is 10 over the pixel size.
+    Pixels are those of `paint_smear` before JPEG. The second level waits in a temporary file beside ``path``.
+
+    Parameters
+    ----------
+    path
+        The file to write, ``.svs`` or ``.tif``.
+    size
+        Width and height at level 0.
+    settings
+        What is on the smear; ``cell_diameter_px`` should be about 12 over ``mpp``.
+    mpp
+        Level-0 pixel size in um.
+    tile_px
+        Side of the TIFF's tiles, a multiple of 16.
+    quality
+        JPEG quality, 1..100; colours are subsampled 2 x 2.
+    threads
+        How many tiles are painted at a time; the pixels do not depend on it.
+    overwrite
+        Replace the file if it exists.
+
+    Returns
+    -------
+    Cells
+        Every white cell: see `Smear.cells`.
+
+    Raises
+    ------
+    OutputExists
+        The file exists and ``overwrite`` is not set.
+    UsageError
+        A value is out of range, or so many white cells do not fit.
+    """
+    target = Path(path)
+    if tile_px < 16 or tile_px % 16:
+        msg = f"a TIFF's tiles have a side that is a multiple of 16, found {tile_px}"
+        raise UsageError(msg)
+    if not 0 < mpp < float("inf") or threads < 1 or not 1 <= quality <= 100:
+        msg = f"mpp > 0, threads >= 1 and quality in 1..100 are needed, found {mpp}, {threads} and {quality}"
+        raise UsageError(msg)
+    if target.exists() and not overwrite:
+        msg = f"{target} exists: choose another name or ask to overwrite"
+        raise OutputExists(msg)
+    smear = Smear(size, settings)
+    levels = _level_sizes(smear.size)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder, tifffile.TiffWriter(target, bigtiff=True) as tiff:
+        lower = [_scratch(Path(folder) / f"{level}.raw", size) for level, size in enumerate(levels[1:], 1)]
+        bands = _shrunk_aside(_painted_bands(smear, threads), lower[0] if lower else None)
+        _write_level(tiff, bands, levels[0], 0, mpp, tile_px, quality, threads, smear.size)
+        for finer, coarser in pairwise(lower):
+            for _ in _shrunk_aside(_bands_of(finer), coarser):
+                pass
+        for level, pixels in enumerate(lower, 1):
+            _write_level(tiff, _bands_of(pixels), levels[level], level, mpp, tile_px, quality, threads, smear.size)
+    return smear.cells
+
+
+def _level_sizes(size: Size) -> list[Size]:
+    sizes = [size]
+    while max(sizes[-1]) > SMALLEST_PX and min(sizes[-1]) >= SHRINK:
+        sizes.append(Size(sizes[-1].width // SHRINK, sizes[-1].height // SHRINK))
+    return sizes
+
+
+def _scratch(path: Path, size: Size) -> Pixels:
+    return np.memmap(path, np.uint8, "w+", shape=(size.height, size.width, 3))
+
+
+def _painted_bands(smear: Smear, threads: int) -> Iterator[Pixels]:
+    """Yield the smear from top to bottom in bands of `TILE_PX` rows."""
+    width, height = smear.size
+    with ThreadPoolExecutor(threads) as pool:
+        for y in range(0, height, TILE_PX):
+            rows = min(TILE_PX, height - y)
+            boxes = [Box(x, y, min(TILE_PX, width - x), rows) for x in range(0, width, TILE_PX)]
+            yield np.concatenate(list(pool.map(smear.paint_window, boxes)), axis=1)
+
+
+def _bands_of(pixels: Pixels) -> Iterator[Pixels]:
+    for y in range(0, len(pixels), TILE_PX):
+        yield pixels[y : y + TILE_PX]
+
+
+def _shrunk_aside(bands: Iterator[Pixels], coarser: Pixels | None) -> Iterator[Pixels]:
+    """Pass bands on, leaving each one's mean over squares of `SHRINK` pixels in ``coarser``."""
+    row = 0
+    for band in bands:
+        rows = len(band) // SHRINK
+        if coarser is not None and rows:
+            height, width = rows * SHRINK, coarser.shape[1] * SHRINK
+            coarser[row : row + rows] = cv2.resize(
+                band[:height, :width], (coarser.shape[1], rows), interpolation=cv2.INTER_AREA
+            )
+        row += rows
+        yield band
+
+
+def _tiles(bands: Iterator[Pixels], tile_px: int) -> Iterator[Pixels]:
+    """Yield whole tiles row by row; the last of a row or column repeat their border to be whole."""
+    held = next(bands)
+    for band in bands:
+        held = np.concatenate([held, band])
+        while len(held) >= tile_px:
+            yield from _row_of_tiles(held[:tile_px], tile_px)
+            held = held[tile_px:]
+    for y in range(0, len(held), tile_px):
+        yield from _row_of_tiles(held[y : y + tile_px], tile_px)
+
+
+def _row_of_tiles(rows: Pixels, tile_px: int) -> Iterator[Pixels]:
+    for x in range(0, rows.shape[1], tile_px):
+        tile = rows[:, x : x + tile_px]
+        short = ((0, tile_px - tile.shape[0]), (0, tile_px - tile.shape[1]), (0, 0))
+        yield np.pad(tile, short, mode="edge") if any(after for _, after in short) else np.ascontiguousarray(tile)
+
+
+def _write_level(
+    tiff: tifffile.TiffWriter,
+    bands: Iterator[Pixels],
+    size: Size,
+    level: int,
+    mpp: float,
+    tile_px: int,
+    quality: int,
+    threads: int,
+    full: Size,
+) -> None:
+    per_cm = 1e4 / (mpp * full.width / size.width)
+    tiff.write(
+        _tiles(bands, tile_px),
+        shape=(size.height, size.width, 3),
+        dtype=np.uint8,
+        photometric="rgb",  # tifffile stores YCbCr all the same; asking it for ycbcr gives wrong colours
+        compression="jpeg",
+        compressionargs={"level": quality},
+        subsampling=(2, 2),
+        tile=(tile_px, tile_px),
+        subfiletype=1 if level else 0,
+        resolution=(per_cm, per_cm),
+        resolutionunit="CENTIMETER",
+        description=_description(full, size, mpp, tile_px, quality),
+        metadata=None,
+        software=False,
+        maxworkers=threads,
+    )
+
+
+def _description(full: Size, size: Size, mpp: float, tile_px: int, quality: int) -> str:
+    """Return the line that readers know an Aperio slide by."""
+    shape = f"{full.width}x{full.height} [0,0 {full.width}x{full.height}] ({tile_px}x{tile_px})"
+    smaller = "" if size == full else f" -> {size.width}x{size.height}"
+    facts = f"AppMag = {10 / mpp:g}|MPP = {mpp:g}|Title = painted smear"
+    return f"Aperio Image Library (painted smear)\n{shape}{smaller} JPEG/RGB Q={quality}|{facts}"
