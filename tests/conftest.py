@@ -5,6 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# A busy machine must not fail a test: no test of ours has a stop-watch in it.
+settings.register_profile("wsi-patches", deadline=None, max_examples=50)
+settings.load_profile("wsi-patches")
 
 ROOT = Path(__file__).parents[1]
 

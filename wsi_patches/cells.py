@@ -238,6 +238,10 @@ class Cells:
             raise ValueError(msg)
         names = [feature["properties"]["classification"]["name"] for feature in features]
         classes = tuple(class_names) if class_names is not None else tuple(dict.fromkeys(names))
+        unknown = sorted(set(names) - set(classes))
+        if unknown:
+            msg = f"cells of class {', '.join(unknown)} where the classes are {', '.join(classes)}"
+            raise ValueError(msg)
         measured = [dict(feature["properties"].get("measurements", {})) for feature in features]
         keys = [key for key in (measured[0] if measured else {}) if key != "score"]
         return cls(

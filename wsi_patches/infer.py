@@ -1,13 +1,11 @@
-"""What a task of ``infer`` does: find the white cells of one slide, classify them, write what it came to."""
+"""Finding the white cells of a slide and classifying them, into a report."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -15,20 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.cells import ALL_IDB_CLASSES, Cells
-from wsi_patches.counting import blast_interval, count_windows, find_cells, fraction_interval, poisson_interval
+from wsi_patches.counting import blast_interval, find_cells, fraction_interval, poisson_interval
 from wsi_patches.errors import ModelError, ResolutionUnknown
 from wsi_patches.geometry import Box
 from wsi_patches.imaging import WhiteCellFinder
 from wsi_patches.outcome import DONE, SlideReport
-from wsi_patches.report import overview, write_slide_report
 from wsi_patches.slide import Slide
-from wsi_patches.slides import open_slide
-from wsi_patches.stores import MosaicSlide, open_store
 
 if TYPE_CHECKING:
     from wsi_patches.models import CellClassifier
 
-__all__ = ["InferTask", "classify_cells", "infer_slide"]
+__all__ = ["classify_cells", "count_slide", "load_classifier"]
 
 CELLS_AT_ONCE = 256
 UNCALIBRATED = (
@@ -37,68 +32,46 @@ UNCALIBRATED = (
 )
 
 
-@dataclass(frozen=True)
-class InferTask:
-    """One slide to count: names and numbers, no pixels and no handles."""
+def count_slide(slide: Slide, slide_id: str, classifier: CellClassifier | None = None) -> tuple[SlideReport, Cells]:
+    """Count the white cells of one slide and, with a classifier, its blasts.
 
-    path: str
-    """The slide's file, or the store that holds its patches."""
-    slide_id: str
-    out: str
-    """The slide's own output folder."""
-    in_store: bool = False
-    group: str | None = None
-    mpp: float | None = None
-    """A resolution that the user stated for the slide."""
-    model: str | None = None
-    """Name or file of a cell classifier."""
-    device: str = "auto"
-    warnings: tuple[str, ...] = ()
+    Parameters
+    ----------
+    slide
+        The open slide, or a store's patches put together.
+    slide_id
+        Its name in the output.
+    classifier
+        Tells blasts from other white cells; without one the report's blasts are None.
 
-
-def infer_slide(task: InferTask) -> SlideReport:
-    """Count the white cells of one slide and, with a model, its blasts; write everything under the task's folder.
+    Returns
+    -------
+    The report, and the cells in level-0 pixels: of the class ``white_cell``, or ``blast`` and ``other``.
 
     Raises
     ------
     SlideError
         The slide cannot be read.
-    ModelError
-        The model cannot be used for cells.
+    ResolutionUnknown
+        The classifier's patches have a size in um, and the slide does not state its resolution.
     """
     began = time.monotonic()
-    with ExitStack() as stack:
-        slide = stack.enter_context(_open(task))
-        cells = find_cells(slide, WhiteCellFinder())
-        diameter_px = _diameter_px(cells)
-        report = SlideReport(
-            slide_id=task.slide_id,
-            path=slide.info.path,
-            fingerprint=slide.info.fingerprint,
-            status=DONE,
-            group=task.group,
-            white_cells=poisson_interval(len(cells)),
-            patches=count_windows(slide),
-            coverage=slide.coverage() if isinstance(slide, MosaicSlide) else 1.0,
-            interval_method=UNCALIBRATED,
-            warnings=task.warnings,
-            extra={"median_cell_diameter_px": round(diameter_px, 1), "slide_mpp": slide.info.mpp},
-        )
-        if task.model is not None:
-            classifier = load_classifier(task.model, task.device)
-            cells, probabilities = classify_cells(slide, cells, classifier, diameter_px)
-            report = _with_blasts(report, classifier, probabilities)
-        picture, downsample = overview(slide)
-    report = replace(report, extra={**report.extra, "seconds": round(time.monotonic() - began, 2)})
-    write_slide_report(Path(task.out), report, cells, picture, downsample)
-    return report
-
-
-def _open(task: InferTask) -> Slide:
-    if task.in_store:
-        return MosaicSlide(open_store(Path(task.path)), task.slide_id)
-    slide: Slide = open_slide(Path(task.path), mpp=task.mpp)
-    return slide
+    cells = find_cells(slide, WhiteCellFinder())
+    diameter_px = _diameter_px(cells)
+    report = SlideReport(
+        slide_id=slide_id,
+        path=slide.info.path,
+        fingerprint=slide.info.fingerprint,
+        status=DONE,
+        white_cells=poisson_interval(len(cells)),
+        patches=len(cells),
+        interval_method=UNCALIBRATED,
+        extra={"median_cell_diameter_px": round(diameter_px, 1), "slide_mpp": slide.info.mpp},
+    )
+    if classifier is not None:
+        cells, probabilities = classify_cells(slide, cells, classifier, diameter_px)
+        report = _with_blasts(report, classifier, probabilities)
+    return replace(report, extra={**report.extra, "seconds": round(time.monotonic() - began, 2)}), cells
 
 
 @lru_cache(maxsize=2)

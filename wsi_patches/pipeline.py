@@ -33,12 +33,21 @@ def run(
     """Run a stage over its tasks and return a result for each, in the order of the tasks."""
     results: dict[int, Result] = {}
     total, done = sum(stage.size(task) for task in tasks), 0
-    positions = {id(task): position for position, task in enumerate(tasks)}
-    for finished in executor.map(stage.work, tasks):
-        task = finished.task
+    for finished in executor.map(_Numbered(stage.work), enumerate(tasks)):
+        position, task = finished.task
         error = finished.error
-        results[positions[id(task)]] = cast(Result, finished.result) if error is None else stage.lost(task, error)
+        results[position] = cast(Result, finished.result) if error is None else stage.lost(task, error)
         done += stage.size(task)
         if progress is not None:
             progress(done, total)
     return [results[position] for position in sorted(results)]
+
+
+@dataclass(frozen=True)
+class _Numbered(Generic[Task, Result]):
+    """Work on a task that carries its position, since tasks may be equal and end in any order."""
+
+    work: Callable[[Task], Result]
+
+    def __call__(self, numbered: tuple[int, Task]) -> Result:
+        return self.work(numbered[1])

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from wsi_patches.cli.options import existing_options
-from wsi_patches.recipe import find_recipe, settings_from
+from wsi_patches.recipe import find_recipe, load_pipeline, read_runnable, settings_from
 
 __all__ = ["command", "run_recipe"]
 
@@ -28,8 +28,6 @@ def command(recipe: str, **flags: Any) -> None:
 
 def run_recipe(recipe: str, flags: dict[str, Any]) -> None:
     """Run what a recipe names: a pipeline here, a command through its own entry."""
-    from wsi_patches.workflows.run import load_pipeline, read_runnable
-
     kind, name, settings = read_runnable(find_recipe(recipe), flags)
     if kind == "pipeline":
         settings_type, function = load_pipeline(name)

@@ -11,11 +11,13 @@ from typing import ClassVar
 from wsi_patches.datasets import find_slides
 from wsi_patches.errors import UsageError
 from wsi_patches.executors import make_executor
-from wsi_patches.infer import InferTask, infer_slide, load_classifier
+from wsi_patches.infer import count_slide, load_classifier
 from wsi_patches.outcome import FAILED, Outcome, SlideReport
 from wsi_patches.pipeline import Progress, Stage, run
-from wsi_patches.report import read_report, write_counts
-from wsi_patches.stores import is_store, open_store
+from wsi_patches.report import overview, read_report, write_counts, write_slide_report
+from wsi_patches.slide import Slide
+from wsi_patches.slides import open_slide
+from wsi_patches.stores import MosaicSlide, is_store, open_store
 from wsi_patches.workflows.look import Looked, look_at
 from wsi_patches.workflows.output import Existing, check_output
 
@@ -57,6 +59,25 @@ class InferSettings:
         if self.slide_mpp is not None and not 0 < self.slide_mpp < float("inf"):
             msg = f"--slide-mpp must be greater than 0 um, found {self.slide_mpp}"
             raise UsageError(msg)
+
+
+@dataclass(frozen=True)
+class InferTask:
+    """One slide to count: names and numbers, no pixels and no handles."""
+
+    path: str
+    """The slide's file, or the store that holds its patches."""
+    slide_id: str
+    out: str
+    """The slide's own output folder."""
+    in_store: bool = False
+    group: str | None = None
+    mpp: float | None = None
+    """A resolution that the user stated for the slide."""
+    model: str | None = None
+    """Name or file of a cell classifier."""
+    device: str = "auto"
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,6 +134,34 @@ def infer(settings: InferSettings, progress: Progress | None = None) -> InferRes
     ordered = _ordered(plan, [*plan.kept, *reports, *rejected])
     write_counts(counts, ordered)
     return InferResult(settings.out, counts, tuple(ordered), () if settings.model else (NO_MODEL,))
+
+
+def infer_slide(task: InferTask) -> SlideReport:
+    """Count one slide and write everything under its folder; what a worker does.
+
+    Raises
+    ------
+    SlideError
+        The slide cannot be read.
+    ModelError
+        The model cannot be used for cells.
+    """
+    classifier = load_classifier(task.model, task.device) if task.model is not None else None
+    with _open(task) as slide:
+        report, cells = count_slide(slide, task.slide_id, classifier)
+        coverage = slide.coverage() if isinstance(slide, MosaicSlide) else 1.0
+        picture, downsample = overview(slide)
+    warnings = (*task.warnings, *report.warnings)
+    report = replace(report, group=task.group, coverage=coverage, warnings=warnings)
+    write_slide_report(Path(task.out), report, cells, picture, downsample)
+    return report
+
+
+def _open(task: InferTask) -> Slide:
+    if task.in_store:
+        return MosaicSlide(open_store(Path(task.path)), task.slide_id)
+    slide: Slide = open_slide(Path(task.path), mpp=task.mpp)
+    return slide
 
 
 def _ordered(plan: InferPlan, reports: Sequence[SlideReport]) -> list[SlideReport]:

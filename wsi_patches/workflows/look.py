@@ -11,6 +11,7 @@ from wsi_patches.datasets import SlideItem, assign_ids
 from wsi_patches.errors import UsageError, WsiPatchesError
 from wsi_patches.executors import ThreadExecutor
 from wsi_patches.executors.choose import available_cpus
+from wsi_patches.extract import grid_for
 from wsi_patches.grid import PatchSpec
 from wsi_patches.outcome import Outcome
 from wsi_patches.pipeline import Stage, run
@@ -74,8 +75,6 @@ def look_at(
 
 
 def _look(item: SlideItem, spec: PatchSpec | None, slide_mpp: float | None) -> Looked:
-    from wsi_patches.extract import grid_for
-
     try:
         with open_slide(Path(item.path), mpp=slide_mpp) as slide:
             total = 0 if spec is None else grid_for(slide.info, spec).total
