@@ -75,4 +75,6 @@ def _annotated(item: SlideItem, folder: Path) -> SlideItem:
     present = tuple((str(path), None) for path in files if path.is_file())
     if present:
         return replace(item, annotations=present, warnings=())
+    if item.annotations:
+        return item
     return replace(item, warnings=(*item.warnings, f"no annotation file named {stem} in {folder}"))

@@ -17,6 +17,8 @@ from wsi_patches.stores.reader import Store, open_store
 
 __all__ = ["MosaicSlide"]
 
+COVERAGE_PX = 8
+"""Coverage is counted in squares of this side."""
 CACHED_PATCHES = 256
 """Windows overlap, and so a patch is asked for a few times in a row."""
 
@@ -61,9 +63,10 @@ class MosaicSlide(SlideBase):
     def coverage(self) -> float:
         """Return the share of the slide's area that its patches cover, 0 to 1."""
         side, size = self.store.settings.spec.size_px, self.info.levels[0].size
-        covered = np.zeros((-(-size.height // 8), -(-size.width // 8)), bool)
-        for x, y in (self.xy_px // 8).tolist():
-            covered[y : y + -(-side // 8), x : x + -(-side // 8)] = True
+        covered = np.zeros((-(-size.height // COVERAGE_PX), -(-size.width // COVERAGE_PX)), bool)
+        low, high = self.xy_px // COVERAGE_PX, -(-(self.xy_px + side) // COVERAGE_PX)
+        for (left, top), (right, bottom) in zip(low.tolist(), high.tolist(), strict=True):
+            covered[top:bottom, left:right] = True
         return float(covered.mean())
 
     def _read_level(self, box_px: Box, level: int) -> NDArray[np.uint8]:  # noqa: ARG002 - one level only

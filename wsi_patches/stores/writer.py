@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["PartWriter", "PatchRows", "create_store", "sweep_unfinished"]
 
 ZARR_FORMAT: Final = 3
+COLUMNS = {"slide": np.uint32, "index": np.int32, "xy": np.int32, "counts": np.uint16}
+"""What a part keeps of each patch beside its pixels."""
 KEEP_EMPTY = {"write_empty_chunks": True}
 """A black patch is data: a chunk that is absent must always mean that something was lost."""
 
@@ -114,16 +116,16 @@ class PartWriter:
         )
         self.written = 0
         self.waiting: list[NDArray[np.uint8]] = []
-        self.columns: dict[str, list[NDArray[Any]]] = {name: [] for name in ("slide", "index", "xy", "counts")}
+        self.columns: dict[str, list[NDArray[Any]]] = {name: [] for name in COLUMNS}
         self.members: list[NDArray[np.int64]] = []
         self.cells: list[Cells] = []
 
     def add(self, slide_row: int, rows: PatchRows) -> None:
         """Append patches of the slide that will be row ``slide_row`` of the part's slides."""
         self.waiting.append(rows.images)
-        self.columns["slide"].append(np.full(len(rows.indices), slide_row, np.uint32))
-        self.columns["index"].append(rows.indices.astype(np.int32))
-        self.columns["xy"].append(rows.xy.astype(np.int32))
+        self.columns["slide"].append(np.full(len(rows.indices), slide_row))
+        self.columns["index"].append(rows.indices)
+        self.columns["xy"].append(rows.xy)
         self.columns["counts"].append(rows.counts)
         offset = sum(len(cells) for cells in self.cells)
         self.members += [members + offset for members in rows.members]
@@ -148,10 +150,8 @@ class PartWriter:
             self._write_shard()
         if self.written < self.images.shape[0]:
             self.images.resize((self.written, *self.images.shape[1:]))
-        classes = len(self.settings.rule.class_names)
-        empty = {"xy": np.empty((0, 2), np.int32), "counts": np.empty((0, classes), np.uint16)}
         for name, blocks in self.columns.items():
-            self._column(self.group, name, np.concatenate([empty.get(name, np.empty(0, np.uint32)), *blocks]))
+            self._column(self.group, name, np.concatenate(blocks).astype(COLUMNS[name]))
         self._write_cells()
         self.group.attrs.update({"slides": [record.to_dict() for record in records]})
         self.group.attrs.update({"status": COMPLETE})
