@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def write_slide(
     """Paint a smear band by band into a tiled, pyramidal JPEG TIFF; memory grows with the width, not the height.
 
     The file says what an Aperio scanner's would: vendor, pixel size and magnification, which is 10 over the pixel size.
-    Pixels are those of `paint_smear` before JPEG. The second level waits in a temporary file beside ``path``.
+    Pixels are those of `paint_smear` before JPEG. The lower levels wait in a temporary folder beside ``path``.
 
     Parameters
     ----------
@@ -85,16 +86,19 @@ def write_slide(
         msg = f"{target} exists: choose another name or ask to overwrite"
         raise OutputExists(msg)
     smear = Smear(size, settings)
-    levels = _level_sizes(smear.size)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder, tifffile.TiffWriter(target, bigtiff=True) as tiff:
-        lower = [_scratch(Path(folder) / f"{level}.raw", size) for level, size in enumerate(levels[1:], 1)]
-        bands = _shrunk_aside(_painted_bands(smear, threads), lower[0] if lower else None)
-        _write_level(tiff, bands, levels[0], 0, mpp, tile_px, quality, threads, smear.size)
-        for finer, coarser in pairwise(lower):
-            for _ in _shrunk_aside(_bands_of(finer), coarser):
-                pass
-        for level, pixels in enumerate(lower, 1):
-            _write_level(tiff, _bands_of(pixels), levels[level], level, mpp, tile_px, quality, threads, smear.size)
+    levels, form = _level_sizes(smear.size), _Format(smear.size, mpp, tile_px, quality, threads)
+    # A run that is killed leaves no half slide under the name that was asked for.
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        with tifffile.TiffWriter(Path(folder) / "slide", bigtiff=True) as tiff:
+            lower = [_scratch(Path(folder) / f"{level}.raw", levels[level]) for level in range(1, len(levels))]
+            bands = _shrunk_aside(_painted_bands(smear, threads), lower[0] if lower else None)
+            _write_level(tiff, bands, levels[0], form)
+            for finer, coarser in pairwise(lower):
+                for _ in _shrunk_aside(_bands_of(finer), coarser):
+                    pass
+            for pixels, size in zip(lower, levels[1:], strict=True):
+                _write_level(tiff, _bands_of(pixels), size, form)
+        (Path(folder) / "slide").replace(target)
     return smear.cells
 
 
@@ -157,40 +161,43 @@ def _row_of_tiles(rows: Pixels, tile_px: int) -> Iterator[Pixels]:
         yield np.pad(tile, short, mode="edge") if any(after for _, after in short) else np.ascontiguousarray(tile)
 
 
-def _write_level(
-    tiff: tifffile.TiffWriter,
-    bands: Iterator[Pixels],
-    size: Size,
-    level: int,
-    mpp: float,
-    tile_px: int,
-    quality: int,
-    threads: int,
-    full: Size,
-) -> None:
-    per_cm = 1e4 / (mpp * full.width / size.width)
+@dataclass(frozen=True)
+class _Format:
+    """What all levels of a file share."""
+
+    full: Size
+    mpp: float
+    tile_px: int
+    quality: int
+    threads: int
+
+
+def _write_level(tiff: tifffile.TiffWriter, bands: Iterator[Pixels], size: Size, form: _Format) -> None:
+    """Append one level to the file; every level but the first is marked as a reduced image."""
+    per_cm = 1e4 / (form.mpp * form.full.width / size.width)
     tiff.write(
-        _tiles(bands, tile_px),
+        _tiles(bands, form.tile_px),
         shape=(size.height, size.width, 3),
         dtype=np.uint8,
         photometric="rgb",  # tifffile stores YCbCr all the same; asking it for ycbcr gives wrong colours
         compression="jpeg",
-        compressionargs={"level": quality},
+        compressionargs={"level": form.quality},
         subsampling=(2, 2),
-        tile=(tile_px, tile_px),
-        subfiletype=1 if level else 0,
+        tile=(form.tile_px, form.tile_px),
+        subfiletype=0 if size == form.full else 1,
         resolution=(per_cm, per_cm),
         resolutionunit="CENTIMETER",
-        description=_description(full, size, mpp, tile_px, quality),
+        description=_description(size, form),
         metadata=None,
         software=False,
-        maxworkers=threads,
+        maxworkers=form.threads,
     )
 
 
-def _description(full: Size, size: Size, mpp: float, tile_px: int, quality: int) -> str:
-    """Return the line that readers know an Aperio slide by."""
-    shape = f"{full.width}x{full.height} [0,0 {full.width}x{full.height}] ({tile_px}x{tile_px})"
-    smaller = "" if size == full else f" -> {size.width}x{size.height}"
-    facts = f"AppMag = {10 / mpp:g}|MPP = {mpp:g}|Title = painted smear"
-    return f"Aperio Image Library (painted smear)\n{shape}{smaller} JPEG/RGB Q={quality}|{facts}"
+def _description(size: Size, form: _Format) -> str:
+    """Return the text that readers know an Aperio slide by."""
+    width, height = form.full
+    smaller = "" if size == form.full else f" -> {size.width}x{size.height}"
+    shape = f"{width}x{height} [0,0 {width}x{height}] ({form.tile_px}x{form.tile_px}){smaller}"
+    facts = f"AppMag = {10 / form.mpp:g}|MPP = {form.mpp:g}|Title = painted smear"
+    return f"Aperio Image Library (painted smear)\n{shape} JPEG/RGB Q={form.quality}|{facts}"

@@ -59,13 +59,18 @@ def _profile(
     y: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """Return the thickness over the place: a dimpled disc with a darker rim."""
-    width = np.float32(rng.uniform(0.34, 0.55))
+    width = np.float32(_pallor_width(settings) * rng.normal(1, 0.12))
     off = rng.normal(0, 0.10, 2)
     dimple = np.exp(-((((x - off[0]) ** 2 + (y - off[1]) ** 2) / width**2) ** rng.uniform(0.9, 1.8)))
     pallor = np.clip(settings.pallor * rng.normal(1, 0.25), 0, 0.95)
     rim = np.exp(-(((u - np.float32(0.93)) / np.float32(0.07)) ** 2))
     tilt = 1 + rng.normal(0, 0.08) * x + rng.normal(0, 0.08) * y
     return np.asarray((1 - pallor * dimple + 1.1 * settings.rim * rim) * tilt, np.float32)
+
+
+def _pallor_width(settings: SmearSettings) -> float:
+    """Return how wide the pale middle is on this slide, as a share of the radius: thin films have rings."""
+    return float(np.random.default_rng([settings.seed, 7104]).uniform(0.34, 0.62))
 
 
 def platelet_sprite(settings: SmearSettings, index: int) -> NDArray[np.float32]:
@@ -77,8 +82,8 @@ def platelet_sprite(settings: SmearSettings, index: int) -> NDArray[np.float32]:
     body = draw([blob(rng, 0.10, rng.uniform(0, 0.35))], side, radius_px)
     core = draw([blob(rng, 0.12, rng.uniform(0, 0.3), 0.65)], side, radius_px)
     granules = step(smooth_noise(rng, side, max(0.45 * radius_px, 2.0)), 0.1, 1.2)
-    azure = core * (0.16 + 0.42 * granules) + 0.10 * body * granules
-    return np.asarray(azure[..., None] * stains.chromatin + (0.22 * body)[..., None] * stains.blue, np.float32)
+    azure = core * (0.18 + 0.3 * granules) + 0.12 * body * granules
+    return np.asarray(azure[..., None] * stains.chromatin + (0.16 * body)[..., None] * stains.blue, np.float32)
 
 
 def debris_sprite(settings: SmearSettings, index: int) -> NDArray[np.float32]:

@@ -157,6 +157,8 @@ class Smear:
         """Return the optical density of everything that lies in ``box``, not yet blurred, ``(h, w, 3)``."""
         red = np.zeros((box.height, box.width), np.float32)
         self._add(red, box, self.red, self._red_sprite)
+        # Cells that lie on each other are squeezed: two take less light than twice one.
+        red *= np.float32(1.3) / (1 + np.float32(0.3) * np.maximum(red, 0))
         density = np.asarray(cv2.merge([red * np.float32(stain) for stain in self.stains.red]), np.float32)
         self._add(density, box, self.platelets, self._platelet_sprite)
         for index in self._white_near(box):

@@ -44,9 +44,9 @@ class Stains:
         vectors = (chromatin, np.array(BLUE) + tint, np.array(PINK) + tint, ORANGE, _along(RED_CELL, settings.red_hue))
         return cls(*(np.asarray(strength * np.asarray(vector), np.float32) for vector in vectors))
 
-    def jittered(self, rng: np.random.Generator, spread: float = 0.06) -> Stains:
+    def jittered(self, rng: np.random.Generator, spread: float = 0.09) -> Stains:
         """Return the stains of one cell: no two cells of a slide take up the same."""
-        common = rng.lognormal(0, 2 * spread)
+        common = rng.lognormal(0, 1.6 * spread)
         names = ("chromatin", "blue", "pink", "orange", "red")
         factors = common * rng.normal(1, spread, (len(names), 3))
         return Stains(*(np.float32(row) * getattr(self, name) for row, name in zip(factors, names, strict=True)))

@@ -36,7 +36,8 @@ def white_sprite(settings: SmearSettings, kind_name: str, radius_px: float, inde
     body = draw([_centred(blob(rng, kind.body_roughness, abs(rng.normal(0, 0.05))))], side, radius_px)
     nucleus = _nucleus_mask(rng, kind, side, radius_px, body)
     blue, pink = (rng.uniform(*amounts) for amounts in (kind.blue, kind.pink))
-    texture = 1 + np.float32(0.14) * smooth_noise(rng, side, 0.3 * radius_px) + np.float32(0.5) * _edge(body, radius_px)
+    cloud = smooth_noise(rng, side, 0.35 * radius_px) + smooth_noise(rng, side, max(0.1 * radius_px, 2.0))
+    texture = 1 + np.float32(0.1) * cloud + np.float32(0.5) * _edge(body, radius_px)
     cytoplasm = body * (1 - np.float32(0.7) * nucleus) * texture
     chromatin = nucleus * _chromatin(rng, kind, nucleus, radius_px)
     density = chromatin[..., None] * stains.chromatin + cytoplasm[..., None] * (blue * stains.blue + pink * stains.pink)
@@ -74,8 +75,9 @@ def _edge(mask: Mask, radius_px: float) -> Mask:
 def _chromatin(rng: np.random.Generator, kind: WhiteKind, nucleus: Mask, radius_px: float) -> Mask:
     """Return the amount of stain inside the nucleus: blocks or stipples, a darker membrane, pale nucleoli."""
     side = len(nucleus)
-    blocks = 2 * step(smooth_noise(rng, side, rng.uniform(0.3, 0.48) * radius_px), 0, 0.9) - 1
-    stipple = smooth_noise(rng, side, max(0.13 * radius_px, 2.0))
+    coarse, fine = (smooth_noise(rng, side, wave * radius_px) for wave in (rng.uniform(0.32, 0.5), 0.2))
+    blocks = 2 * step(coarse + np.float32(0.45) * fine, 0, 1.5) - 1
+    stipple = smooth_noise(rng, side, max(0.13 * radius_px, 2.0)) + smooth_noise(rng, side, max(0.07 * radius_px, 2.0))
     cloud = smooth_noise(rng, side, 0.9 * radius_px)
     amount = 1 + rng.uniform(*kind.clumps) * blocks + rng.uniform(*kind.stipple) * stipple + 0.04 * cloud
     amount += np.float32(rng.uniform(0.05, 0.3)) * _edge(nucleus, 0.6 * radius_px)
@@ -94,7 +96,8 @@ def _nucleoli(rng: np.random.Generator, kind: WhiteKind, nucleus: Mask, radius_p
         at = int(rng.integers(len(rows)))
         place_disc(spots, (columns[at], rows[at]), radius_px * rng.uniform(0.12, 0.22))
     ring = cv2.GaussianBlur(spots, (0, 0), max(0.09 * radius_px, 0.8)) * (1 - spots)
-    return np.asarray(1 - np.float32(rng.uniform(0.35, 0.6)) * spots + np.float32(0.5) * ring, np.float32)
+    spots = np.asarray(cv2.GaussianBlur(spots, (0, 0), max(0.035 * radius_px, 0.4)), np.float32)
+    return np.asarray(1 - np.float32(rng.uniform(0.28, 0.55)) * spots + np.float32(0.5) * ring, np.float32)
 
 
 def _granules(rng: np.random.Generator, kind: WhiteKind, body: Mask, nucleus: Mask, radius_px: float) -> Mask:
