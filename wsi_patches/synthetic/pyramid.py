@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -25,6 +24,8 @@ __all__ = ["write_slide"]
 SHRINK = 4
 """Each level is this much smaller than the one above, as Aperio scanners write them."""
 SMALLEST_PX = 1024
+BUFFER_BYTES = 16 << 20
+"""How many bytes of tiles wait for their JPEG encoder; tifffile would let half a GiB wait."""
 Pixels = NDArray[np.uint8]
 
 
@@ -89,16 +90,14 @@ def write_slide(
     levels, form = _level_sizes(smear.size), _Format(smear.size, mpp, tile_px, quality, threads)
     # A run that is killed leaves no half slide under the name that was asked for.
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        with tifffile.TiffWriter(Path(folder) / "slide", bigtiff=True) as tiff:
-            lower = [_scratch(Path(folder) / f"{level}.raw", levels[level]) for level in range(1, len(levels))]
-            bands = _shrunk_aside(_painted_bands(smear, threads), lower[0] if lower else None)
-            _write_level(tiff, bands, levels[0], form)
-            for finer, coarser in pairwise(lower):
-                for _ in _shrunk_aside(_bands_of(finer), coarser):
-                    pass
-            for pixels, size in zip(lower, levels[1:], strict=True):
-                _write_level(tiff, _bands_of(pixels), size, form)
-        (Path(folder) / "slide").replace(target)
+        written = Path(folder) / "slide"
+        with tifffile.TiffWriter(written, bigtiff=True) as tiff:
+            bands = _painted_bands(smear, threads)
+            for level, level_size in enumerate(levels):
+                scratch = Path(folder) / f"{level + 1}.raw"
+                _write_level(tiff, _shrunk_aside(bands, scratch), level_size, form)
+                bands = _bands_of(scratch, Size(level_size.width // SHRINK, level_size.height // SHRINK))
+        written.replace(target)
     return smear.cells
 
 
@@ -107,10 +106,6 @@ def _level_sizes(size: Size) -> list[Size]:
     while max(sizes[-1]) > SMALLEST_PX and min(sizes[-1]) >= SHRINK:
         sizes.append(Size(sizes[-1].width // SHRINK, sizes[-1].height // SHRINK))
     return sizes
-
-
-def _scratch(path: Path, size: Size) -> Pixels:
-    return np.memmap(path, np.uint8, "w+", shape=(size.height, size.width, 3))
 
 
 def _painted_bands(smear: Smear, threads: int) -> Iterator[Pixels]:
@@ -123,23 +118,24 @@ def _painted_bands(smear: Smear, threads: int) -> Iterator[Pixels]:
             yield np.concatenate(list(pool.map(smear.paint_window, boxes)), axis=1)
 
 
-def _bands_of(pixels: Pixels) -> Iterator[Pixels]:
-    for y in range(0, len(pixels), TILE_PX):
-        yield pixels[y : y + TILE_PX]
+def _bands_of(scratch: Path, size: Size) -> Iterator[Pixels]:
+    """Yield what `_shrunk_aside` left, in bands of `TILE_PX` rows."""
+    row_bytes = 3 * size.width
+    with scratch.open("rb") as file:
+        while pixels := file.read(TILE_PX * row_bytes):
+            yield np.frombuffer(pixels, np.uint8).reshape(-1, size.width, 3)
 
 
-def _shrunk_aside(bands: Iterator[Pixels], coarser: Pixels | None) -> Iterator[Pixels]:
-    """Pass bands on, leaving each one's mean over squares of `SHRINK` pixels in ``coarser``."""
-    row = 0
-    for band in bands:
-        rows = len(band) // SHRINK
-        if coarser is not None and rows:
-            height, width = rows * SHRINK, coarser.shape[1] * SHRINK
-            coarser[row : row + rows] = cv2.resize(
-                band[:height, :width], (coarser.shape[1], rows), interpolation=cv2.INTER_AREA
-            )
-        row += rows
-        yield band
+def _shrunk_aside(bands: Iterator[Pixels], scratch: Path) -> Iterator[Pixels]:
+    """Pass bands on, leaving each one's mean over squares of `SHRINK` pixels in a file of rows, without remainders."""
+    # Unbuffered, since whoever takes the last tile need not ask whether there is another, which would close the file.
+    with scratch.open("wb", buffering=0) as file:
+        for band in bands:
+            width, height = band.shape[1] // SHRINK, band.shape[0] // SHRINK
+            if width and height:
+                whole = band[: height * SHRINK, : width * SHRINK]
+                file.write(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA).tobytes())
+            yield band
 
 
 def _tiles(bands: Iterator[Pixels], tile_px: int) -> Iterator[Pixels]:
@@ -191,6 +187,7 @@ def _write_level(tiff: tifffile.TiffWriter, bands: Iterator[Pixels], size: Size,
         metadata=None,
         software=False,
         maxworkers=form.threads,
+        buffersize=BUFFER_BYTES,
     )
 
 
