@@ -153,8 +153,9 @@ def lay_red_cells(size: Size, settings: SmearSettings, white: WhiteLayout) -> Sc
 def _film(points: NDArray[np.float64], settings: SmearSettings, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return how thick the film of blood is at each point, 0..1, one half on average."""
     thickness = np.zeros(len(points))
-    for _ in range(5):
-        wavelength_px = settings.cell_diameter_px * rng.uniform(7, 30)
+    # Long waves beside short ones, or a large slide looks woven.
+    for wavelength_diameters in (8, 11, 16, 25, 45, 90, 200):
+        wavelength_px = settings.cell_diameter_px * wavelength_diameters * rng.uniform(0.8, 1.25)
         angle, phase = rng.uniform(0, 2 * np.pi, 2)
         along = points @ np.array([np.cos(angle), np.sin(angle)])
         thickness += np.cos(2 * np.pi * along / wavelength_px + phase)
