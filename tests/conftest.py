@@ -27,3 +27,10 @@ def shared_data() -> Path:
 def rng() -> np.random.Generator:
     """A generator with a fixed seed."""
     return np.random.default_rng(20231)
+
+
+def shared_files(folder: str, not_named: tuple[str, ...] = ()) -> list[str]:
+    """Return the real files below a folder, relative to the real data; none where that is absent."""
+    data = Path(os.environ.get("WSI_PATCHES_SHARED", ROOT.parent / "shared")) / "data"
+    files = (file for file in sorted((data / folder).rglob("*")) if file.is_file() and file.name not in not_named)
+    return [file.relative_to(data).as_posix() for file in files]
