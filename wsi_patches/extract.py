@@ -150,7 +150,7 @@ def _record(job: SlideJob, info: SlideInfo, grid: PatchGrid, warnings: tuple[str
 def _label_warnings(job: SlideJob, grid: PatchGrid, cells: Cells, settings: StoreSettings) -> tuple[str, ...]:
     """Return a sentence for cells that no patch of the whole grid holds."""
     warnings = list(job.item.warnings)
-    held = np.unique(label_patches(grid.xy(), grid.side, cells, settings.rule).cells) if len(cells) else []
+    held = np.unique(label_patches(grid.xy(), grid.side, cells, settings.rule).cells)
     lost = len(cells) - len(held)
     if lost:
         warnings.append(f"{lost} of {len(cells)} annotated cells lie in no patch (edge {settings.spec.edge})")

@@ -164,7 +164,7 @@ def plan_extract(settings: ExtractSettings) -> ExtractPlan:
     store = open_store(settings.out) if there and settings.resume else None
     if store is not None:
         _same_settings(store, asked)
-    known = {one.id: (one.path, one.fingerprint) for one in store.slides} if store else {}
+    known = {one.id: (one.path, one.fingerprint) for one in store.slides} if store is not None else {}
     looked = look_at(items, spec=asked.spec, slide_mpp=settings.slide_mpp, known=known)
     present = _present(store)
     failed = tuple(one.outcome for one in looked if one.error is not None)
@@ -175,7 +175,7 @@ def plan_extract(settings: ExtractSettings) -> ExtractPlan:
         ExtractTask(str(settings.out), _part_id(jobs), asked, settings.codec, jobs)
         for jobs in _cut(waiting, asked.spec, present, settings.slide_mpp)
     )
-    return ExtractPlan(asked, tasks, failed, kept, tuple(store.unfinished) if store else ())
+    return ExtractPlan(asked, tasks, failed, kept, tuple(store.unfinished) if store is not None else ())
 
 
 def _same_settings(store: Store, asked: StoreSettings) -> None:
@@ -191,7 +191,7 @@ def _same_settings(store: Store, asked: StoreSettings) -> None:
 def _present(store: Store | None) -> dict[str, set[tuple[int, int]]]:
     """Return, for each slide of a store, the ranges of its grid that complete parts answer for."""
     present: dict[str, set[tuple[int, int]]] = {}
-    for _, record in store.records() if store else ():
+    for _, record in store.records() if store is not None else ():
         present.setdefault(record.id, set()).add((record.grid_start, record.grid_stop))
     return present
 
