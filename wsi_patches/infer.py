@@ -17,7 +17,7 @@ from wsi_patches.counting import blast_interval, find_cells, fraction_interval, 
 from wsi_patches.errors import ModelError, ResolutionUnknown
 from wsi_patches.geometry import Box
 from wsi_patches.imaging import WhiteCellFinder
-from wsi_patches.outcome import DONE, SlideReport
+from wsi_patches.outcome import DONE, Interval, SlideReport
 from wsi_patches.slide import Slide
 
 if TYPE_CHECKING:
@@ -164,9 +164,14 @@ def _with_blasts(report: SlideReport, classifier: CellClassifier, probabilities:
     limits = f"model {classifier.card.name}: {classifier.card.limits}" if classifier.card.limits else ""
     return replace(
         report,
-        blasts=blast_interval(probabilities),
+        blasts=_with_value(blast_interval(probabilities), blasts),
         blast_fraction=fraction_interval(blasts, len(probabilities)) if len(probabilities) else None,
         model=classifier.card.name,
         weights_sha256=classifier.sha256,
         warnings=(*report.warnings, limits) if limits else report.warnings,
     )
+
+
+def _with_value(interval: Interval, value: int) -> Interval:
+    """Return an interval around the number of cells that are shown as blasts, so that all outputs say the same."""
+    return Interval(value, min(interval.low, value), max(interval.high, value))

@@ -1,0 +1,20 @@
+"""Outcomes of several parts of one slide are one outcome."""
+
+from wsi_patches.outcome import Interval, Outcome, SlideReport, merge_outcomes
+
+
+def test_the_worst_part_says_what_became_of_the_slide():
+    parts = [
+        Outcome("a", "a.svs", "done", 10),
+        Outcome("b", "b.svs", "done", 5),
+        Outcome("a", "a.svs", "partial", 8, 2, warnings=("w",)),
+        Outcome.failed("b", "b.svs", ValueError("two\nlines")),
+    ]
+    a, b = merge_outcomes(parts)
+    assert (a.status, a.patches, a.unreadable, a.warnings) == ("partial", 18, 2, ("w",))
+    assert (b.status, b.error) == ("failed", "two lines")
+
+
+def test_a_report_survives_its_own_file_format():
+    report = SlideReport("a", "a.svs", "done", white_cells=Interval(3, 1, 8), warnings=("w",), extra={"seconds": 1.5})
+    assert SlideReport.from_dict(report.to_dict()) == report
