@@ -1,5 +1,8 @@
-"""Files into slides: one file a reader, and one function that chooses among them."""
+"""Opening slides: one file a backend, one door, `open_slide`."""
 
-from wsi_patches.slides.choose import READERS, SUFFIXES, open_slide
+from wsi_patches.slides.image import ImageSlide
+from wsi_patches.slides.opening import READERS, SUFFIXES, open_slide
+from wsi_patches.slides.openslide_reader import OpenSlideSlide
+from wsi_patches.slides.tiff import TiffSlide
 
-__all__ = ["READERS", "SUFFIXES", "open_slide"]
+__all__ = ["READERS", "SUFFIXES", "ImageSlide", "OpenSlideSlide", "TiffSlide", "open_slide"]

@@ -1,4 +1,4 @@
-"""Photographs: JPEG, PNG, BMP and whatever else Pillow reads, decoded whole and kept."""
+"""Photographs: JPEG, PNG, BMP and WebP through Pillow."""
 
 from __future__ import annotations
 
@@ -6,125 +6,156 @@ import struct
 import threading
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import BmpImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from wsi_patches.errors import SlideError
 from wsi_patches.geometry import Box, Size
-from wsi_patches.slide import Level, SlideBase, SlideInfo
+from wsi_patches.slide import Level, SlideBase, SlideInfo, fingerprint
+from wsi_patches.slides.pixels import guard_size, over
+from wsi_patches.slides.resolution import mean_mpp, plausible_mpp
 
-__all__ = ["ImageSlide", "recognises"]
+__all__ = ["ImageSlide", "image_format"]
 
-ERRORS = (
-    OSError,
-    ValueError,
-    TypeError,
-    IndexError,
-    KeyError,
-    EOFError,
-    SyntaxError,
-    ZeroDivisionError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
-"""What Pillow raises on damaged files; SyntaxError is its word for a broken PNG."""
-EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
-"""Modes that become uint8 RGB without losing anything."""
+IMAGE_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, struct.error, zlib.error)
+"""What Pillow's decoders raise of damaged files; SyntaxError is its own word for a broken header."""
+PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "WebP": WebPImagePlugin.WebPImageFile,
+}
+"""Called without ``Image.open``, whose size limit is one for the whole process; `guard_size` is ours."""
+MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
+PNG_DEPTH_BYTE = 24
+UM_PER_INCH = 25_400.0
+_header_lock = threading.Lock()
 
 
-def recognises(path: Path) -> bool:
-    """Return whether Pillow knows the format of a file."""
-    try:
-        with _open(path):
-            return True
-    except SlideError:
-        return False
-
-
-def _open(path: Path) -> Image.Image:
-    """Open a picture without decoding it; Pillow's own limit on its size stays in force."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Image.open(path)
-    except ERRORS as error:
-        msg = f"{path} cannot be opened as a picture: {error}"
-        raise SlideError(msg) from error
+def image_format(head: bytes) -> str | None:
+    """Return JPEG, PNG, BMP or WebP by a file's first bytes, or None."""
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith(b"BM"):
+        return "BMP"
+    return "WebP" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None
 
 
 class ImageSlide(SlideBase):
-    """A photograph as a slide with one level and no resolution of its own.
+    """A photograph: a slide with one level, decoded whole at the first read and kept until it is closed.
+
+    Pixels stay as they are stored: an EXIF orientation is not applied, since annotations are in stored pixels.
 
     Parameters
     ----------
     path
         The file.
-    fingerprint
-        As `wsi_patches.slide.fingerprint` gives it.
     mpp
-        Stated pixel size in um, or None.
+        Pixel size in um that replaces the file's own.
 
     Raises
     ------
     SlideError
-        The file is no picture, or its samples are not 8-bit.
+        The file is no such photograph, is damaged, or holds 16-bit samples or several frames.
     """
 
-    def __init__(self, path: Path, fingerprint: str, mpp: float | None = None) -> None:
-        self._path, self._lock = path, threading.Lock()
+    def __init__(self, path: Path | str, mpp: float | None = None) -> None:
+        self._path, self._stated_mpp = Path(path), mpp
+        identity = fingerprint(self._path)
+        with _opened(self._path) as image:
+            size, own = Size(*image.size), _mpp(image)
+        super().__init__(
+            SlideInfo(str(path), identity, size, (Level(size, 1.0),), mpp or own, reader="image"),
+        )
+        self._lock = threading.Lock()
         self._pixels: NDArray[np.uint8] | None = None
-        self._failure: SlideError | None = None
-        with _open(path) as picture:
-            if picture.mode not in EIGHT_BIT:
-                msg = f"{path} has samples of mode {picture.mode}; 8-bit pictures are read: convert it to 8 bits first"
-                raise SlideError(msg)
-            size = Size(*picture.size)
-        super().__init__(SlideInfo(str(path), fingerprint, size, (Level(size, 1.0),), mpp, reader="image"))
+        self._closed = False
 
     def _read_level(self, box_px: Box, level: int) -> NDArray[np.uint8]:  # noqa: ARG002 - one level only
-        pixels = self._decoded()
+        with self._lock:
+            if self._closed:
+                msg = f"{self._path} is closed: open it again to read it"
+                raise SlideError(msg)
+            if self._pixels is None:
+                self._pixels = _decode(self._path, self.background)
+            pixels = self._pixels
         return pixels[box_px.y : box_px.bottom, box_px.x : box_px.right].copy()
 
-    def _decoded(self) -> NDArray[np.uint8]:
-        """Return all pixels; they are decoded once, and a failure is remembered as well."""
-        with self._lock:
-            if self._failure is not None:
-                raise self._failure
-            if self._pixels is None:
-                try:
-                    self._pixels = _decode(self._path)
-                except SlideError as error:
-                    self._failure = error
-                    raise
-            return self._pixels
-
     def close(self) -> None:
-        """Let the pixels go; reading after this is a SlideError."""
+        """Let the pixels go."""
         with self._lock:
-            self._pixels, self._failure = None, SlideError(f"{self._path} was closed: open it again")
+            self._pixels, self._closed = None, True
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ImageSlide, (self._path, self.info.fingerprint, self.info.mpp)
+        return ImageSlide, (str(self._path), self._stated_mpp)
 
 
-def _decode(path: Path) -> NDArray[np.uint8]:
-    """Return a picture as uint8 RGB, what is transparent over white."""
-    with _open(path) as picture:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                picture.load()
-        except ERRORS as error:
-            msg = f"{path} cannot be decoded: {error}. The file may be cut short: copy it again"
-            raise SlideError(msg) from error
-        if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
-            rgba = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", rgba.size, (255, 255, 255, 255)), rgba)
-        return np.array(picture.convert("RGB"))
+@contextmanager
+def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
+    """Open a photograph whose header was found in order; errors inside of the block become SlideErrors."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(PNG_DEPTH_BYTE + 1)
+            stream.seek(0)
+            with _header(path, head, stream) as image:
+                guard_size(path, *image.size, path.stat().st_size)
+                _check_samples(path, image, head)
+                yield image
+    except SlideError:
+        raise
+    except (*IMAGE_ERRORS, Warning) as error:
+        msg = f"{path} cannot be read as a photograph ({error}): the file is damaged; copy it again from its source"
+        raise SlideError(msg) from error
+
+
+def _header(path: Path, head: bytes, stream: Any) -> ImageFile.ImageFile:
+    name = image_format(head)
+    if name is None:
+        msg = f"{path} is not a JPEG, PNG, BMP or WebP file, all that the image reader reads: leave the reader out"
+        raise SlideError(msg)
+    # Warning filters belong to the whole process, hence the lock; decoding, the slow part, happens outside of it.
+    with _header_lock, warnings.catch_warnings():
+        warnings.filterwarnings("error", module=r"PIL\.")
+        warnings.filterwarnings("ignore", message="Corrupt EXIF data", module=r"PIL\.")
+        return PLUGINS[name](stream)
+
+
+def _check_samples(path: Path, image: ImageFile.ImageFile, head: bytes) -> None:
+    sixteen = image_format(head) == "PNG" and head[PNG_DEPTH_BYTE] == 16
+    if sixteen or image.mode.startswith("I"):
+        msg = f"{path} holds 16-bit samples, not supported yet: convert it to 8-bit"
+        raise SlideError(msg)
+    if image.mode not in MODES:
+        msg = f"{path} holds samples of Pillow's mode {image.mode}, not supported: convert it to 8-bit RGB"
+        raise SlideError(msg)
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        msg = f"{path} holds {frames} frames, and a slide is a still picture: save the frame that is meant"
+        raise SlideError(msg)
+
+
+def _mpp(image: ImageFile.ImageFile) -> float | None:
+    """Return the pixel size where the file's print density is a microscope's: 72 or 300 dpi say nothing."""
+    density = image.info.get("dpi")
+    if density is None:
+        return None
+    x_mpp, y_mpp = (UM_PER_INCH / float(dots) if dots else None for dots in density)
+    return plausible_mpp(mean_mpp(x_mpp, y_mpp))
+
+
+def _decode(path: Path, background: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return all pixels, uint8 RGB ``(h, w, 3)``; a truncated file is an error, never half a picture."""
+    with _opened(path) as image:
+        image.load()
+        if not image.has_transparency_data:
+            return np.array(image.convert("RGB"))
+        rgba = np.asarray(image.convert("RGBA"))
+        return over(rgba[..., :3], rgba[..., 3], background)

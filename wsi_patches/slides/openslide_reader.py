@@ -3,120 +3,167 @@
 from __future__ import annotations
 
 import threading
-from ctypes import ArgumentError
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openslide
 from numpy.typing import NDArray
-from PIL import Image
 
 from wsi_patches.errors import SlideError
-from wsi_patches.geometry import Box, Size
-from wsi_patches.slide import Level, SlideBase, SlideInfo
-from wsi_patches.slides.resolution import from_openslide
+from wsi_patches.geometry import Box, Size, round_half_up
+from wsi_patches.slide import Level, SlideBase, SlideInfo, fingerprint
+from wsi_patches.slides.pixels import over
+from wsi_patches.slides.resolution import mean_mpp, number, plausible_mpp
+from wsi_patches.slides.tiff_tags import check_file, first_page, is_tiff
 
-__all__ = ["OpenSlideSlide", "recognises"]
+__all__ = ["OpenSlideSlide", "detect_vendor", "reads_tiff"]
 
+OPENSLIDE_ERRORS = (openslide.OpenSlideError,)
+"""All that openslide-python raises of a file; a missing file is told apart before."""
+GENERIC_TIFF = "generic-tiff"
 CACHE_BYTES = 32 << 20
-"""Neighbouring patches share tiles: without a cache unaligned reads cost three times as much."""
-ERRORS = (openslide.OpenSlideError, OSError, ValueError, ArgumentError)
-"""What OpenSlide raises; a read of a closed handle is ctypes's ArgumentError."""
+"""Decoded tiles kept for each open slide: enough for a row of patches, small beside a worker's memory."""
+READABLE_COMPRESSIONS = frozenset({1, 5, 7, 8, 32773, 32946, 33003, 33005, 50000})
+"""TIFF compressions that OpenSlide reads: none, LZW, JPEG, deflate (two codes), PackBits, Aperio's two JPEG 2000, zstd.
+It opens files with others (JPEG 2000 34712, WebP, LZMA, JPEG XL) and then fails at the first read."""
+WHITE = (255, 255, 255)
 
 
-def recognises(path: Path) -> bool:
-    """Return whether OpenSlide knows the format of a file."""
+def detect_vendor(path: Path) -> str | None:
+    """Return the vendor whose format OpenSlide sees in a file, or None."""
     try:
-        return openslide.OpenSlide.detect_format(str(path)) is not None
-    except openslide.OpenSlideError:
-        return False
+        vendor: str | None = openslide.OpenSlide.detect_format(str(path))
+    except OPENSLIDE_ERRORS as error:
+        raise _error(path, "recognised", error) from error
+    return vendor
+
+
+def reads_tiff(path: Path, vendor: str) -> bool:
+    """Say whether OpenSlide truly reads a TIFF in which it sees ``vendor``'s format, pyramid and all.
+
+    Raises
+    ------
+    SlideError
+        The TIFF's structure is damaged.
+    """
+    with first_page(path) as page:
+        # Of a pyramid in SubIFDs, as OME-TIFF has it, OpenSlide sees level 0 only, and no OME metadata.
+        hides_levels = vendor == GENERIC_TIFF and bool(page.is_ome or page.subifds)
+        return int(page.compression) in READABLE_COMPRESSIONS and not hides_levels
 
 
 class OpenSlideSlide(SlideBase):
-    """A slide that OpenSlide reads; one handle serves all threads.
+    """A slide that OpenSlide reads.
 
     Parameters
     ----------
     path
         The file.
-    fingerprint
-        As `wsi_patches.slide.fingerprint` gives it.
     mpp
-        Stated level-0 pixel size in um, or None to take the file's.
+        Level-0 pixel size in um that replaces the file's own.
 
     Raises
     ------
     SlideError
-        OpenSlide cannot open the file.
+        OpenSlide does not read the file, or would read it wrongly (16-bit samples, a truncated TIFF).
     """
 
-    def __init__(self, path: Path, fingerprint: str, mpp: float | None = None) -> None:
-        self._path, self._stated_mpp = path, mpp
-        self._lock, self._closed = threading.Lock(), False
-        self._handle = self._open()
-        properties = dict(self._handle.properties)
-        sizes = zip(self._handle.level_dimensions, self._handle.level_downsamples, strict=True)
-        levels = tuple(Level(Size(*size), 1.0 if row == 0 else down) for row, (size, down) in enumerate(sizes))
-        power = properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER)
-        info = SlideInfo(
-            path=str(path),
-            fingerprint=fingerprint,
-            size=levels[0].size,
-            levels=levels,
-            mpp=mpp if mpp is not None else from_openslide(properties),
-            vendor=properties.get(openslide.PROPERTY_NAME_VENDOR),
-            objective_power=float(power) if power else None,
-            reader="openslide",
-        )
-        colour = properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR, "FFFFFF")
-        red, green, blue = (int(colour[start : start + 2], 16) for start in (0, 2, 4))
-        super().__init__(info, (red, green, blue))
+    def __init__(self, path: Path | str, mpp: float | None = None) -> None:
+        self._path, self._stated_mpp = Path(path), mpp
+        identity = fingerprint(self._path)
+        _check_tiff(self._path)
+        self._repair = threading.Lock()
+        self._handle: openslide.OpenSlide | None = self._opened()
+        try:
+            info = _describe(self._handle, self._path, identity, mpp)
+        except OPENSLIDE_ERRORS as error:
+            raise _error(self._path, "described", error) from error
+        colour = self._handle.properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR)
+        super().__init__(info, WHITE if colour is None else _rgb(colour))
 
-    def _open(self) -> openslide.OpenSlide:
+    def _opened(self) -> openslide.OpenSlide:
         try:
             handle = openslide.OpenSlide(str(self._path))
-        except ERRORS as error:
-            msg = f"{self._path} cannot be opened: OpenSlide says: {error}. The file may be cut short: copy it again"
-            raise SlideError(msg) from error
-        handle.set_cache(openslide.OpenSlideCache(CACHE_BYTES))
+            handle.set_cache(openslide.OpenSlideCache(CACHE_BYTES))
+        except OPENSLIDE_ERRORS as error:
+            raise _error(self._path, "opened", error) from error
         return handle
 
     def _read_level(self, box_px: Box, level: int) -> NDArray[np.uint8]:
-        if self._closed:
-            msg = f"{self._path} was closed: open it again"
+        handle = self._handle
+        if handle is None:
+            msg = f"{self._path} is closed: open it again to read it"
             raise SlideError(msg)
-        handle, down = self._handle, self.info.levels[level].downsample
-        location = (round(box_px.x * down), round(box_px.y * down))
         try:
-            region = handle.read_region(location, level, (box_px.width, box_px.height))
-        except ERRORS as error:
-            self._reopen(handle)
-            msg = f"{self._path}: {box_px} of level {level} cannot be read: OpenSlide says: {error}"
-            raise SlideError(msg) from error
-        return self._over_background(region)
+            return self._region(handle, box_px, level)
+        except OPENSLIDE_ERRORS:
+            return self._read_again(box_px, level)
 
-    def _reopen(self, broken: openslide.OpenSlide) -> None:
-        """Replace a handle that failed: OpenSlide refuses every later read of it, good ones too."""
-        with self._lock:
-            if self._handle is broken and not self._closed:
-                self._handle = self._open()
+    def _read_again(self, box_px: Box, level: int) -> NDArray[np.uint8]:
+        """Read with a fresh handle, since one bad tile, perhaps another thread's, spoils a handle for good."""
+        with self._repair:
+            fresh = self._opened()
+            try:
+                pixels = self._region(fresh, box_px, level)
+            except OPENSLIDE_ERRORS as error:
+                self._replace(self._opened())
+                raise _error(self._path, f"read at {tuple(box_px)} of level {level}", error) from error
+            self._replace(fresh)
+            return pixels
 
-    def _over_background(self, region: Image.Image) -> NDArray[np.uint8]:
-        """Return RGB pixels; what the scanner left out is transparent and becomes background."""
-        rgba = np.asarray(region)
-        alpha = rgba[..., 3:]
-        if alpha.min() == 255:
-            return np.ascontiguousarray(rgba[..., :3])
-        share = alpha.astype(np.float32) / 255
-        mixed = rgba[..., :3] * share + np.array(self.background, np.float32) * (1 - share)
-        return np.round(mixed).astype(np.uint8)
+    def _replace(self, handle: openslide.OpenSlide) -> None:
+        # The old handle is dropped, not closed: another thread may be reading with it, and the last one closes it.
+        if self._handle is not None:
+            self._handle = handle
+
+    def _region(self, handle: openslide.OpenSlide, box_px: Box, level: int) -> NDArray[np.uint8]:
+        of_level = self.info.levels[level]
+        location = (round_half_up(box_px.x * of_level.downsample), round_half_up(box_px.y * of_level.downsample))
+        rgba = np.asarray(handle.read_region(location, level, (box_px.width, box_px.height)))
+        return over(rgba[..., :3], rgba[..., 3], self.background)
 
     def close(self) -> None:
-        """Let the file go; reading after this is a SlideError."""
-        with self._lock:
-            self._closed = True
-            self._handle.close()
+        """Let the file go; a read that another thread has begun still ends well."""
+        with self._repair:
+            self._handle = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return OpenSlideSlide, (self._path, self.info.fingerprint, self._stated_mpp)
+        return OpenSlideSlide, (str(self._path), self._stated_mpp)
+
+
+def _check_tiff(path: Path) -> None:
+    """Refuse what OpenSlide would read wrongly: it cuts 16-bit samples to 8 in silence."""
+    with path.open("rb") as stream:
+        head = stream.read(4)
+    if is_tiff(head):
+        check_file(path)
+
+
+def _describe(handle: openslide.OpenSlide, path: Path, identity: str, mpp: float | None) -> SlideInfo:
+    properties = handle.properties
+    vendor = properties.get(openslide.PROPERTY_NAME_VENDOR)
+    own = mean_mpp(
+        number(properties.get(openslide.PROPERTY_NAME_MPP_X)), number(properties.get(openslide.PROPERTY_NAME_MPP_Y))
+    )
+    if vendor == GENERIC_TIFF:
+        own = plausible_mpp(own)
+    levels = tuple(
+        Level(Size(*size), float(downsample))
+        for size, downsample in zip(handle.level_dimensions, handle.level_downsamples, strict=True)
+    )
+    power = number(properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
+    return SlideInfo(str(path), identity, levels[0].size, levels, mpp or own, vendor, power, "openslide")
+
+
+def _rgb(text: str) -> tuple[int, int, int]:
+    """Return the colour of six hexadecimal digits."""
+    red, green, blue = bytes.fromhex(text)
+    return red, green, blue
+
+
+def _error(path: Path, what: str, error: Exception) -> SlideError:
+    return SlideError(
+        f"{path} cannot be {what} by OpenSlide ({error}): the file is damaged or incomplete; copy it again from its "
+        "source, with all files beside it that belong to it"
+    )

@@ -1,16 +1,13 @@
-"""TIFFs through tifffile: those that OpenSlide refuses, cannot decode, or of which it sees one level only."""
+"""TIFFs through tifffile, of which only the tiles or strips that a box touches are read and decoded."""
 
 from __future__ import annotations
 
-import logging
-import os
-import struct
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
@@ -18,237 +15,265 @@ from numpy.typing import NDArray
 
 from wsi_patches.errors import SlideError
 from wsi_patches.geometry import Box, Size
-from wsi_patches.slide import Level, SlideBase, SlideInfo
-from wsi_patches.slides.resolution import from_aperio, from_ome, from_tags
-
-__all__ = ["TiffSlide", "openslide_reads"]
-
-CACHE_BYTES = 32 << 20
-JPEG, APERIO_JPEG2000 = 7, (33003, 33005)
-OPENSLIDE_DECODES = (1, 5, 7, 8, 32946, 50000, *APERIO_JPEG2000)
-"""None, LZW, JPEG, deflate (two numbers), zstd and Aperio's JPEG 2000; others open in OpenSlide and fail when read."""
-GREY_INVERTED, GREY, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
-ERRORS = (
-    tifffile.TiffFileError,
-    OSError,
-    ValueError,
-    TypeError,
-    IndexError,
-    KeyError,
-    AttributeError,
-    ZeroDivisionError,
-    OverflowError,
-    MemoryError,
-    NotImplementedError,
-    RuntimeError,  # every codec of imagecodecs has an error of its own that derives from it
-    struct.error,
+from wsi_patches.slide import Level, SlideBase, SlideInfo, fingerprint
+from wsi_patches.slides.pixels import cmyk_to_rgb, guard_size, over
+from wsi_patches.slides.tiff_tags import (
+    alpha_kind,
+    check_samples,
+    check_segments,
+    objective_power,
+    stated_mpp,
+    tiff_errors,
+    vendor_of,
 )
-"""What tifffile and its codecs raise on files with damaged or contradicting tags."""
 
-# tifffile tells of every oddity of a file through this logger; what matters becomes a SlideError.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
+__all__ = ["TiffSlide"]
+
+CACHE_BYTES = 64 << 20
+"""Decoded segments kept for each open slide: patches overlap tiles, and some files are one single strip."""
+JPEG, APERIO_YCBCR = 7, 33003
+JPEG_FAMILY = frozenset({6, 7, 33007, 34892})
+"""Compressions whose YCbCr tifffile turns into RGB."""
+MIN_IS_WHITE, PALETTE, SEPARATED, YCBCR = 0, 3, 5, 6
+PREMULTIPLIED = 1
+END_OF_JPEG = b"\xff\xd9"
+SHAPE_TOLERANCE = 0.05
+"""Largest relative difference between a level's two downsamples; beyond it the page is another picture."""
 
 
-def openslide_reads(path: Path) -> bool:
-    """Return whether OpenSlide, if it knows a TIFF, also reads all of it truly: 8 bits, every level, a known codec."""
-    try:
-        with tifffile.TiffFile(path) as file:
-            page = file.pages.first
-            whole = not (file.is_ome and page.subifds)
-            return whole and page.compression in OPENSLIDE_DECODES and page.bitspersample == 8
-    except ERRORS:
-        return True
+class Segment(NamedTuple):
+    """A tile or strip, and where it lies in its level."""
+
+    index: int
+    """Which of the page's offsets."""
+    plane: int
+    """First sample that it holds."""
+    box_px: Box
 
 
 class TiffSlide(SlideBase):
-    """A TIFF's first image and its smaller levels; only the tiles or strips that a read needs are decoded.
+    """A tiled or stripped TIFF, its pyramid in pages or in SubIFDs.
 
     Parameters
     ----------
     path
         The file.
-    fingerprint
-        As `wsi_patches.slide.fingerprint` gives it.
     mpp
-        Stated level-0 pixel size in um, or None to take the file's.
+        Level-0 pixel size in um that replaces the file's own.
 
     Raises
     ------
     SlideError
-        The file is no TIFF, is cut short, or holds what is no 8-bit grey or colour image.
+        The file is damaged or truncated, or does not hold one 8-bit colour picture.
     """
 
-    def __init__(self, path: Path, fingerprint: str, mpp: float | None = None) -> None:
-        self._path, self._stated_mpp = path, mpp
-        try:
-            with ExitStack() as guard:
-                self._file = guard.enter_context(tifffile.TiffFile(path))
-                self._pages = _levels(self._file)
-                info = self._describe(fingerprint, mpp)
-                guard.pop_all()
-        except ERRORS as error:
-            if isinstance(error, SlideError):
-                raise
-            msg = f"{path} cannot be opened as a TIFF: {error}. The file may be cut short: copy it again"
-            raise SlideError(msg) from error
-        self._descriptor = os.open(path, os.O_RDONLY)
-        self._lock = threading.Lock()
-        self._recent: OrderedDict[tuple[int, int], NDArray[np.uint8]] = OrderedDict()
-        super().__init__(info)
-
-    def _describe(self, fingerprint: str, mpp: float | None) -> SlideInfo:
-        first = self._pages[0]
-        for page in self._pages:
-            _check(page, self._path)
-        sizes = [Size(page.imagewidth, page.imagelength) for page in self._pages]
-        downsamples = [(sizes[0].width / size.width + sizes[0].height / size.height) / 2 for size in sizes]
-        aperio_mpp, power = from_aperio(first.description if self._file.is_svs else "")
-        own = aperio_mpp or (from_ome(self._file.ome_metadata or "") if self._file.is_ome else None) or _tag_mpp(first)
-        return SlideInfo(
-            path=str(self._path),
-            fingerprint=fingerprint,
-            size=sizes[0],
-            levels=tuple(Level(size, down) for size, down in zip(sizes, downsamples, strict=True)),
-            mpp=mpp if mpp is not None else own,
-            vendor="aperio" if self._file.is_svs else None,
-            objective_power=power,
-            reader="tifffile",
-        )
+    def __init__(self, path: Path | str, mpp: float | None = None) -> None:
+        self._path, self._stated_mpp = Path(path), mpp
+        identity = fingerprint(self._path)
+        self._lock, self._cache = threading.Lock(), _SegmentCache(CACHE_BYTES)
+        with ExitStack() as undo, tiff_errors(self._path, "opened"):
+            tiff = undo.enter_context(tifffile.TiffFile(self._path))
+            pages = _level_pages(tiff, self._path)
+            for page in pages:
+                _check_page(page, self._path)
+            self._tiff: tifffile.TiffFile | None = tiff
+            self._pages = pages
+            super().__init__(_describe(tiff, pages, self._path, identity, mpp))
+            undo.pop_all()
 
     def _read_level(self, box_px: Box, level: int) -> NDArray[np.uint8]:
         page = self._pages[level]
-        out = np.full((box_px.height, box_px.width, 3), self.background, np.uint8)
-        for index, left, top in _segments(page, box_px):
-            pixels = self._segment(level, index)
-            x, y = left - box_px.x, top - box_px.y
-            cut = Box(x, y, pixels.shape[1], pixels.shape[0]).clipped(Size(box_px.width, box_px.height))
-            out[cut.y : cut.bottom, cut.x : cut.right] = pixels[cut.y - y : cut.bottom - y, cut.x - x : cut.right - x]
+        samples = np.zeros((box_px.height, box_px.width, page.samplesperpixel), np.uint8)
+        holes = []
+        with tiff_errors(self._path, f"read at {tuple(box_px)} of level {level}"):
+            for segment in _segments(page, box_px):
+                decoded = self._decoded(page, level, segment)
+                there, here = _overlap(segment.box_px, box_px)
+                if decoded is None:
+                    holes.append(here)
+                else:
+                    samples[(*here, slice(segment.plane, segment.plane + decoded.shape[2]))] = decoded[there]
+            out = _rgb(samples, page, self.background)
+        for here in holes:
+            out[here] = self.background
         return out
 
-    def _segment(self, level: int, index: int) -> NDArray[np.uint8]:
-        """Return a tile or strip as RGB; the last few are kept, since neighbouring patches share them."""
-        key = (level, index)
-        with self._lock:
-            if key in self._recent:
-                self._recent.move_to_end(key)
-                return self._recent[key]
-        pixels = self._decode(self._pages[level], index)
-        with self._lock:
-            self._recent[key] = pixels
-            while len(self._recent) > 1 and sum(one.nbytes for one in self._recent.values()) > CACHE_BYTES:
-                self._recent.popitem(last=False)
-        return pixels
+    def _decoded(self, page: Any, level: int, segment: Segment) -> NDArray[np.uint8] | None:
+        """Return a segment's samples ``(h, w, samples)``, or None for one that the file leaves out as empty."""
+        key = (level, segment.index)
+        found = self._cache.get(key)
+        if found is not None:
+            return found
+        data = self._bytes(page, segment.index)
+        if not data:
+            return None
+        box_px = segment.box_px
+        guard_size(self._path, box_px.width, box_px.height, len(data))
+        decoded = _decode(page, data, segment.index)
+        self._cache.put(key, decoded)
+        return decoded
 
-    def _decode(self, page: Any, index: int) -> NDArray[np.uint8]:
-        offset, count = page.dataoffsets[index], page.databytecounts[index]
-        width, height = _segment_size(page)
-        if count == 0:
-            # A tile without bytes is a scanner's way to leave empty glass out.
-            return np.full((height, width, 3), self.background, np.uint8)
-        try:
-            encoded = os.pread(self._descriptor, count, offset)
-            decoded, _, _ = page.decode(encoded, index, jpegtables=page.jpegtables)
-            return _to_rgb(page, np.asarray(decoded)[0])
-        except ERRORS as error:
-            kind = "tile" if page.is_tiled else "strip"
-            msg = f"{self._path}: {kind} {index} cannot be read: {error}"
-            raise SlideError(msg) from error
+    def _bytes(self, page: Any, index: int) -> bytes:
+        with self._lock:
+            if self._tiff is None:
+                msg = f"{self._path} is closed: open it again to read it"
+                raise SlideError(msg)
+            count = page.databytecounts[index]
+            stream = self._tiff.filehandle
+            stream.seek(page.dataoffsets[index])
+            data: bytes = stream.read(count)
+        if len(data) != count:
+            msg = f"{self._path} ends within a tile or strip: it was cut off; copy it again from its source"
+            raise SlideError(msg)
+        return data
 
     def close(self) -> None:
-        """Let the file go; reading after this is a SlideError."""
+        """Let the file and the decoded segments go."""
         with self._lock:
-            if self._descriptor >= 0:
-                self._file.close()
-                os.close(self._descriptor)
-                self._descriptor = -1
-                self._recent.clear()
-
-    def __del__(self) -> None:
-        if getattr(self, "_descriptor", -1) >= 0:
-            self.close()
+            if self._tiff is not None:
+                self._tiff.close()
+            self._tiff, self._cache = None, _SegmentCache(0)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return TiffSlide, (self._path, self.info.fingerprint, self._stated_mpp)
+        return TiffSlide, (str(self._path), self._stated_mpp)
 
 
-def _levels(file: tifffile.TiffFile) -> list[Any]:
-    """Return the pages of the first image, finest first; a label or macro image is no level."""
-    series = file.series[0]
-    if series.axes not in ("YX", "YXS"):
+class _SegmentCache:
+    """The segments that were used last, up to a number of bytes; the last one stays whatever its size."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes, self._bytes = limit_bytes, 0
+        self._lock = threading.Lock()
+        self._segments: OrderedDict[tuple[int, int], NDArray[np.uint8]] = OrderedDict()
+
+    def get(self, key: tuple[int, int]) -> NDArray[np.uint8] | None:
+        with self._lock:
+            if key in self._segments:
+                self._segments.move_to_end(key)
+            return self._segments.get(key)
+
+    def put(self, key: tuple[int, int], segment: NDArray[np.uint8]) -> None:
+        with self._lock:
+            if key in self._segments:
+                return
+            self._segments[key] = segment
+            self._bytes += segment.nbytes
+            while self._bytes > self._limit_bytes and len(self._segments) > 1:
+                self._bytes -= self._segments.popitem(last=False)[1].nbytes
+
+
+def _level_pages(tiff: Any, path: Path) -> list[Any]:
+    """Return one page a level, finest first, of the largest picture in the file: labels and thumbnails are smaller."""
+    pictures = [series for series in tiff.series if series.keyframe is not None and 0 not in series.shape]
+    if not pictures:
+        msg = f"{path} holds no picture that can be read: the file is damaged or incomplete"
+        raise SlideError(msg)
+    series = max(pictures, key=lambda one: one.keyframe.imagewidth * one.keyframe.imagelength)
+    if len(series.pages) != 1:
         msg = (
-            f"{file.filename} holds an image with the axes {series.axes} {tuple(series.shape)}: several channels or "
-            "planes are not read; export one as 8-bit RGB"
+            f"{path} holds {len(series.pages)} pictures of one size (axes {series.axes}: channels, planes or times), "
+            "and a slide is one RGB picture: export the one that is meant as 8-bit RGB"
         )
         raise SlideError(msg)
-    pages: list[Any] = [level.pages[0] for level in series.levels]
-    pages = [page.aspage() for page in pages]
-    return sorted(pages, key=lambda page: -page.imagewidth)
+    pages = [level.pages[0] for level in series.levels]
+    width, height = pages[0].imagewidth, pages[0].imagelength
+    for page in pages:
+        x, y = width / page.imagewidth, height / page.imagelength
+        # A level of a few pixels is rounded by up to one of them.
+        if abs(x - y) > SHAPE_TOLERANCE * max(x, y) + max(x, y) / min(page.imagewidth, page.imagelength):
+            msg = f"{path} lists a level of {page.imagewidth} x {page.imagelength}, not the shape of {width} x {height}"
+            raise SlideError(msg)
+    return pages
 
 
-def _check(page: Any, path: Path) -> None:
-    """Refuse what would not become true 8-bit RGB."""
-    if page.dtype != np.uint8 or page.bitspersample != 8:
-        msg = f"{path} has samples of {page.bitspersample} bits ({page.dtype}); 8 bits are read: convert it first"
+def _check_page(page: Any, path: Path) -> None:
+    check_samples(page, path)
+    check_segments(page, path)
+    compression, photometric = int(page.compression), int(page.photometric)
+    if compression == APERIO_YCBCR or (photometric == YCBCR and compression not in JPEG_FAMILY):
+        msg = f"{path} holds YCbCr samples in {page.compression!r}, which the tifffile reader does not turn into RGB"
         raise SlideError(msg)
-    kinds = {GREY_INVERTED: (1,), GREY: (1, 2), RGB: (3, 4), PALETTE: (1,), CMYK: (4,), YCBCR: (3,)}
-    if page.samplesperpixel not in kinds.get(page.photometric, ()) or (
-        page.planarconfig == 2 and page.samplesperpixel > 1
-    ):
-        msg = (
-            f"{path} has {page.samplesperpixel} samples a pixel of kind {page.photometric!r}, planes "
-            f"{page.planarconfig!r}, which is not read: save it as 8-bit RGB"
+    page.init_decode()  # here, since it is not safe in several threads
+
+
+def _describe(tiff: Any, pages: list[Any], path: Path, identity: str, mpp: float | None) -> SlideInfo:
+    page = pages[0]
+    size = Size(page.imagewidth, page.imagelength)
+    levels = tuple(
+        Level(
+            Size(one.imagewidth, one.imagelength),
+            (size.width / one.imagewidth + size.height / one.imagelength) / 2,
         )
-        raise SlideError(msg)
-    if page.photometric == YCBCR and page.compression not in (JPEG, *APERIO_JPEG2000):
-        msg = f"{path} holds YCbCr samples without JPEG compression, which are not read: save it as 8-bit RGB"
-        raise SlideError(msg)
-    _check_whole(page, path)
+        for one in pages
+    )
+    own = stated_mpp(page, tiff.ome_metadata)
+    return SlideInfo(
+        str(path), identity, size, levels, mpp or own, vendor_of(page), objective_power(page), reader="tifffile"
+    )
 
 
-def _check_whole(page: Any, path: Path) -> None:
-    width, height = _segment_size(page)
-    expected = -(-page.imagewidth // width) * -(-page.imagelength // height)
-    length = path.stat().st_size
-    ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
-    if expected == 0 or len(ends) < expected or max(ends) > length:
-        msg = (
-            f"{path} is cut short or damaged: {len(ends)} of {expected} tiles are listed, reaching to byte "
-            f"{max(ends, default=0)} of {length}: copy it again"
-        )
-        raise SlideError(msg)
+def _segments(page: Any, box_px: Box) -> Iterator[Segment]:
+    """Yield the tiles or strips that a box of a level touches."""
+    tiled = page.is_tiled
+    width = page.tilewidth if tiled else page.imagewidth
+    height = page.tilelength if tiled else min(page.rowsperstrip, page.imagelength)
+    columns, rows = -(-page.imagewidth // width), -(-page.imagelength // height)
+    for plane in range(page.samplesperpixel if int(page.planarconfig) == 2 else 1):
+        for row in range(box_px.y // height, (box_px.bottom - 1) // height + 1):
+            for column in range(box_px.x // width, (box_px.right - 1) // width + 1):
+                index = (plane * rows + row) * columns + column
+                yield Segment(index, plane, _clip(page, Box(column * width, row * height, width, height)))
 
 
-def _segment_size(page: Any) -> tuple[int, int]:
-    if page.is_tiled:
-        return page.tilewidth, page.tilelength
-    return page.imagewidth, min(page.rowsperstrip or page.imagelength, page.imagelength)
+def _clip(page: Any, box_px: Box) -> Box:
+    return box_px.clipped(Size(page.imagewidth, page.imagelength))
 
 
-def _segments(page: Any, box_px: Box) -> Iterator[tuple[int, int, int]]:
-    """Yield index, left and top of every tile or strip that a box touches."""
-    width, height = _segment_size(page)
-    across = -(-page.imagewidth // width)
-    for row in range(box_px.y // height, -(-box_px.bottom // height)):
-        for column in range(box_px.x // width, -(-box_px.right // width)):
-            yield row * across + column, column * width, row * height
+def _overlap(segment_px: Box, box_px: Box) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return the rows and columns that two boxes share, as seen from each of them."""
+    left, top = max(segment_px.x, box_px.x), max(segment_px.y, box_px.y)
+    right, bottom = min(segment_px.right, box_px.right), min(segment_px.bottom, box_px.bottom)
+    there, here = (
+        (slice(top - one.y, bottom - one.y), slice(left - one.x, right - one.x)) for one in (segment_px, box_px)
+    )
+    return there, here
 
 
-def _to_rgb(page: Any, pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return a decoded tile or strip ``(h, w, samples)`` as RGB."""
-    if page.photometric == PALETTE:
-        return np.asarray(page.colormap[:, pixels[..., 0]] >> 8, np.uint8).transpose(1, 2, 0)
-    if page.photometric == CMYK:
-        light = 255 - pixels.astype(np.uint16)
-        return np.asarray(light[..., :3] * light[..., 3:] // 255, np.uint8)
-    if page.photometric == GREY_INVERTED:
-        pixels = 255 - pixels
-    if page.samplesperpixel in (2, 4):
-        share = pixels[..., -1:].astype(np.float32) / 255
-        pixels = np.round(pixels[..., :-1] * share + 255 * (1 - share)).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+def _decode(page: Any, data: bytes, index: int) -> NDArray[np.uint8]:
+    compression = int(page.compression)
+    tables: dict[str, Any] = {}
+    if compression in JPEG_FAMILY:
+        tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
+        # libjpeg fills what a cut tile lacks with grey and says nothing. NDPI's tiles share one stream, without ends.
+        if compression == JPEG and page.jpegheader is None and END_OF_JPEG not in data[-64:]:
+            msg = f"JPEG data of segment {index} has no end"
+            raise ValueError(msg)
+    decoded, _, shape = page.decode(data, index, **tables)
+    if decoded is None or decoded.dtype != np.uint8 or decoded.ndim != 4 or decoded.shape[3] != shape[3]:
+        msg = f"segment {index} decodes to something else than its tags say"
+        raise ValueError(msg)
+    pixels: NDArray[np.uint8] = decoded[0]
+    return pixels
 
 
-def _tag_mpp(page: Any) -> float | None:
-    tags = page.tags
-    unit, x, y = (tags.valueof(name) for name in ("ResolutionUnit", "XResolution", "YResolution"))
-    return from_tags(int(unit or 0), x, y)
+def _rgb(samples: NDArray[np.uint8], page: Any, background: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return RGB ``(h, w, 3)`` of samples ``(h, w, s)`` as their page means them."""
+    alpha, photometric = alpha_kind(page), int(page.photometric)
+    colour = samples if alpha is None else samples[..., :-1]
+    if photometric == MIN_IS_WHITE:
+        colour = 255 - colour
+    elif photometric == PALETTE:
+        colour = _palette(page)[colour[..., 0]]
+    elif photometric == SEPARATED:
+        colour = cmyk_to_rgb(colour)
+    if colour.shape[2] == 1:
+        colour = np.repeat(colour, 3, axis=2)
+    if not alpha:  # none, or a fourth sample of which the file does not say that it is alpha
+        return np.ascontiguousarray(colour)
+    return over(colour, samples[..., -1], background, premultiplied=alpha == PREMULTIPLIED)
+
+
+def _palette(page: Any) -> NDArray[np.uint8]:
+    """Return the colour map, uint8 RGB ``(256, 3)``; it is 16-bit by the standard, 8-bit in some files."""
+    colours = np.asarray(page.colormap)
+    return (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8).T

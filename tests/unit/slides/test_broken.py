@@ -31,7 +31,7 @@ def broken_files(folder):
         path = folder / f"short.{suffix}"
         content = cv2.imencode(f".{suffix}", PIXELS)[1].tobytes()
         path.write_bytes(content[: len(content) * 2 // 3])
-        yield path, "cut short|cannot"
+        yield path, "truncated|cannot"
     for name, options in {
         "tiled": {"tile": (64, 64)},
         "stripped": {"rowsperstrip": 16},
@@ -41,7 +41,7 @@ def broken_files(folder):
         tifffile.imwrite(path, PIXELS, **options)
         content = path.read_bytes()
         path.write_bytes(content[: len(content) * 2 // 3])
-        yield path, "cut short|cannot"
+        yield path, "truncated|cannot"
 
 
 def test_files_broken_on_purpose(tmp_path):

@@ -228,6 +228,9 @@ def test_the_orientation_of_a_photograph_is_not_followed(tmp_path):
 
 def test_readers_can_be_forced_by_name(tmp_path):
     write_tiled(tmp_path / "a.tif")
-    assert open_slide(tmp_path / "a.tif", reader="image").info.reader == "image"
+    with open_slide(tmp_path / "a.tif", reader="tifffile") as slide:
+        assert slide.info.reader == "tifffile"
+    with pytest.raises(SlideError, match="not a JPEG"):
+        open_slide(tmp_path / "a.tif", reader="image")
     with pytest.raises(UsageError, match="openslide, tifffile, image"):
         open_slide(tmp_path / "a.tif", reader="vips")

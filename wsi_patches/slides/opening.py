@@ -1,0 +1,124 @@
+"""`open_slide`: which reader reads which file.
+
+OpenSlide comes first where it recognises the file and can truly read it; tifffile reads every other TIFF; Pillow reads
+photographs. A reader that was chosen and fails is an error: nothing is tried behind the user's back.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wsi_patches.errors import SlideError, UsageError
+from wsi_patches.geometry import Resolution
+from wsi_patches.slide import SlideBase
+from wsi_patches.slides.image import ImageSlide, image_format
+from wsi_patches.slides.openslide_reader import OpenSlideSlide, detect_vendor, reads_tiff
+from wsi_patches.slides.tiff import TiffSlide
+from wsi_patches.slides.tiff_tags import is_tiff
+
+__all__ = ["READERS", "SUFFIXES", "open_slide"]
+
+READERS: dict[str, type[OpenSlideSlide] | type[TiffSlide] | type[ImageSlide]] = {
+    "openslide": OpenSlideSlide,
+    "tifffile": TiffSlide,
+    "image": ImageSlide,
+}
+"""Every reader by its name."""
+
+SUFFIXES = frozenset(
+    {".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm"}
+    | {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+)
+"""Last suffixes, in lower case, of the files that count as slides when a folder is searched (OME-TIFF ends in .tif)."""
+
+HEAD_BYTES = 512
+SIGNATURES = {
+    b"PK\x03\x04": "a ZIP archive",
+    b"%PDF": "a PDF document",
+    b"\x1f\x8b": "a gzip archive",
+    b"\x89HDF": "an HDF5 file",
+    b"GIF8": "a GIF picture",
+    b"\xff\x4f\xff\x51": "a JPEG 2000 picture",
+    b"\x00\x00\x00\x0cjP": "a JPEG 2000 picture",
+}
+
+
+def open_slide(path: Path | str, *, mpp: float | None = None, reader: str | None = None) -> SlideBase:
+    """Open a slide: a scanner's file, a TIFF, or a photograph.
+
+    Pixels are in the frame in which the file stores them: an EXIF orientation is not applied, since annotations are in
+    stored pixels; nor is an ICC profile.
+
+    Parameters
+    ----------
+    path
+        The file.
+    mpp
+        Level-0 pixel size in um, where the file does not state it or states it wrongly; it replaces the file's own.
+    reader
+        One of `READERS`; chosen by the file's content if not given.
+
+    Returns
+    -------
+    SlideBase
+        An open slide: uint8 RGB, level-0 frame, safe to read from several threads, picklable, a context manager.
+
+    Raises
+    ------
+    SlideError
+        The file is missing, empty, damaged, or of a kind that no reader reads.
+    UsageError
+        There is no such reader, or ``mpp`` is not greater than 0.
+    """
+    path = Path(path)
+    Resolution(mpp=mpp)
+    if reader is not None and reader not in READERS:
+        msg = f"reader {reader!r} was asked for {path}: readers are {', '.join(READERS)}"
+        raise UsageError(msg)
+    head = _head(path)
+    return READERS[reader or _choose(path, head)](path, mpp)
+
+
+def _head(path: Path) -> bytes:
+    """Return the first bytes of a file that exists and is not empty."""
+    if path.is_dir():
+        msg = f"{path} is a folder, and a slide is one file: name the file inside it"
+        raise SlideError(msg)
+    if not path.exists():
+        msg = f"{path} does not exist: check the path"
+        raise SlideError(msg)
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror or error}"
+        raise SlideError(msg) from error
+    if not head:
+        msg = f"{path} is empty (0 bytes): copy it again from its source"
+        raise SlideError(msg)
+    return head
+
+
+def _choose(path: Path, head: bytes) -> str:
+    vendor = detect_vendor(path)
+    if is_tiff(head):
+        return "openslide" if vendor is not None and reads_tiff(path, vendor) else "tifffile"
+    # OpenSlide goes before photographs: the index file of a MIRAX slide is itself a JPEG.
+    if vendor is not None:
+        return "openslide"
+    if image_format(head) is not None:
+        return "image"
+    msg = (
+        f"{path} is recognised by no reader ({', '.join(READERS)}): it looks like {_looks_like(head)}. "
+        "Give a scanner's file, a TIFF, or a JPEG, PNG, BMP or WebP photograph"
+    )
+    raise SlideError(msg)
+
+
+def _looks_like(head: bytes) -> str:
+    for signature, name in SIGNATURES.items():
+        if head.startswith(signature):
+            return name
+    if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
+        return "text"
+    return f"data of an unknown kind (first bytes {head[:8].hex(' ')})"

@@ -1,0 +1,83 @@
+"""Whatever samples a file holds, as uint8 RGB; and the guard against headers that lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_patches.errors import SlideError
+
+__all__ = ["MAX_PIXELS", "cmyk_to_rgb", "guard_size", "over"]
+
+MAX_PIXELS = 2_000_000_000
+"""Most pixels that are decoded in one piece: 6 GB as RGB."""
+SMALL_PIXELS = 100_000_000
+"""Up to this a picture is decoded whatever its file's size: an even background compresses to nearly nothing."""
+MAX_PIXELS_PER_BYTE = 10_000
+"""Deflate, the strongest of the usual codecs, holds at most 8 256 one-bit pixels in a byte."""
+
+
+def guard_size(path: Path, width: int, height: int, encoded_bytes: int) -> None:
+    """Refuse to decode in one piece what is too large, or larger than its bytes can hold.
+
+    Raises
+    ------
+    SlideError
+        It is empty, over `MAX_PIXELS`, or a decompression bomb.
+    """
+    pixels = width * height
+    if width < 1 or height < 1:
+        msg = f"{path} says that it is {width} x {height} pixels: the file is damaged"
+        raise SlideError(msg)
+    if pixels > MAX_PIXELS:
+        msg = (
+            f"{path} holds {width} x {height} pixels in one piece, over the limit of {MAX_PIXELS:,}: "
+            "convert it to a tiled, pyramidal TIFF"
+        )
+        raise SlideError(msg)
+    if pixels > SMALL_PIXELS and pixels > MAX_PIXELS_PER_BYTE * encoded_bytes:
+        msg = (
+            f"{path} says that {width} x {height} pixels lie in {encoded_bytes} bytes, which cannot be: "
+            "the file is damaged, or a decompression bomb"
+        )
+        raise SlideError(msg)
+
+
+def over(
+    colour: NDArray[np.uint8],
+    alpha: NDArray[np.uint8],
+    background: tuple[int, int, int],
+    *,
+    premultiplied: bool = False,
+) -> NDArray[np.uint8]:
+    """Lay a picture over an even background.
+
+    Parameters
+    ----------
+    colour
+        uint8 RGB of shape ``(h, w, 3)``.
+    alpha
+        uint8 of shape ``(h, w)``, 255 being opaque.
+    background
+        RGB.
+    premultiplied
+        The colour was already multiplied by alpha.
+
+    Returns
+    -------
+    uint8 RGB of shape ``(h, w, 3)``.
+    """
+    if alpha.size == 0 or alpha.min() == 255:
+        return np.ascontiguousarray(colour)
+    opacity = alpha[..., None].astype(np.uint32)
+    front = colour.astype(np.uint32) * (255 if premultiplied else opacity)
+    mixed = (front + np.array(background, np.uint32) * (255 - opacity) + 127) // 255
+    return np.minimum(mixed, 255).astype(np.uint8)
+
+
+def cmyk_to_rgb(inks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return RGB ``(h, w, 3)`` of uint8 CMYK ``(h, w, 4)``, 255 being full ink; no colour profile is applied."""
+    light = 255 - inks.astype(np.uint32)
+    return ((light[..., :3] * light[..., 3:] + 127) // 255).astype(np.uint8)

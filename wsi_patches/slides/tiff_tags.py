@@ -1,0 +1,235 @@
+"""What a TIFF says of itself, and whether that can be true: tags only, no pixels."""
+
+from __future__ import annotations
+
+import logging
+import math
+import struct
+import threading
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tifffile
+
+from wsi_patches.errors import SlideError
+from wsi_patches.slides.resolution import mean_mpp, number, plausible_mpp
+
+__all__ = [
+    "TIFF_ERRORS",
+    "alpha_kind",
+    "check_file",
+    "check_samples",
+    "check_segments",
+    "first_page",
+    "is_tiff",
+    "objective_power",
+    "stated_mpp",
+    "tiff_errors",
+    "vendor_of",
+]
+
+TIFF_ERRORS = (
+    # tifffile trusts what it reads, so a damaged file ends in whatever Python raises of nonsense: wrong types, indices,
+    # divisions by a width of 0, sizes beyond memory, XML that does not parse. TiffFileError is a ValueError;
+    # imagecodecs' errors are RuntimeErrors, NotImplementedError among them.
+    *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, AssertionError),
+    *(RuntimeError, MemoryError, EOFError, struct.error, ET.ParseError),
+)
+"""What tifffile and imagecodecs raise of damaged or unsupported files."""
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}
+UM_PER_OME_UNIT = {
+    "nm": 1e-3,
+    "µm": 1.0,
+    "μm": 1.0,
+    "um": 1.0,
+    "mm": 1e3,
+    "cm": 1e4,
+    "m": 1e6,
+    "Å": 1e-4,
+    "in": 25_400.0,
+}
+X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, NDPI_SOURCE_LENS = 282, 283, 296, 65421
+COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}
+"""Samples without alpha, by photometric interpretation: white or black is 0, RGB, palette, inks, YCbCr."""
+VENDORS = {"svs": "aperio", "ndpi": "hamamatsu", "scn": "leica", "bif": "ventana", "philips": "philips"}
+_here = threading.local()
+
+
+def _is_ours(record: logging.LogRecord) -> bool:  # noqa: ARG001 - the signature of a logging filter
+    return not getattr(_here, "reading", False)
+
+
+# tifffile logs what it finds odd. While we read, each such finding either does not matter or becomes a SlideError, and
+# must not reach a terminal; what others do with tifffile, in other threads or calls, is logged as ever.
+tifffile.logger().addFilter(_is_ours)
+
+
+@contextmanager
+def tiff_errors(path: Path, what: str) -> Iterator[None]:
+    """Turn the errors of tifffile and imagecodecs into SlideErrors, and keep their log messages off the terminal."""
+    outer = getattr(_here, "reading", False)
+    _here.reading = True
+    try:
+        yield
+    except SlideError:
+        raise
+    except TIFF_ERRORS as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        msg = (
+            f"{path} cannot be {what} as a TIFF ({reason[:200]}): the file is damaged, or stored in a way that is not "
+            "supported; copy it again from its source, or convert it to an 8-bit RGB TIFF"
+        )
+        raise SlideError(msg) from error
+    finally:
+        _here.reading = outer
+
+
+def is_tiff(head: bytes) -> bool:
+    """Say whether a file's first bytes are those of a TIFF or BigTIFF."""
+    return head.startswith(MAGIC)
+
+
+@contextmanager
+def first_page(path: Path) -> Iterator[Any]:
+    """Open a TIFF for its first page.
+
+    Raises
+    ------
+    SlideError
+        Its structure is damaged.
+    """
+    with tiff_errors(path, "opened"), tifffile.TiffFile(path) as tiff:
+        yield tiff.pages[0]
+
+
+def check_file(path: Path) -> None:
+    """Refuse a TIFF whose samples are not 8-bit colours or whose tiles lie beyond its end.
+
+    Raises
+    ------
+    SlideError
+        With the reason.
+    """
+    with tiff_errors(path, "opened"), tifffile.TiffFile(path) as tiff:
+        check_samples(tiff.pages[0], path)
+        for page in tiff.pages:
+            if page.keyframe.is_tiled:
+                check_segments(page, path)
+
+
+def check_samples(page: Any, path: Path) -> None:
+    """Refuse what is not 8-bit grey, RGB, palette, CMYK or YCbCr, with alpha or without.
+
+    Raises
+    ------
+    SlideError
+        With the reason.
+    """
+    bits, kind = page.bitspersample, {1: "", 2: "signed ", 3: "floating point "}.get(page.sampleformat, "unusual ")
+    if bits != 8 or page.sampleformat != 1:
+        msg = f"{path} holds {kind}{bits}-bit samples, not supported yet: convert it to 8-bit"
+        raise SlideError(msg)
+    colours = page.samplesperpixel - (1 if alpha_kind(page) is not None else 0)
+    if colours != COLOURS.get(int(page.photometric)):
+        photometric = getattr(page.photometric, "name", page.photometric)
+        msg = (
+            f"{path} holds {page.samplesperpixel} channels stored as {photometric}: only grey, RGB, palette and CMYK "
+            "pictures are supported, not multichannel fluorescence; export it as 8-bit RGB"
+        )
+        raise SlideError(msg)
+    if page.imagedepth != 1:
+        msg = f"{path} holds a volume of {page.imagedepth} planes: export the plane that is meant"
+        raise SlideError(msg)
+
+
+def alpha_kind(page: Any) -> int | None:
+    """Return how the sample after the colours is meant: 0 not said, 1 premultiplied alpha, 2 alpha; None without one."""
+    if page.samplesperpixel != COLOURS.get(int(page.photometric), 0) + 1:
+        return None
+    extra = tuple(page.extrasamples)
+    return int(extra[0]) if extra else 0
+
+
+def check_segments(page: Any, path: Path) -> None:
+    """Refuse a page whose tiles or strips are missing or lie beyond the end of the file.
+
+    Raises
+    ------
+    SlideError
+        With the reason.
+    """
+    offsets, counts, needed = page.dataoffsets, page.databytecounts, math.prod(page.chunked)
+    kind = "tiles" if page.keyframe.is_tiled else "strips"
+    if needed < 1 or min(len(offsets), len(counts)) < needed or not any(counts):
+        msg = f"{path} lists {min(len(offsets), len(counts))} of {needed} {kind}: the file is damaged or incomplete"
+        raise SlideError(msg)
+    end = max(offset + count for offset, count in zip(offsets, counts, strict=False))
+    size = page.parent.filehandle.size
+    if end > size:
+        msg = (
+            f"{path} is truncated: its {kind} reach to byte {end:,} and the file ends at {size:,}; "
+            "copy it again from its source"
+        )
+        raise SlideError(msg)
+    if not page.keyframe.is_tiled and not all(counts[:needed]):
+        msg = f"{path} has strips without a byte: writing it was broken off; copy it again from its source"
+        raise SlideError(msg)
+
+
+def vendor_of(page: Any) -> str | None:
+    """Return the scanner's maker in OpenSlide's words, or None."""
+    return next((vendor for flag, vendor in VENDORS.items() if getattr(page, f"is_{flag}")), None)
+
+
+def objective_power(page: Any) -> float | None:
+    """Return the objective's nominal magnification as Aperio and Hamamatsu write it, or None."""
+    if page.is_ndpi:
+        return number(str(page.tags.valueof(NDPI_SOURCE_LENS)))
+    return number(_aperio(page, "AppMag"))
+
+
+def stated_mpp(page: Any, ome_xml: str | None) -> float | None:
+    """Return the level-0 pixel size in um that a TIFF states, or None.
+
+    OME's and Aperio's own statements count as they are; the general resolution tags only with a unit and where the
+    value is plausible for a microscope.
+    """
+    if ome_xml is not None:
+        return _ome_mpp(ome_xml, page.imagewidth, page.imagelength)
+    aperio = number(_aperio(page, "MPP"))
+    if aperio is not None:
+        return aperio
+    unit_um = UM_PER_RESOLUTION_UNIT.get(page.tags.valueof(RESOLUTION_UNIT))
+    x_mpp, y_mpp = (_pixel_um(page.tags.valueof(tag), unit_um) for tag in (X_RESOLUTION, Y_RESOLUTION))
+    return plausible_mpp(mean_mpp(x_mpp, y_mpp))
+
+
+def _pixel_um(rational: tuple[int, int] | None, unit_um: float | None) -> float | None:
+    if rational is None or unit_um is None or not rational[0]:
+        return None
+    return unit_um * rational[1] / rational[0]
+
+
+def _aperio(page: Any, name: str) -> str | None:
+    """Return a value of Aperio's ``|name = value|`` description."""
+    if not page.is_svs:
+        return None
+    pairs = (part.partition("=") for part in page.description.split("|")[1:])
+    return next((value.strip() for key, _, value in pairs if key.strip() == name), None)
+
+
+def _ome_mpp(xml: str, width: int, height: int) -> float | None:
+    """Return the pixel size of the OME image of this size in pixels."""
+    for pixels in ET.fromstring(xml).iterfind(".//{*}Pixels"):
+        if (pixels.get("SizeX"), pixels.get("SizeY")) == (str(width), str(height)):
+            return mean_mpp(_ome_um(pixels, "PhysicalSizeX"), _ome_um(pixels, "PhysicalSizeY"))
+    return None
+
+
+def _ome_um(pixels: ET.Element, name: str) -> float | None:
+    size, factor = number(pixels.get(name)), UM_PER_OME_UNIT.get(pixels.get(f"{name}Unit", "µm"))
+    return None if size is None or factor is None else size * factor
