@@ -46,8 +46,8 @@ class StoreError(WsiPatchesError, OSError):
     """A store is missing, damaged, or not of this format."""
 
 
-class ModelError(WsiPatchesError, ValueError):
-    """A model's weights or card cannot be used."""
+class ModelError(UsageError):
+    """A model's weights or card cannot be used; found out before any slide is looked at."""
 
 
 class WorkerLost(WsiPatchesError, RuntimeError):

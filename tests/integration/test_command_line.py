@@ -19,6 +19,11 @@ def run_cli(*arguments, cwd=None):
     return done
 
 
+def read_table(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
 @pytest.fixture
 def picture(tmp_path):
     path = tmp_path / "field.png"
@@ -63,7 +68,7 @@ def test_a_truncated_svs_fails_alone(shared_data, tmp_path):
     good = shared_data / "bccd" / "images" / "BloodImage_00001.jpg"
     done = run_cli("infer", broken, good, "-o", tmp_path / "out")
     assert done.returncode == 1
-    rows = list(csv.DictReader((tmp_path / "out" / "counts.csv").open()))
+    rows = read_table(tmp_path / "out" / "counts.csv")
     assert [(row["slide_id"], row["status"]) for row in rows] == [
         ("derived_cmu_truncated_60pct", "failed"),
         ("BloodImage_00001", "done"),
@@ -76,9 +81,8 @@ def test_the_table_has_the_promised_columns(picture, tmp_path):
     done = run_cli("infer", picture, "-o", tmp_path / "out")
     assert done.returncode == 0
     assert done.stdout.count("blasts cannot be told") == 1
-    with (tmp_path / "out" / "counts.csv").open() as stream:
-        assert next(csv.reader(stream)) == list(COLUMNS)
-    (row,) = csv.DictReader((tmp_path / "out" / "counts.csv").open())
+    (row,) = read_table(tmp_path / "out" / "counts.csv")
+    assert list(row) == list(COLUMNS)
     assert (row["white_cells"], row["blasts"], row["status"]) == ("0", "", "done")
     names = {file.name for file in (tmp_path / "out" / "field").iterdir()}
     assert names == {"cells.csv", "cells.geojson", "overlay.png", "report.html", "report.json"}

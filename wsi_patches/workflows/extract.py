@@ -130,6 +130,7 @@ def extract(settings: ExtractSettings, progress: Progress | None = None) -> Extr
     StoreError
         The store cannot be written, or the one that is there cannot be read.
     """
+    executor = make_executor(settings.workers, settings.cluster)
     plan = plan_extract(settings)
     out = settings.out
     if plan.tasks:
@@ -138,7 +139,7 @@ def extract(settings: ExtractSettings, progress: Progress | None = None) -> Extr
         create_store(out, plan.settings)
         sweep_unfinished(out, plan.unfinished)
     stage = Stage("extract", extract_part, _lost, lambda task: task.patches)
-    done = run(stage, plan.tasks, make_executor(settings.workers, settings.cluster), progress)
+    done = run(stage, plan.tasks, executor, progress)
     outcomes = merge_outcomes(chain(plan.kept, chain.from_iterable(done), plan.failed))
     return ExtractResult(out, tuple(outcomes), len(open_store(out)) if is_store(out) else 0)
 

@@ -120,6 +120,7 @@ def infer(settings: InferSettings, progress: Progress | None = None) -> InferRes
     ModelError
         The model cannot be used.
     """
+    executor = make_executor(settings.workers, settings.cluster)
     sha256 = load_classifier(settings.model, settings.device).sha256 if settings.model is not None else ""
     plan = plan_infer(settings, sha256)
     if settings.overwrite and settings.out.exists():
@@ -130,7 +131,7 @@ def infer(settings: InferSettings, progress: Progress | None = None) -> InferRes
     # The table is there from the start, so that a run that is killed still shows what it had and what it is.
     write_counts(counts, _ordered(plan, [*plan.kept, *rejected]))
     stage = Stage("infer", infer_slide, _lost)
-    reports = run(stage, plan.tasks, make_executor(settings.workers, settings.cluster), progress)
+    reports = run(stage, plan.tasks, executor, progress)
     ordered = _ordered(plan, [*plan.kept, *reports, *rejected])
     write_counts(counts, ordered)
     return InferResult(settings.out, counts, tuple(ordered), () if settings.model else (NO_MODEL,))
