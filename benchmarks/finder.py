@@ -78,11 +78,9 @@ def score(folder: Path, name: str, overlays: Path | None) -> str:
     right, wrong, missed = total.tolist()
     precision, recall = right / max(1, right + wrong), right / max(1, right + missed)
     f1 = 2 * right / max(1, 2 * right + wrong + missed)
-    speed = pixels / 1e6 / seconds
-    return (
-        f"{name:8} {precision:9.3f} {recall:6.3f} {f1:6.3f} {right + missed:6d} {right + wrong:6d} "
-        f"{wrong:6d} {missed:6d} {speed:7.1f}"
-    )
+    figures = [f"{value:9.3f}" for value in (precision, recall, f1)]
+    counts = [f"{value:9d}" for value in (right + missed, right + wrong, wrong, missed)]
+    return " ".join([f"{name:8}", *figures, *counts, f"{pixels / 1e6 / seconds:9.1f}"])
 
 
 def main() -> None:
@@ -95,9 +93,8 @@ def main() -> None:
     if options.data is None or not options.data.is_dir():
         parser.error(f"no folder of data at {options.data}: give --data FOLDER, or set WSI_PATCHES_SHARED")
     cv2.setNumThreads(1)
-    print(
-        f"{'data':8} {'precision':>9} {'recall':>6} {'F1':>6} {'boxes':>6} {'found':>6} {'wrong':>6} {'missed':>6}  Mpx/s"
-    )
+    heads = ("precision", "recall", "F1", "boxes", "found", "wrong", "missed", "Mpx/s")
+    print(f"{'data':8} " + " ".join(f"{head:>9}" for head in heads))
     for name in SETS:
         print(score(options.data, name, options.overlays))
 

@@ -28,9 +28,14 @@ def foreground_mask(absorbance: NDArray[np.float32], floor: float) -> NDArray[np
     -------
     uint8 of shape ``(h, w)``, 0 or 255.
     """
-    grey = np.clip(absorbance * 200.0, 0, 255).astype(np.uint8)
+    above = absorbance[absorbance > floor]
+    if len(above) == 0:
+        return np.zeros(absorbance.shape, np.uint8)
+    # Clipped, so that the threshold parts pale cells from glass and not dark nuclei from pale cells.
+    steps = 127 / float(np.median(above))
+    grey = np.clip(absorbance * steps, 0, 254).astype(np.uint8)
     otsu, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    mask = np.where(grey > max(otsu, floor * 200.0), 255, 0).astype(np.uint8)
+    mask = np.where(grey > max(otsu, floor * steps), 255, 0).astype(np.uint8)
     outlines, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     holes = [line for line, node in zip(outlines, tree[0], strict=True) if node[3] >= 0] if outlines else []
     round_holes = [line for line in holes if _roundness(line) > PALLOR_ROUNDNESS]
@@ -60,9 +65,9 @@ def typical_diameter(masks: list[NDArray[np.uint8]], diameters_px: NDArray[np.fl
     -------
     The diameter in pixels, or None where the smallest disc fits nowhere.
     """
-    area: NDArray[np.float64] = sum(
-        (_opened_areas(mask, diameters_px / 2) for mask in masks), np.zeros(len(diameters_px))
-    )
+    area = np.zeros(len(diameters_px))
+    for mask in masks:
+        area += _opened_areas(mask, diameters_px / 2)
     if area[0] == 0:
         return None
     below = int(np.argmax(area < area[0] / 2)) or len(area)

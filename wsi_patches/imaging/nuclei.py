@@ -18,8 +18,10 @@ __all__ = ["FinderCalibration", "FoundCells", "WhiteCellFinder"]
 
 WORKING_DIAMETER_PX = 28.0
 """A white cell is looked at this large: finer pixels add time, not cells."""
-WHITE_OVER_RED = 1.8
-"""A white cell's diameter over a red cell's (12 to 15 um over 7 to 8 um)."""
+WHITE_OVER_RED = 2.0
+"""A white cell's diameter over a red cell's typical thickness, which overlaps and pale middles make a bit too small."""
+LEAST_OVER_NUCLEUS = 1.1
+"""A white cell is larger than its nucleus is thick by this at least, a blast being nearly all nucleus."""
 CELL_OVER_NUCLEUS = 1.25
 """A white cell's diameter over that of its nucleus' hull."""
 NUCLEAR_HUE = 0.6
@@ -125,16 +127,17 @@ class WhiteCellFinder:
         if not samples:
             msg = "a finder needs at least one sample of the slide, found none"
             raise UsageError(msg)
-        fields = [_Field.of(sample, self.contrast) for sample in samples]
+        whole = typical_diameter([_cells(sample) for sample in samples], TRIED_DIAMETERS_PX)
+        if whole is None:
+            return FinderCalibration(self.contrast, self.contrast, None, self.cell_diameter_px)
+        # At the scale where most things are as large as red cells, the coloured fringes of their rims average out.
+        shrink = max(1.0, (self.cell_diameter_px or WHITE_OVER_RED * whole) / WORKING_DIAMETER_PX)
+        fields = [_Field.of(_shrunk(sample, shrink)) for sample in samples]
         threshold, typical = self._stain(fields)
         levels = np.stack([[field.level.min(), field.level.max()] for field in fields])
+        diameter = self.cell_diameter_px or self._diameter(fields, threshold, shrink, mpp)
         even = np.ptp(levels) < self.contrast / 2
-        return FinderCalibration(
-            threshold=threshold,
-            typical=typical,
-            level=float(levels.mean()) if even else None,
-            cell_diameter_px=self.cell_diameter_px or self._diameter(fields, threshold, mpp),
-        )
+        return FinderCalibration(threshold, typical, float(levels.mean()) if even else None, diameter)
 
     def find(self, image: NDArray[np.uint8], calibration: FinderCalibration) -> FoundCells:
         """Return the white cells of an image at the calibration's scale.
@@ -149,9 +152,8 @@ class WhiteCellFinder:
         if calibration.cell_diameter_px is None:
             return _no_cells()
         shrink = max(1.0, calibration.cell_diameter_px / WORKING_DIAMETER_PX)
-        height, width = image.shape[:2]
-        size = (max(1, round(width / shrink)), max(1, round(height / shrink)))
-        small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+        small = _shrunk(image, shrink)
+        size, step = small.shape[1::-1], (image.shape[1] / small.shape[1], image.shape[0] / small.shape[0])
         diameter = calibration.cell_diameter_px / shrink
         blobs = self._blobs(small, calibration, diameter)
         disc = np.pi / 4 * diameter**2
@@ -159,17 +161,16 @@ class WhiteCellFinder:
         kept = share >= self.least_nucleus
         score = np.minimum(1, share / self.whole_nucleus) * np.minimum(1, blobs.mean / calibration.typical)
         return FoundCells(
-            x=(blobs.x[kept] + 0.5) * (width / size[0]) - 0.5,
-            y=(blobs.y[kept] + 0.5) * (height / size[1]) - 0.5,
+            x=(blobs.x[kept] + 0.5) * step[0] - 0.5,
+            y=(blobs.y[kept] + 0.5) * step[1] - 0.5,
             radius_px=blobs.spread_px[kept] * CELL_OVER_NUCLEUS * shrink,
             score=score[kept].astype(np.float32),
         )
 
     def _blobs(self, image: NDArray[np.uint8], calibration: FinderCalibration, diameter: float) -> Blobs:
-        signal = nuclear_absorbance(image)
+        signal = _smooth(nuclear_absorbance(image))
         signal -= surface(signal, LEVEL_QUANTILE) if calibration.level is None else calibration.level
-        signal = np.asarray(cv2.GaussianBlur(signal, (0, 0), max(0.5, diameter / 28)), np.float32)
-        mask = np.where(signal > calibration.threshold, 255, 0).astype(np.uint8)
+        mask = _nuclei(signal, calibration.threshold)
         disc = np.pi / 4 * diameter**2
         return nuclear_blobs(
             mask, signal, self.split_distance * diameter, self.reach * diameter, self.whole_nucleus * disc
@@ -190,30 +191,30 @@ class WhiteCellFinder:
         typical = float(np.quantile(above, 0.75)) if len(above) else float(floor)
         return float(max(floor, (red + typical) / 2)), typical
 
-    def _diameter(self, fields: Sequence[_Field], threshold: float, mpp: float | None) -> float | None:
+    def _diameter(
+        self, fields: Sequence[_Field], threshold: float, shrink: float, mpp: float | None
+    ) -> float | None:
         """Return a white cell's diameter: from the red cells, or from the nuclei where there are hardly any."""
-        nuclei = [np.where(field.nuclear > threshold, 255, 0).astype(np.uint8) for field in fields]
-        if not any(mask.any() for mask in nuclei):
+        nuclei = [_nuclei(field.nuclear, threshold) for field in fields]
+        nucleus = typical_diameter(nuclei, TRIED_DIAMETERS_PX)
+        if nucleus is None:
             return None
         grown = [cv2.dilate(mask, np.ones((5, 5), np.uint8)) for mask in nuclei]
         reds = [np.where(mask > 0, 0, field.cells).astype(np.uint8) for field, mask in zip(fields, grown, strict=True)]
         red = typical_diameter(reds, TRIED_DIAMETERS_PX)
-        nucleus = typical_diameter(nuclei, TRIED_DIAMETERS_PX)
         red_area = sum(np.count_nonzero(mask) for mask in reds)
         if red is not None and red_area > 5 * np.pi / 4 * red**2:
-            diameter = WHITE_OVER_RED * red
-        elif nucleus is not None:
-            diameter = CELL_OVER_NUCLEUS * nucleus
+            diameter = max(WHITE_OVER_RED * red, LEAST_OVER_NUCLEUS * nucleus)
         else:
-            return None
-        if mpp is None:
-            return diameter
-        low, high = self.cell_diameter_um
-        return float(np.clip(diameter, low / mpp, high / mpp))
+            diameter = CELL_OVER_NUCLEUS * nucleus
+        low, high = (0.0, np.inf) if mpp is None else (um / mpp for um in self.cell_diameter_um)
+        return float(np.clip(diameter * shrink, low, high))
 
 
 LEVEL_QUANTILE = 0.25
 """Glass and red cells together cover more of a field than this, even among leukemic blasts."""
+GLASS_NOISE = 0.04
+"""Absorbance that glass itself may show, natural-log units."""
 GLASS_QUANTILE = 0.9
 """Log green below which cells lie; glass is the brightest of a field."""
 
@@ -231,12 +232,36 @@ class _Field:
     level: NDArray[np.float32]
 
     @classmethod
-    def of(cls, sample: NDArray[np.uint8], floor: float) -> _Field:
-        nuclear = np.asarray(cv2.GaussianBlur(nuclear_absorbance(sample), (0, 0), 1.0), np.float32)
+    def of(cls, sample: NDArray[np.uint8]) -> _Field:
+        nuclear = _smooth(nuclear_absorbance(sample))
         level = surface(nuclear, LEVEL_QUANTILE)
-        light = np.asarray(cv2.GaussianBlur(log_green(sample), (0, 0), 1.0), np.float32)
-        green = surface(light, GLASS_QUANTILE) - light
-        return cls(nuclear - level, green, foreground_mask(green, floor), level)
+        return cls(nuclear - level, _green(sample), _cells(sample), level)
+
+
+def _cells(sample: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return where anything lies."""
+    return foreground_mask(_green(sample), GLASS_NOISE)
+
+
+def _green(sample: NDArray[np.uint8]) -> NDArray[np.float32]:
+    light = _smooth(log_green(sample))
+    return surface(light, GLASS_QUANTILE) - light
+
+
+def _smooth(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), 1.0), np.float32)
+
+
+def _shrunk(image: NDArray[np.uint8], shrink: float) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    size = (max(1, round(width / shrink)), max(1, round(height / shrink)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _nuclei(signal: NDArray[np.float32], threshold: float) -> NDArray[np.uint8]:
+    """Return where nucleus is, 0 or 255, without lines a pixel or two wide such as the fringes of rims."""
+    mask = np.where(signal > threshold, 255, 0).astype(np.uint8)
+    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.uint8)
 
 
 def _visible(blobs: Blobs, size: tuple[int, int], diameter: float) -> NDArray[np.float64]:
