@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 __all__ = ["foreground_mask", "typical_diameter"]
 
-PALLOR_ROUNDNESS = 0.7
-"""A hole as round as this is the pale middle of a red cell; a gap between cells is not round."""
+PALLOR_SOLIDITY = 0.8
+"""A hole that fills this share of its convex hull is the pale middle of a red cell; a gap between cells bends inwards."""
 
 
 def foreground_mask(absorbance: NDArray[np.float32], floor: float) -> NDArray[np.uint8]:
@@ -38,14 +38,14 @@ def foreground_mask(absorbance: NDArray[np.float32], floor: float) -> NDArray[np
     mask = np.where(grey > max(otsu, floor * steps), 255, 0).astype(np.uint8)
     outlines, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     holes = [line for line, node in zip(outlines, tree[0], strict=True) if node[3] >= 0] if outlines else []
-    round_holes = [line for line in holes if _roundness(line) > PALLOR_ROUNDNESS]
-    return np.asarray(cv2.drawContours(mask, round_holes, -1, 255, cv2.FILLED), np.uint8)
+    pallor = [line for line in holes if _solidity(line) > PALLOR_SOLIDITY]
+    return np.asarray(cv2.drawContours(mask, pallor, -1, 255, cv2.FILLED), np.uint8)
 
 
-def _roundness(outline: NDArray[Any]) -> float:
-    """Return 4 pi area / perimeter squared: 1 for a circle; specks too small to have a shape count as round."""
-    area, perimeter = cv2.contourArea(outline), cv2.arcLength(outline, closed=True)
-    return 1.0 if area < 5 else float(4 * np.pi * area / perimeter**2)
+def _solidity(outline: NDArray[Any]) -> float:
+    """Return the area of an outline over that of its convex hull; specks too small to have a shape count as convex."""
+    area, hull = cv2.contourArea(outline), cv2.contourArea(cv2.convexHull(outline))
+    return 1.0 if hull < 5 else area / hull
 
 
 def typical_diameter(masks: list[NDArray[np.uint8]], diameters_px: NDArray[np.float64]) -> float | None:
