@@ -48,11 +48,13 @@ def _solidity(outline: NDArray[Any]) -> float:
     return 1.0 if hull < 5 else area / hull
 
 
-def typical_diameter(masks: list[NDArray[np.uint8]], diameters_px: NDArray[np.float64]) -> float | None:
-    """Return the diameter of disc at which half of the masks' area is lost by a morphological opening.
+def typical_diameter(
+    masks: list[NDArray[np.uint8]], diameters_px: NDArray[np.float64], lost: float = 0.5
+) -> float | None:
+    """Return the diameter of disc at which a share of the masks' area is lost by a morphological opening.
 
-    The median of the granulometric size distribution (Matheron 1975; Serra 1982), weighted by area: cells that overlap
-    hardly change it, since no larger disc fits into their union.
+    A quantile of the granulometric size distribution (Matheron 1975; Serra 1982), weighted by area: cells that overlap
+    hardly change it, since not much larger discs fit into their union.
 
     Parameters
     ----------
@@ -60,6 +62,8 @@ def typical_diameter(masks: list[NDArray[np.uint8]], diameters_px: NDArray[np.fl
         uint8 of shape ``(h, w)``, not 0 where something lies.
     diameters_px
         Diameters to try, ascending.
+    lost
+        Share of the area that the opening takes away.
 
     Returns
     -------
@@ -70,10 +74,11 @@ def typical_diameter(masks: list[NDArray[np.uint8]], diameters_px: NDArray[np.fl
         area += _opened_areas(mask, diameters_px / 2)
     if area[0] == 0:
         return None
-    below = int(np.argmax(area < area[0] / 2)) or len(area)
+    left = area[0] * (1 - lost)
+    below = int(np.argmax(area < left)) or len(area)
     if below == len(area):
         return float(diameters_px[-1])
-    share = (area[below - 1] - area[0] / 2) / (area[below - 1] - area[below])
+    share = (area[below - 1] - left) / (area[below - 1] - area[below])
     return float(diameters_px[below - 1] * (diameters_px[below] / diameters_px[below - 1]) ** share)
 
 

@@ -18,8 +18,10 @@ __all__ = ["FinderCalibration", "FoundCells", "WhiteCellFinder"]
 
 WORKING_DIAMETER_PX = 28.0
 """A white cell is looked at this large: finer pixels add time, not cells."""
-WHITE_OVER_RED = 2.0
+WHITE_OVER_RED = 2.1
 """A white cell's diameter over a red cell's typical thickness, which overlaps and pale middles make a bit too small."""
+RED_LOST = 0.4
+"""Quantile of the size distribution that stands for red cells; above it lie heaps of them."""
 LEAST_OVER_NUCLEUS = 1.1
 """A white cell is larger than its nucleus is thick by this at least, a blast being nearly all nucleus."""
 CELL_OVER_NUCLEUS = 1.25
@@ -182,18 +184,16 @@ class WhiteCellFinder:
         green = np.concatenate([field.green[field.cells > 0] for field in fields])
         if len(nuclear) == 0:
             return self.contrast, self.contrast
-        low, red = np.quantile(nuclear, [0.05, 0.25])
-        # A field full of blasts has no red cells to compare with: then its own hue says that these are nuclei.
-        if red > self.contrast and red > NUCLEAR_HUE * np.median(green):
+        low, red, high = np.quantile(nuclear, [0.05, 0.25, 0.95])
+        # A field of blasts alone has no red cells to compare with: all is alike, and its own hue says it is nuclei.
+        if red > max(self.contrast, high / 2, NUCLEAR_HUE * np.median(green)):
             low, red = 0.0, 0.0
         floor = red + max(self.contrast, 3 * (red - low))
         above = nuclear[nuclear > floor]
         typical = float(np.quantile(above, 0.75)) if len(above) else float(floor)
         return float(max(floor, (red + typical) / 2)), typical
 
-    def _diameter(
-        self, fields: Sequence[_Field], threshold: float, shrink: float, mpp: float | None
-    ) -> float | None:
+    def _diameter(self, fields: Sequence[_Field], threshold: float, shrink: float, mpp: float | None) -> float | None:
         """Return a white cell's diameter: from the red cells, or from the nuclei where there are hardly any."""
         nuclei = [_nuclei(field.nuclear, threshold) for field in fields]
         nucleus = typical_diameter(nuclei, TRIED_DIAMETERS_PX)
@@ -201,7 +201,7 @@ class WhiteCellFinder:
             return None
         grown = [cv2.dilate(mask, np.ones((5, 5), np.uint8)) for mask in nuclei]
         reds = [np.where(mask > 0, 0, field.cells).astype(np.uint8) for field, mask in zip(fields, grown, strict=True)]
-        red = typical_diameter(reds, TRIED_DIAMETERS_PX)
+        red = typical_diameter(reds, TRIED_DIAMETERS_PX, lost=RED_LOST)
         red_area = sum(np.count_nonzero(mask) for mask in reds)
         if red is not None and red_area > 5 * np.pi / 4 * red**2:
             diameter = max(WHITE_OVER_RED * red, LEAST_OVER_NUCLEUS * nucleus)
