@@ -23,7 +23,10 @@ from wsi_patches.slides.resolution import mean_mpp, plausible_mpp
 
 __all__ = ["ImageSlide", "image_format"]
 
-IMAGE_ERRORS = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, struct.error, zlib.error)
+IMAGE_ERRORS = (
+    *(OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RuntimeError),
+    *(EOFError, MemoryError, struct.error, zlib.error),
+)
 """What Pillow's decoders raise of damaged files; SyntaxError is its own word for a broken header."""
 PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
@@ -112,7 +115,11 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
     except SlideError:
         raise
     except (*IMAGE_ERRORS, Warning) as error:
-        msg = f"{path} cannot be read as a photograph ({error}): the file is damaged; copy it again from its source"
+        reason = " ".join(str(error).split()) or type(error).__name__
+        msg = (
+            f"{path} cannot be read as a photograph ({reason[:200]}): the file is damaged; "
+            "copy it again from its source"
+        )
         raise SlideError(msg) from error
 
 

@@ -74,10 +74,12 @@ def over(
     opacity = alpha[..., None].astype(np.uint32)
     front = colour.astype(np.uint32) * (255 if premultiplied else opacity)
     mixed = (front + np.array(background, np.uint32) * (255 - opacity) + 127) // 255
-    return np.minimum(mixed, 255).astype(np.uint8)
+    rgb: NDArray[np.uint8] = np.minimum(mixed, 255).astype(np.uint8)
+    return rgb
 
 
 def cmyk_to_rgb(inks: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return RGB ``(h, w, 3)`` of uint8 CMYK ``(h, w, 4)``, 255 being full ink; no colour profile is applied."""
     light = 255 - inks.astype(np.uint32)
-    return ((light[..., :3] * light[..., 3:] + 127) // 255).astype(np.uint8)
+    rgb: NDArray[np.uint8] = ((light[..., :3] * light[..., 3:] + 127) // 255).astype(np.uint8)
+    return rgb

@@ -7,7 +7,7 @@ import math
 __all__ = ["mean_mpp", "number", "plausible_mpp"]
 
 PLAUSIBLE_MPP = (0.05, 20.0)
-"""um; general resolution tags outside of this are a printer's (72 dpi is 353 um, 300 dpi is 85 um), not a microscope's."""
+"""um; general resolution tags outside of this are a printer's (72 dpi is 353 um, 300 dpi is 85 um)."""
 AGREEMENT = 0.05
 """Largest relative difference of x and y for which their mean is used."""
 

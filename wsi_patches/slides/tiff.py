@@ -22,6 +22,7 @@ from wsi_patches.slides.tiff_tags import (
     check_samples,
     check_segments,
     objective_power,
+    segment_size,
     stated_mpp,
     tiff_errors,
     vendor_of,
@@ -41,10 +42,10 @@ SHAPE_TOLERANCE = 0.05
 """Largest relative difference between a level's two downsamples; beyond it the page is another picture."""
 
 
-class Segment(NamedTuple):
+class _Segment(NamedTuple):
     """A tile or strip, and where it lies in its level."""
 
-    index: int
+    number: int
     """Which of the page's offsets."""
     plane: int
     """First sample that it holds."""
@@ -82,6 +83,7 @@ class TiffSlide(SlideBase):
             undo.pop_all()
 
     def _read_level(self, box_px: Box, level: int) -> NDArray[np.uint8]:
+        self._check_open()
         page = self._pages[level]
         samples = np.zeros((box_px.height, box_px.width, page.samplesperpixel), np.uint8)
         holes = []
@@ -98,34 +100,37 @@ class TiffSlide(SlideBase):
             out[here] = self.background
         return out
 
-    def _decoded(self, page: Any, level: int, segment: Segment) -> NDArray[np.uint8] | None:
+    def _decoded(self, page: Any, level: int, segment: _Segment) -> NDArray[np.uint8] | None:
         """Return a segment's samples ``(h, w, samples)``, or None for one that the file leaves out as empty."""
-        key = (level, segment.index)
+        key = (level, segment.number)
         found = self._cache.get(key)
         if found is not None:
             return found
-        data = self._bytes(page, segment.index)
+        data = self._bytes(page, segment.number)
         if not data:
             return None
         box_px = segment.box_px
         guard_size(self._path, box_px.width, box_px.height, len(data))
-        decoded = _decode(page, data, segment.index)
+        decoded = _decode(page, data, segment.number)
         self._cache.put(key, decoded)
         return decoded
 
     def _bytes(self, page: Any, index: int) -> bytes:
         with self._lock:
-            if self._tiff is None:
-                msg = f"{self._path} is closed: open it again to read it"
-                raise SlideError(msg)
+            stream = self._check_open().filehandle
             count = page.databytecounts[index]
-            stream = self._tiff.filehandle
             stream.seek(page.dataoffsets[index])
             data: bytes = stream.read(count)
         if len(data) != count:
             msg = f"{self._path} ends within a tile or strip: it was cut off; copy it again from its source"
             raise SlideError(msg)
         return data
+
+    def _check_open(self) -> tifffile.TiffFile:
+        if self._tiff is None:
+            msg = f"{self._path} is closed: open it again to read it"
+            raise SlideError(msg)
+        return self._tiff
 
     def close(self) -> None:
         """Let the file and the decoded segments go."""
@@ -175,15 +180,16 @@ def _level_pages(tiff: Any, path: Path) -> list[Any]:
             "and a slide is one RGB picture: export the one that is meant as 8-bit RGB"
         )
         raise SlideError(msg)
-    pages = [level.pages[0] for level in series.levels]
-    width, height = pages[0].imagewidth, pages[0].imagelength
-    for page in pages:
-        x, y = width / page.imagewidth, height / page.imagelength
-        # A level of a few pixels is rounded by up to one of them.
-        if abs(x - y) > SHAPE_TOLERANCE * max(x, y) + max(x, y) / min(page.imagewidth, page.imagelength):
-            msg = f"{path} lists a level of {page.imagewidth} x {page.imagelength}, not the shape of {width} x {height}"
-            raise SlideError(msg)
-    return pages
+    pages = [level.pages[0].aspage() for level in series.levels]
+    return [page for page in pages if _has_shape_of(page, pages[0])]
+
+
+def _has_shape_of(page: Any, finest: Any) -> bool:
+    """Say whether a page is the finest one shrunk; a macro picture that calls itself a level is not."""
+    x, y = finest.imagewidth / page.imagewidth, finest.imagelength / page.imagelength
+    # The sides of a level of a few pixels are rounded by up to one of them.
+    rounding = max(x, y) / min(page.imagewidth, page.imagelength)
+    return bool(abs(x - y) <= SHAPE_TOLERANCE * max(x, y) + rounding)
 
 
 def _check_page(page: Any, path: Path) -> None:
@@ -212,17 +218,15 @@ def _describe(tiff: Any, pages: list[Any], path: Path, identity: str, mpp: float
     )
 
 
-def _segments(page: Any, box_px: Box) -> Iterator[Segment]:
+def _segments(page: Any, box_px: Box) -> Iterator[_Segment]:
     """Yield the tiles or strips that a box of a level touches."""
-    tiled = page.is_tiled
-    width = page.tilewidth if tiled else page.imagewidth
-    height = page.tilelength if tiled else min(page.rowsperstrip, page.imagelength)
+    width, height = segment_size(page)
     columns, rows = -(-page.imagewidth // width), -(-page.imagelength // height)
     for plane in range(page.samplesperpixel if int(page.planarconfig) == 2 else 1):
         for row in range(box_px.y // height, (box_px.bottom - 1) // height + 1):
             for column in range(box_px.x // width, (box_px.right - 1) // width + 1):
                 index = (plane * rows + row) * columns + column
-                yield Segment(index, plane, _clip(page, Box(column * width, row * height, width, height)))
+                yield _Segment(index, plane, _clip(page, Box(column * width, row * height, width, height)))
 
 
 def _clip(page: Any, box_px: Box) -> Box:

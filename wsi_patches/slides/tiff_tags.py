@@ -9,12 +9,14 @@ import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import add
 from pathlib import Path
 from typing import Any
 
 import tifffile
 
 from wsi_patches.errors import SlideError
+from wsi_patches.slides.pixels import guard_size
 from wsi_patches.slides.resolution import mean_mpp, number, plausible_mpp
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "first_page",
     "is_tiff",
     "objective_power",
+    "segment_size",
     "stated_mpp",
     "tiff_errors",
     "vendor_of",
@@ -117,8 +120,9 @@ def check_file(path: Path) -> None:
     with tiff_errors(path, "opened"), tifffile.TiffFile(path) as tiff:
         check_samples(tiff.pages[0], path)
         for page in tiff.pages:
-            if page.keyframe.is_tiled:
-                check_segments(page, path)
+            whole = page.aspage()
+            if whole.is_tiled:
+                check_segments(whole, path)
 
 
 def check_samples(page: Any, path: Path) -> None:
@@ -129,6 +133,9 @@ def check_samples(page: Any, path: Path) -> None:
     SlideError
         With the reason.
     """
+    if not all(isinstance(value, int) for value in (page.imagewidth, page.imagelength, page.samplesperpixel)):
+        msg = f"{path} states its size in something else than whole numbers: the file is damaged"
+        raise SlideError(msg)
     bits, kind = page.bitspersample, {1: "", 2: "signed ", 3: "floating point "}.get(page.sampleformat, "unusual ")
     if bits != 8 or page.sampleformat != 1:
         msg = f"{path} holds {kind}{bits}-bit samples, not supported yet: convert it to 8-bit"
@@ -147,35 +154,44 @@ def check_samples(page: Any, path: Path) -> None:
 
 
 def alpha_kind(page: Any) -> int | None:
-    """Return how the sample after the colours is meant: 0 not said, 1 premultiplied alpha, 2 alpha; None without one."""
+    """Return what the sample after the colours is: 0 not said, 1 premultiplied alpha, 2 alpha; None without one."""
     if page.samplesperpixel != COLOURS.get(int(page.photometric), 0) + 1:
         return None
     extra = tuple(page.extrasamples)
     return int(extra[0]) if extra else 0
 
 
+def segment_size(page: Any) -> tuple[int, int]:
+    """Return width and height of a page's tiles or strips in pixels, those at the border apart."""
+    if page.is_tiled:
+        return int(page.tilewidth), int(page.tilelength)
+    return int(page.imagewidth), min(int(page.rowsperstrip), int(page.imagelength))
+
+
 def check_segments(page: Any, path: Path) -> None:
-    """Refuse a page whose tiles or strips are missing or lie beyond the end of the file.
+    """Refuse a page whose tiles or strips are missing, lie beyond the end of the file, or cannot be as large as said.
 
     Raises
     ------
     SlideError
         With the reason.
     """
-    offsets, counts, needed = page.dataoffsets, page.databytecounts, math.prod(page.chunked)
-    kind = "tiles" if page.keyframe.is_tiled else "strips"
-    if needed < 1 or min(len(offsets), len(counts)) < needed or not any(counts):
-        msg = f"{path} lists {min(len(offsets), len(counts))} of {needed} {kind}: the file is damaged or incomplete"
+    offsets, counts = page.dataoffsets, page.databytecounts
+    kind = "tiles" if page.is_tiled else "strips"
+    # OpenSlide asks for a tile's memory by its tags alone, and the whole process dies where there is not so much.
+    guard_size(path, *segment_size(page), max(counts, default=0))
+    needed, listed = math.prod(page.chunked), min(len(offsets), len(counts))
+    if needed < 1 or listed < needed or not any(counts):
+        msg = f"{path} lists {listed} of {needed} {kind}: the file is damaged or incomplete"
         raise SlideError(msg)
-    end = max(offset + count for offset, count in zip(offsets, counts, strict=False))
-    size = page.parent.filehandle.size
+    end, size = max(map(add, offsets, counts)), page.parent.filehandle.size
     if end > size:
         msg = (
             f"{path} is truncated: its {kind} reach to byte {end:,} and the file ends at {size:,}; "
             "copy it again from its source"
         )
         raise SlideError(msg)
-    if not page.keyframe.is_tiled and not all(counts[:needed]):
+    if not page.is_tiled and not all(counts[:needed]):
         msg = f"{path} has strips without a byte: writing it was broken off; copy it again from its source"
         raise SlideError(msg)
 
