@@ -24,10 +24,14 @@ RED_LOST = 0.4
 """Quantile of the size distribution that stands for red cells; above it lie heaps of them."""
 LEAST_OVER_NUCLEUS = 1.1
 """A white cell is larger than its nucleus is thick by this at least, a blast being nearly all nucleus."""
+THINNEST_LOBE = 0.18
+"""Thickness of the thinnest lobe of a nucleus, in white-cell diameters."""
 CELL_OVER_NUCLEUS = 1.25
 """A white cell's diameter over that of its nucleus' hull."""
 NUCLEAR_HUE = 0.6
 """Of what chromatin takes of green, it leaves at least this share of blue; red cells less."""
+NUCLEUS_OVER_RED = 0.8
+"""A nucleus has at least this share of the absorbance that red cells have in green, over and above what it takes of blue."""
 TRIED_DIAMETERS_PX = np.geomspace(5.0, 180.0, 20)
 
 
@@ -133,11 +137,12 @@ class WhiteCellFinder:
         if whole is None:
             return FinderCalibration(self.contrast, self.contrast, None, self.cell_diameter_px)
         # At the scale where most things are as large as red cells, the coloured fringes of their rims average out.
-        shrink = max(1.0, (self.cell_diameter_px or WHITE_OVER_RED * whole) / WORKING_DIAMETER_PX)
+        first = self.cell_diameter_px or WHITE_OVER_RED * whole
+        shrink = max(1.0, first / WORKING_DIAMETER_PX)
         fields = [_Field.of(_shrunk(sample, shrink)) for sample in samples]
         threshold, typical = self._stain(fields)
         levels = np.stack([[field.level.min(), field.level.max()] for field in fields])
-        diameter = self.cell_diameter_px or self._diameter(fields, threshold, shrink, mpp)
+        diameter = self.cell_diameter_px or self._diameter(fields, threshold, first / shrink, shrink, mpp)
         even = np.ptp(levels) < self.contrast / 2
         return FinderCalibration(threshold, typical, float(levels.mean()) if even else None, diameter)
 
@@ -172,7 +177,7 @@ class WhiteCellFinder:
     def _blobs(self, image: NDArray[np.uint8], calibration: FinderCalibration, diameter: float) -> Blobs:
         signal = _smooth(nuclear_absorbance(image))
         signal -= surface(signal, LEVEL_QUANTILE) if calibration.level is None else calibration.level
-        mask = _nuclei(signal, calibration.threshold)
+        mask = _nuclei(signal, calibration.threshold, diameter)
         disc = np.pi / 4 * diameter**2
         return nuclear_blobs(
             mask, signal, self.split_distance * diameter, self.reach * diameter, self.whole_nucleus * disc
@@ -187,15 +192,19 @@ class WhiteCellFinder:
         low, red, high = np.quantile(nuclear, [0.05, 0.25, 0.95])
         # A field of blasts alone has no red cells to compare with: all is alike, and its own hue says it is nuclei.
         if red > max(self.contrast, high / 2, NUCLEAR_HUE * np.median(green)):
-            low, red = 0.0, 0.0
-        floor = red + max(self.contrast, 3 * (red - low))
+            red, floor = 0.0, self.contrast
+        else:
+            spread = max(self.contrast, 3 * (red - low))
+            floor = max(red + spread, NUCLEUS_OVER_RED * np.quantile(green, 0.25))
         above = nuclear[nuclear > floor]
         typical = float(np.quantile(above, 0.75)) if len(above) else float(floor)
         return float(max(floor, (red + typical) / 2)), typical
 
-    def _diameter(self, fields: Sequence[_Field], threshold: float, shrink: float, mpp: float | None) -> float | None:
+    def _diameter(
+        self, fields: Sequence[_Field], threshold: float, first: float, shrink: float, mpp: float | None
+    ) -> float | None:
         """Return a white cell's diameter: from the red cells, or from the nuclei where there are hardly any."""
-        nuclei = [_nuclei(field.nuclear, threshold) for field in fields]
+        nuclei = [_nuclei(field.nuclear, threshold, first) for field in fields]
         nucleus = typical_diameter(nuclei, TRIED_DIAMETERS_PX)
         if nucleus is None:
             return None
@@ -258,10 +267,12 @@ def _shrunk(image: NDArray[np.uint8], shrink: float) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _nuclei(signal: NDArray[np.float32], threshold: float) -> NDArray[np.uint8]:
-    """Return where nucleus is, 0 or 255, without lines a pixel or two wide such as the fringes of rims."""
+def _nuclei(signal: NDArray[np.float32], threshold: float, diameter: float) -> NDArray[np.uint8]:
+    """Return where nucleus is, 0 or 255, without what is thinner than any lobe, such as the fringes of rims."""
     mask = np.where(signal > threshold, 255, 0).astype(np.uint8)
-    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.uint8)
+    side = max(3, round(THINNEST_LOBE * diameter))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc), np.uint8)
 
 
 def _visible(blobs: Blobs, size: tuple[int, int], diameter: float) -> NDArray[np.float64]:
