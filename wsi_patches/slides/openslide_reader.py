@@ -56,6 +56,10 @@ def reads_tiff(path: Path, vendor: str) -> bool:
 class OpenSlideSlide(SlideBase):
     """A slide that OpenSlide reads.
 
+    OpenSlide places a read by level-0 pixels: at a level whose downsample is not a whole number (2.0005 where odd sides
+    were halved) pixels are interpolated from up to half a level-0 pixel away. Of a JPEG tile that is cut short inside
+    of a file of the right length it fills the rest with grey and says nothing; the tifffile reader refuses such a tile.
+
     Parameters
     ----------
     path
