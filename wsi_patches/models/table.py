@@ -30,7 +30,7 @@ class ShippedModel:
 MODELS: dict[str, ShippedModel] = {
     "painted-cells-lbp": ShippedModel(
         file="painted_cells_lbp.safetensors",
-        sha256="f12bb54cbf09aa7e25849537b6056e564626fc36d0220c448156c0fc0683b9d5",
+        sha256="4f76b693244b741a792aba77ae8a74ac496622ff0bc027d7a29226b04730b585",
         description="The demo's small LBP network: blast or other, knows only painted cells, of no use on real blood",
     ),
 }

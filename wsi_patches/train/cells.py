@@ -20,7 +20,7 @@ from wsi_patches.models.allnet import ALLNet
 from wsi_patches.models.classifier import CellClassifier, choose_device, normalised
 from wsi_patches.torch_data import ArrayPatches, PatchDataset
 from wsi_patches.train.output import Epoch, TrainResult, write_training
-from wsi_patches.train.painted import TEST, TRAIN, VALIDATION, CellSet, paint_cells, painted_card
+from wsi_patches.train.painted import TEST, TRAIN, VALIDATION, CellSet, paint_cells, painted_card, split_seed
 from wsi_patches.train.settings import TrainSettings
 
 __all__ = ["train_cell_classifier"]
@@ -75,7 +75,8 @@ def train_cell_classifier(
             on_epoch(epoch)
     network.load_state_dict(best)
     model = _calibrated(model, validation)
-    card = replace(model.card, scores=_scores(model, paint_cells(settings, TEST)))
+    scores = {"painted_test_seed": split_seed(settings, TEST), **_scores(model, paint_cells(settings, TEST))}
+    card = replace(model.card, scores=scores)
     return write_training(folder, network, card, history)
 
 

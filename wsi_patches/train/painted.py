@@ -12,7 +12,7 @@ from wsi_patches.models.card import ModelCard
 from wsi_patches.synthetic import paint_cell_patches
 from wsi_patches.train.settings import TrainSettings
 
-__all__ = ["TEST", "TRAIN", "VALIDATION", "CellSet", "paint_cells", "painted_card"]
+__all__ = ["TEST", "TRAIN", "VALIDATION", "CellSet", "paint_cells", "painted_card", "split_seed"]
 
 TRAIN, VALIDATION, TEST = range(3)
 LIMITS = (
@@ -27,18 +27,23 @@ class CellSet(NamedTuple):
     class_index: NDArray[np.int32]
 
 
+def split_seed(settings: TrainSettings, split: int) -> int:
+    """Return the seed that a split is painted from: each has its own, so that no smear is in two."""
+    return int(np.random.SeedSequence([settings.seed, split]).generate_state(1)[0])
+
+
 def paint_cells(settings: TrainSettings, split: int) -> CellSet:
-    """Paint a split from a seed of its own, so that no smear is in two; cells to learn from get a margin."""
+    """Paint a split; cells to learn from get the margin that the jitter cuts away."""
     held_out = round(settings.cells * settings.validation_share)
     count = {TRAIN: settings.cells - held_out, VALIDATION: held_out, TEST: settings.test_cells}[split]
-    seed = int(np.random.SeedSequence([settings.seed, split]).generate_state(1)[0])
     size_px = round(settings.input_px * (settings.jitter.margin if split == TRAIN else 1))
     diameters = settings.patch_cell_diameters * size_px / settings.input_px
-    return CellSet(*paint_cell_patches(count, seed, size_px, diameters))
+    return CellSet(*paint_cell_patches(count, split_seed(settings, split), size_px, diameters))
 
 
 def painted_card(settings: TrainSettings, images: NDArray[np.uint8]) -> ModelCard:
     """Return the card of a network that is yet to be trained on ``images``."""
+    chosen_by = settings.cells - len(images)
     red, green, blue = (images[..., channel] / np.float32(255) for channel in range(3))
     return ModelCard(
         name=settings.name,
@@ -49,7 +54,8 @@ def painted_card(settings: TrainSettings, images: NDArray[np.uint8]) -> ModelCar
         input_px=settings.input_px,
         mean=(float(red.mean()), float(green.mean()), float(blue.mean())),
         std=(float(red.std()), float(green.std()), float(blue.std())),
-        trained_on=f"{settings.cells} painted cells on painted smears of many stains (seed {settings.seed})",
+        trained_on=f"{len(images)} painted cells on painted smears of many stains (seed {settings.seed}); epoch and "
+        f"temperature chosen by {chosen_by} others, scores measured on yet others",
         limits=LIMITS,
         licence="Apache-2.0",
         patch_cell_diameters=settings.patch_cell_diameters,
