@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 __all__ = ["foreground_mask", "typical_diameter"]
 
 PALLOR_SOLIDITY = 0.8
-"""A hole that fills this share of its convex hull is the pale middle of a red cell; a gap between cells bends inwards."""
+"""A hole that fills this share of its convex hull is the pale middle of a red cell; a gap between cells is concave."""
 
 
 def foreground_mask(absorbance: NDArray[np.float32], floor: float) -> NDArray[np.uint8]:

@@ -5,34 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.errors import UsageError
 from wsi_patches.imaging.blobs import Blobs, nuclear_blobs
-from wsi_patches.imaging.granulometry import foreground_mask, typical_diameter
-from wsi_patches.imaging.illumination import log_green, nuclear_absorbance, surface
+from wsi_patches.imaging.smear_field import (
+    CELL_OVER_NUCLEUS,
+    WORKING_DIAMETER_PX,
+    SmearField,
+    first_diameter,
+    nuclear_signal,
+    nuclei_mask,
+    shrunk,
+    stain_threshold,
+    surroundings,
+    white_cell_diameter,
+)
 
 __all__ = ["FinderCalibration", "FoundCells", "WhiteCellFinder"]
-
-WORKING_DIAMETER_PX = 28.0
-"""A white cell is looked at this large: finer pixels add time, not cells."""
-WHITE_OVER_RED = 2.1
-"""A white cell's diameter over a red cell's typical thickness, which overlaps and pale middles make a bit too small."""
-RED_LOST = 0.4
-"""Quantile of the size distribution that stands for red cells; above it lie heaps of them."""
-LEAST_OVER_NUCLEUS = 1.1
-"""A white cell is larger than its nucleus is thick by this at least, a blast being nearly all nucleus."""
-THINNEST_LOBE = 0.18
-"""Thickness of the thinnest lobe of a nucleus, in white-cell diameters."""
-CELL_OVER_NUCLEUS = 1.25
-"""A white cell's diameter over that of its nucleus' hull."""
-NUCLEAR_HUE = 0.6
-"""Of what chromatin takes of green, it leaves at least this share of blue; red cells less."""
-NUCLEUS_OVER_RED = 0.8
-"""A nucleus has at least this share of the absorbance that red cells have in green, over and above what it takes of blue."""
-TRIED_DIAMETERS_PX = np.geomspace(5.0, 180.0, 20)
 
 
 @dataclass(frozen=True)
@@ -133,18 +124,20 @@ class WhiteCellFinder:
         if not samples:
             msg = "a finder needs at least one sample of the slide, found none"
             raise UsageError(msg)
-        whole = typical_diameter([_cells(sample) for sample in samples], TRIED_DIAMETERS_PX)
-        if whole is None:
-            return FinderCalibration(self.contrast, self.contrast, None, self.cell_diameter_px)
-        # At the scale where most things are as large as red cells, the coloured fringes of their rims average out.
-        first = self.cell_diameter_px or WHITE_OVER_RED * whole
-        shrink = max(1.0, first / WORKING_DIAMETER_PX)
-        fields = [_Field.of(_shrunk(sample, shrink)) for sample in samples]
-        threshold, typical = self._stain(fields)
+        guess = self.cell_diameter_px or first_diameter(samples)
+        if guess is None:
+            return FinderCalibration(self.contrast, self.contrast, None, None)
+        # At the scale where a white cell is as large as a guess says, the coloured fringes of rims average out.
+        shrink = max(1.0, guess / WORKING_DIAMETER_PX)
+        fields = [SmearField.of(shrunk(sample, shrink)) for sample in samples]
+        threshold, typical = stain_threshold(fields, self.contrast)
+        diameter = self.cell_diameter_px
+        if diameter is None:
+            working = white_cell_diameter(fields, threshold, guess / shrink)
+            diameter = None if working is None else self._plausible(working * shrink, mpp)
         levels = np.stack([[field.level.min(), field.level.max()] for field in fields])
-        diameter = self.cell_diameter_px or self._diameter(fields, threshold, first / shrink, shrink, mpp)
-        even = np.ptp(levels) < self.contrast / 2
-        return FinderCalibration(threshold, typical, float(levels.mean()) if even else None, diameter)
+        level = float(levels.mean()) if np.ptp(levels) < self.contrast / 2 else None
+        return FinderCalibration(threshold, typical, level, diameter)
 
     def find(self, image: NDArray[np.uint8], calibration: FinderCalibration) -> FoundCells:
         """Return the white cells of an image at the calibration's scale.
@@ -159,7 +152,7 @@ class WhiteCellFinder:
         if calibration.cell_diameter_px is None:
             return _no_cells()
         shrink = max(1.0, calibration.cell_diameter_px / WORKING_DIAMETER_PX)
-        small = _shrunk(image, shrink)
+        small = shrunk(image, shrink)
         size, step = small.shape[1::-1], (image.shape[1] / small.shape[1], image.shape[0] / small.shape[0])
         diameter = calibration.cell_diameter_px / shrink
         blobs = self._blobs(small, calibration, diameter)
@@ -174,105 +167,18 @@ class WhiteCellFinder:
             score=score[kept].astype(np.float32),
         )
 
+    def _plausible(self, diameter_px: float, mpp: float | None) -> float:
+        low, high = (0.0, np.inf) if mpp is None else (um / mpp for um in self.cell_diameter_um)
+        return float(np.clip(diameter_px, low, high))
+
     def _blobs(self, image: NDArray[np.uint8], calibration: FinderCalibration, diameter: float) -> Blobs:
-        signal = _smooth(nuclear_absorbance(image))
-        signal -= surface(signal, LEVEL_QUANTILE) if calibration.level is None else calibration.level
-        mask = _nuclei(signal, calibration.threshold, diameter)
+        signal = nuclear_signal(image)
+        signal -= surroundings(signal) if calibration.level is None else calibration.level
+        mask = nuclei_mask(signal, calibration.threshold, diameter)
         disc = np.pi / 4 * diameter**2
         return nuclear_blobs(
             mask, signal, self.split_distance * diameter, self.reach * diameter, self.whole_nucleus * disc
         )
-
-    def _stain(self, fields: Sequence[_Field]) -> tuple[float, float]:
-        """Return the threshold half way between red cells and nuclei, and the nuclei's typical absorbance."""
-        nuclear = np.concatenate([field.nuclear[field.cells > 0] for field in fields])
-        green = np.concatenate([field.green[field.cells > 0] for field in fields])
-        if len(nuclear) == 0:
-            return self.contrast, self.contrast
-        low, red, high = np.quantile(nuclear, [0.05, 0.25, 0.95])
-        # A field of blasts alone has no red cells to compare with: all is alike, and its own hue says it is nuclei.
-        if red > max(self.contrast, high / 2, NUCLEAR_HUE * np.median(green)):
-            red, floor = 0.0, self.contrast
-        else:
-            spread = max(self.contrast, 3 * (red - low))
-            floor = max(red + spread, NUCLEUS_OVER_RED * np.quantile(green, 0.25))
-        above = nuclear[nuclear > floor]
-        typical = float(np.quantile(above, 0.75)) if len(above) else float(floor)
-        return float(max(floor, (red + typical) / 2)), typical
-
-    def _diameter(
-        self, fields: Sequence[_Field], threshold: float, first: float, shrink: float, mpp: float | None
-    ) -> float | None:
-        """Return a white cell's diameter: from the red cells, or from the nuclei where there are hardly any."""
-        nuclei = [_nuclei(field.nuclear, threshold, first) for field in fields]
-        nucleus = typical_diameter(nuclei, TRIED_DIAMETERS_PX)
-        if nucleus is None:
-            return None
-        grown = [cv2.dilate(mask, np.ones((5, 5), np.uint8)) for mask in nuclei]
-        reds = [np.where(mask > 0, 0, field.cells).astype(np.uint8) for field, mask in zip(fields, grown, strict=True)]
-        red = typical_diameter(reds, TRIED_DIAMETERS_PX, lost=RED_LOST)
-        red_area = sum(np.count_nonzero(mask) for mask in reds)
-        if red is not None and red_area > 5 * np.pi / 4 * red**2:
-            diameter = max(WHITE_OVER_RED * red, LEAST_OVER_NUCLEUS * nucleus)
-        else:
-            diameter = CELL_OVER_NUCLEUS * nucleus
-        low, high = (0.0, np.inf) if mpp is None else (um / mpp for um in self.cell_diameter_um)
-        return float(np.clip(diameter * shrink, low, high))
-
-
-LEVEL_QUANTILE = 0.25
-"""Glass and red cells together cover more of a field than this, even among leukemic blasts."""
-GLASS_NOISE = 0.04
-"""Absorbance that glass itself may show, natural-log units."""
-GLASS_QUANTILE = 0.9
-"""Log green below which cells lie; glass is the brightest of a field."""
-
-
-@dataclass(frozen=True)
-class _Field:
-    """One sample, measured."""
-
-    nuclear: NDArray[np.float32]
-    """Nuclear absorbance above the surroundings."""
-    green: NDArray[np.float32]
-    """Absorbance of green over the glass."""
-    cells: NDArray[np.uint8]
-    """Where anything lies."""
-    level: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, sample: NDArray[np.uint8]) -> _Field:
-        nuclear = _smooth(nuclear_absorbance(sample))
-        level = surface(nuclear, LEVEL_QUANTILE)
-        return cls(nuclear - level, _green(sample), _cells(sample), level)
-
-
-def _cells(sample: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return where anything lies."""
-    return foreground_mask(_green(sample), GLASS_NOISE)
-
-
-def _green(sample: NDArray[np.uint8]) -> NDArray[np.float32]:
-    light = _smooth(log_green(sample))
-    return surface(light, GLASS_QUANTILE) - light
-
-
-def _smooth(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(cv2.GaussianBlur(values, (0, 0), 1.0), np.float32)
-
-
-def _shrunk(image: NDArray[np.uint8], shrink: float) -> NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    size = (max(1, round(width / shrink)), max(1, round(height / shrink)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _nuclei(signal: NDArray[np.float32], threshold: float, diameter: float) -> NDArray[np.uint8]:
-    """Return where nucleus is, 0 or 255, without what is thinner than any lobe, such as the fringes of rims."""
-    mask = np.where(signal > threshold, 255, 0).astype(np.uint8)
-    side = max(3, round(THINNEST_LOBE * diameter))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc), np.uint8)
 
 
 def _visible(blobs: Blobs, size: tuple[int, int], diameter: float) -> NDArray[np.float64]:
