@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from wsi_patches.errors import ModelError
@@ -28,7 +28,8 @@ PICKLE_HEADS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05
 def save_weights(path: str | Path, module: nn.Module, card: ModelCard) -> None:
     """Write the state of a network, running statistics and fixed kernels included, with its card in the header."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    save_file(state, path, {"card": json.dumps(card.to_dict())})
+    # Not save_file: it makes the file readable by its owner alone.
+    Path(path).write_bytes(save(state, {"card": json.dumps(card.to_dict())}))
 
 
 def load_weights(path: str | Path) -> tuple[dict[str, Tensor], ModelCard, str]:

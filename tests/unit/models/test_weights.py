@@ -22,6 +22,13 @@ def test_state_card_and_hash_come_back(weight_file, network, card):
     assert len(state) == len(network.state_dict())
 
 
+def test_the_file_has_the_rights_of_any_other(weight_file):
+    other = weight_file.with_name("other")
+    other.touch()
+
+    assert weight_file.stat().st_mode == other.stat().st_mode
+
+
 def test_the_network_is_built_from_the_card(weight_file, network):
     images = torch.rand(2, 3, 32, 32)
 
