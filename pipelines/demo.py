@@ -1,10 +1,11 @@
 """The main job on painted slides: paint, extract, infer, compare. Run by `wsi-patches demo`, or as a script."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from wsi_patches.workflows.demo import compare_with_truth, paint_demo_slides, start_demo
+from wsi_patches.workflows.demo import paint_demo_slides, start_demo, tell_demo
 from wsi_patches.workflows.extract import ExtractSettings, extract
 from wsi_patches.workflows.infer import InferSettings, infer
 
@@ -22,22 +23,18 @@ class Settings:
     overwrite: bool = False
 
 
-def run(settings, tell=print):
+def run(settings: Settings, tell: Callable[[str], None] = print) -> None:
     """Run the demo and tell what it does."""
-    tell("wsi-patches demo: painted slides with known cells, for research use only, never a diagnosis")
-    start_demo(settings.out, overwrite=settings.overwrite)
-    slides = settings.out / "slides"
-    tell(f"1 of 3  painting a {settings.slide_px} px slide and two ALL-IDB1 fields into {slides}")
+    out, slides = settings.out, settings.out / "slides"
+    tell(f"wsi-patches demo: painting a {settings.slide_px} px slide and two ALL-IDB1 fields into {slides}")
+    start_demo(out, overwrite=settings.overwrite)
     truth = paint_demo_slides(slides, settings.seed, settings.slide_px)
-    inputs, annotations = (slides / "painted_slide.svs", slides / "all_idb1"), slides / "annotations"
-    tell("2 of 3  extract: cutting them into labelled patches")
-    store = extract(ExtractSettings(inputs, settings.out / "patches.zarr", annotations=annotations, workers=settings.workers))
-    tell(f"3 of 3  infer: counting white cells and blasts (store: {store.patches} patches in {store.out})")
-    counted = infer(InferSettings(inputs, settings.out / "counts", model=settings.model, workers=settings.workers))
-    for line in ("", *compare_with_truth(counted.reports, truth), "", f"counts: {counted.counts}", "look at:"):
-        tell(line)
-    for report in counted.reports:
-        tell(f"  {counted.out / report.slide_id / 'overlay.png'}   page: {counted.out / report.slide_id / 'report.html'}")
+    inputs, marks = (slides / "painted_slide.svs", slides / "all_idb1"), slides / "annotations"
+    tell("extract: cutting them into labelled patches")
+    stored = extract(ExtractSettings(inputs, out / "patches.zarr", annotations=marks, workers=settings.workers))
+    tell("infer: finding white cells and telling blasts from others")
+    counted = infer(InferSettings(inputs, out / "counts", model=settings.model, workers=settings.workers))
+    tell_demo(stored, counted, truth, tell)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ __all__ = ["command"]
 @click.argument("recipe", metavar="RECIPE")
 @click.option("-o", "--out", type=Path, required=True, metavar="DIR", help="The folder to write.")
 @click.option("--epochs", type=int, metavar="N", help="Instead of the recipe's.")
+@click.option("--cells", type=int, metavar="N", help="How many cells to learn from, instead of the recipe's.")
 @click.option("--seed", type=int, metavar="N", help="Instead of the recipe's.")
 @click.option("--overwrite", is_flag=True, help="Replace an output that is there.")
 def command(recipe: str, out: Path, overwrite: bool, **flags: Any) -> None:

@@ -70,7 +70,7 @@ def draw_overlay(picture: NDArray[np.uint8], downsample: float, cells: Cells) ->
 def _legend(width: int, cells: Cells) -> NDArray[np.uint8]:
     """Return a white strip that says which mark is which and how many there are."""
     words = [(name, f"{name.replace('_', ' ')}: {cells.count(name)}") for name in cells.class_names]
-    scale = min(0.6, width / 700)
+    scale = min(1.4, width / 1400 + 0.2)
     strip = np.full((max(18, round(44 * scale)), width, 3), 255, np.uint8)
     left, middle = round(12 * scale), strip.shape[0] // 2
     for name, text in words:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from wsi_patches.cells import Cells
 from wsi_patches.geometry import Size
 from wsi_patches.outcome import Interval, SlideReport
 from wsi_patches.synthetic import LARGE_FIELD, SMALL_FIELD, AllIdbField, SmearSettings, write_all_idb1, write_slide
+from wsi_patches.workflows.extract import ExtractResult
+from wsi_patches.workflows.infer import InferResult
 from wsi_patches.workflows.output import Existing, check_output
 
-__all__ = ["compare_with_truth", "paint_demo_slides", "start_demo"]
+__all__ = ["paint_demo_slides", "start_demo", "tell_demo"]
 
 MARK = "demo.json"
 SLIDE_MPP = 0.25
@@ -67,7 +69,22 @@ def paint_demo_slides(folder: Path, seed: int, slide_px: int, threads: int = 2) 
     return truth | write_all_idb1(folder / "all_idb1", [leukemic, healthy])
 
 
-def compare_with_truth(reports: Sequence[SlideReport], truth: Mapping[str, Cells]) -> Iterator[str]:
+def tell_demo(
+    stored: ExtractResult, counted: InferResult, truth: Mapping[str, Cells], tell: Callable[[str], None]
+) -> None:
+    """Tell what was found against what is there, and where the pictures to look at are."""
+    for line in ("", *_against_truth(counted.reports, truth), ""):
+        tell(line)
+    tell(f"patches: {stored.patches} in {stored.out}")
+    tell(f"counts:  {counted.counts}")
+    tell("look at:")
+    for report in counted.reports:
+        folder = counted.out / report.slide_id
+        tell(f"  {folder / 'overlay.png'}  and  {folder / 'report.html'}")
+    tell("For research use only, never a diagnosis.")
+
+
+def _against_truth(reports: Sequence[SlideReport], truth: Mapping[str, Cells]) -> Iterator[str]:
     """Yield the lines of a table: what was found on each slide against what was painted there."""
     yield f"{'slide':<16}{'white cells':>12}{'found':>8}{'(95 %)':>14}{'blasts':>10}{'found':>8}{'(95 %)':>14}"
     for report in reports:

@@ -1,0 +1,53 @@
+"""Every recipe that comes with the package runs, small; a new one must say here how."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+from wsi_patches.stores import open_store
+from wsi_patches.synthetic import write_all_idb1
+
+SMALL = {
+    "demo": ["demo", "--slide-px", "1024", "-o", "out"],
+    "all_idb1_patches": ["extract", "ALL_IDB1", "-o", "out", "--recipe", "all_idb1_patches"],
+    "demo_cells": ["train", "demo_cells", "-o", "out", "--epochs", "1", "--cells", "300"],
+}
+
+
+def run_cli(folder, *arguments):
+    command = [sys.executable, "-m", "wsi_patches", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "configs").glob("*.yaml")))
+def test_recipe_runs_small(name, tmp_path):
+    if name == "all_idb1_patches":
+        write_all_idb1(tmp_path / "ALL_IDB1", 1)
+    done = run_cli(tmp_path, *SMALL[name])
+    assert done.returncode == 0, done.stderr
+    made = {file.name for file in (tmp_path / "out").iterdir()}
+    wanted = {"demo": "counts", "all_idb1_patches": "parts", "demo_cells": "weights.safetensors"}
+    assert wanted[name] in made
+
+
+@pytest.mark.slow
+def test_run_takes_a_recipe_of_a_command_too(tmp_path):
+    write_all_idb1(tmp_path / "ALL_IDB1", 1)
+    (tmp_path / "mine.yaml").write_text("command: extract\ninputs: [ALL_IDB1]\nout: a.zarr\npatch_size: 128\n")
+    done = run_cli(tmp_path, "run", "mine.yaml")
+    assert done.returncode == 0, done.stderr
+    assert open_store(tmp_path / "a.zarr").settings.spec.size_px == 128
+    again = run_cli(tmp_path, "run", "mine.yaml")
+    assert again.returncode == 2
+    assert "--resume" in again.stderr
+    assert run_cli(tmp_path, "run", "mine.yaml", "--resume").returncode == 0
+
+
+def test_pipelines_are_short_and_hold_no_algorithm():
+    for path in (ROOT / "pipelines").glob("*.py"):
+        lines = path.read_text().splitlines()
+        assert len(lines) <= 40, f"{path.name}: {len(lines)} lines"
+        assert not any(line.startswith(("import numpy", "import cv2", "import torch")) for line in lines)
