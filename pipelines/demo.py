@@ -30,9 +30,8 @@ def run(settings: Settings, tell: Callable[[str], None] = print) -> None:
     start_demo(out, overwrite=settings.overwrite)
     truth = paint_demo_slides(slides, settings.seed, settings.slide_px)
     inputs, marks = (slides / "painted_slide.svs", slides / "all_idb1"), slides / "annotations"
-    tell("extract: cutting them into labelled patches")
+    tell("extract: cutting them into labelled patches; then infer: finding white cells, telling blasts from others")
     stored = extract(ExtractSettings(inputs, out / "patches.zarr", annotations=marks, workers=settings.workers))
-    tell("infer: finding white cells and telling blasts from others")
     counted = infer(InferSettings(inputs, out / "counts", model=settings.model, workers=settings.workers))
     tell_demo(stored, counted, truth, tell)
 

@@ -80,6 +80,7 @@ class ImageSlide(SlideBase):
         )
         self._lock = threading.Lock()
         self._pixels: NDArray[np.uint8] | None = None
+        self._failure: SlideError | None = None
         self._closed = False
 
     def _read_level(self, box_px: Box, level: int) -> NDArray[np.uint8]:  # noqa: ARG002 - one level only
@@ -87,10 +88,20 @@ class ImageSlide(SlideBase):
             if self._closed:
                 msg = f"{self._path} is closed: open it again to read it"
                 raise SlideError(msg)
+            if self._failure is not None:
+                raise self._failure
             if self._pixels is None:
-                self._pixels = _decode(self._path, self.background)
+                self._pixels = self._decoded()
             pixels = self._pixels
         return pixels[box_px.y : box_px.bottom, box_px.x : box_px.right].copy()
+
+    def _decoded(self) -> NDArray[np.uint8]:
+        """Decode, and remember a failure: each of a photograph's patches would run into it again."""
+        try:
+            return _decode(self._path, self.background)
+        except SlideError as error:
+            self._failure = error
+            raise
 
     def close(self) -> None:
         """Let the pixels go."""
