@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -80,9 +79,7 @@ class Slide(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *failure: Any) -> None: ...
 
 
 def fingerprint(path: Path) -> str:
@@ -232,7 +229,7 @@ class SlideBase(ABC):
         Raises
         ------
         SlideError
-            The pixels cannot be read.
+            As `read`.
         """
         level = level_for(self.info.levels, downsample)
         pixels = self.read(box, level)
@@ -253,8 +250,6 @@ class SlideBase(ABC):
             The slide does not state its resolution.
         UsageError
             The slide is coarser than ``mpp``.
-        SlideError
-            The pixels cannot be read.
         """
         return self.read_scaled(box, downsample_of(self.info, Resolution(mpp=mpp)))
 
@@ -265,9 +260,7 @@ class SlideBase(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *failure: Any) -> None:
         self.close()
 
 
