@@ -133,6 +133,7 @@ def _record(job: SlideJob, info: SlideInfo, grid: PatchGrid, warnings: tuple[str
         size=(info.size.width, info.size.height),
         levels=tuple((level.size.width, level.size.height, level.downsample) for level in info.levels),
         mpp=info.mpp,
+        mpp_stated=job.mpp is not None,
         vendor=info.vendor,
         level=levels.index(grid.downsample) if grid.downsample in levels else None,
         downsample=grid.downsample,

@@ -31,6 +31,8 @@ class SlideRecord:
     """Width, height and downsample of each level."""
     mpp: float | None = None
     """Level-0 pixel size in um, or None when nobody says."""
+    mpp_stated: bool = False
+    """Whether ``mpp`` was stated by the user and not by the file."""
     vendor: str | None = None
     level: int | None = None
     """Level that the patches were read at, or None where they were resampled."""

@@ -31,7 +31,7 @@ WHITE_OVER_RED = 2.1
 """A white cell's diameter over a red cell's typical thickness, which overlaps and pale middles make a bit too small."""
 RED_LOST = 0.4
 """Quantile of the size distribution that stands for red cells; above it lie heaps of them."""
-LEAST_RED_CELLS = 5
+LEAST_RED_CELLS = 2
 """Red cells that a scale can be read from."""
 LEAST_OVER_NUCLEUS = 1.1
 """A white cell is larger than its nucleus is thick by this at least, a blast being nearly all nucleus."""

@@ -153,7 +153,8 @@ def infer_slide(task: InferTask) -> SlideReport:
         coverage = slide.coverage() if isinstance(slide, MosaicSlide) else 1.0
         picture, downsample = overview(slide)
     warnings = (*task.warnings, *report.warnings)
-    report = replace(report, group=task.group, coverage=coverage, warnings=warnings)
+    extra = {**report.extra, "slide_mpp_stated_by_user": task.mpp is not None}
+    report = replace(report, group=task.group, coverage=coverage, warnings=warnings, extra=extra)
     write_slide_report(Path(task.out), report, cells, picture, downsample)
     return report
 
