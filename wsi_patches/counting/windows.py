@@ -29,6 +29,10 @@ OVERVIEW_PX = 4096
 """A level is an overview if neither side is longer."""
 
 
+READ_PX = 2560
+"""Longest side of a core in level-0 pixels: what is read at full resolution before it is shrunk is held as RGBA too."""
+
+
 class Calibration(Protocol):
     """What a finder knows of a slide."""
 
@@ -109,7 +113,7 @@ def find_cells(
     diameter = calibration.cell_diameter_px
     if diameter is None:
         return _as_cells(np.empty((4, 0)))
-    cores = _cores(slide.info.size, window_px * scale)
+    cores = _cores(slide.info.size, min(window_px * scale, READ_PX))
     margin = int(np.ceil(MARGIN_DIAMETERS * diameter * scale))
     found = []
     for done, core in enumerate(cores, 1):
@@ -123,7 +127,8 @@ def find_cells(
 def _calibrated(slide: Slide, finder: CellFinder[Any], downsample: float | None) -> tuple[float, Any]:
     """Return the working downsample and the finder's calibration for it."""
     mpp = slide.info.mpp
-    scale = downsample or (max(1.0, WORKING_MPP / mpp) if mpp is not None else 1.0)
+    finest = slide.info.levels[0].downsample
+    scale = downsample or max(finest, WORKING_MPP / mpp if mpp is not None else 1.0)
     calibration = finder.calibrate(_samples(slide, scale), mpp=None if mpp is None else mpp * scale)
     diameter = calibration.cell_diameter_px
     if downsample is None and mpp is None and diameter is not None and diameter > LARGE_CELL_PX:
