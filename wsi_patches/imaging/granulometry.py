@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 __all__ = ["foreground_mask", "typical_diameter"]
 
-PALLOR_SOLIDITY = 0.8
-"""A hole that fills this share of its convex hull is the pale middle of a red cell; a gap between cells is concave."""
+PALLOR_ROUNDNESS = 0.75
+"""The pale middle of a red cell fills this share of its convex hull, and the hull is round to this degree; gaps between
+cells are concave or have corners (an equilateral triangle has 0.6, a square 0.79)."""
 
 
 def foreground_mask(absorbance: NDArray[np.float32], floor: float) -> NDArray[np.uint8]:
@@ -38,14 +39,17 @@ def foreground_mask(absorbance: NDArray[np.float32], floor: float) -> NDArray[np
     mask = np.where(grey > max(otsu, floor * steps), 255, 0).astype(np.uint8)
     outlines, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     holes = [line for line, node in zip(outlines, tree[0], strict=True) if node[3] >= 0] if outlines else []
-    pallor = [line for line in holes if _solidity(line) > PALLOR_SOLIDITY]
+    pallor = [line for line in holes if _is_round(line)]
     return np.asarray(cv2.drawContours(mask, pallor, -1, 255, cv2.FILLED), np.uint8)
 
 
-def _solidity(outline: NDArray[Any]) -> float:
-    """Return the area of an outline over that of its convex hull; specks too small to have a shape count as convex."""
-    area, hull = cv2.contourArea(outline), cv2.contourArea(cv2.convexHull(outline))
-    return 1.0 if hull < 5 else area / hull
+def _is_round(outline: NDArray[Any]) -> bool:
+    """Say whether a hole is round; its hull is judged, since noise makes any outline long. Specks are round."""
+    hull = cv2.convexHull(outline)
+    area, perimeter = cv2.contourArea(hull), cv2.arcLength(hull, closed=True)
+    if area < 5:
+        return True
+    return bool(min(cv2.contourArea(outline) / area, 4 * np.pi * area / perimeter**2) > PALLOR_ROUNDNESS)
 
 
 def typical_diameter(

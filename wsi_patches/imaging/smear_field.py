@@ -97,7 +97,7 @@ def surroundings(nuclear: NDArray[np.float32]) -> NDArray[np.float32]:
 def nuclei_mask(signal: NDArray[np.float32], threshold: float, diameter_px: float) -> NDArray[np.uint8]:
     """Return where nucleus is, 0 or 255, without what is thinner than any lobe, such as the fringes of rims."""
     mask = np.where(signal > threshold, 255, 0).astype(np.uint8)
-    side = max(3, round(THINNEST_LOBE * diameter_px))
+    side = max(3, 2 * int(THINNEST_LOBE * diameter_px / 2) + 1)  # odd: an even one would move the nuclei
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, disc), np.uint8)
 
