@@ -54,7 +54,7 @@ class Commands(click.Group):
         except UsageError as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(USAGE)
-        except WsiPatchesError as error:
+        except (WsiPatchesError, OSError) as error:  # OSError: a full disk, a folder that is not ours to write
             click.echo(f"Error: {error}", err=True)
             ctx.exit(FAILED)
         except KeyboardInterrupt:

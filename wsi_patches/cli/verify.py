@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from wsi_patches.cli.progress import progress_bar
+from wsi_patches.errors import UsageError
 
 __all__ = ["command"]
 
@@ -15,8 +16,11 @@ __all__ = ["command"]
 @click.argument("store", type=Path)
 def command(store: Path) -> None:
     """Read every chunk of a STORE against its checksum; exits with 1 if anything is wrong."""
-    from wsi_patches.stores import verify_store
+    from wsi_patches.stores import is_store, verify_store
 
+    if not is_store(store):
+        msg = f"{store} is no store of wsi-patches: give the folder that wsi-patches extract wrote"
+        raise UsageError(msg)
     with progress_bar("parts") as progress:
         problems = verify_store(store, progress)
     for problem in problems:

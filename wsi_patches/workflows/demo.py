@@ -13,7 +13,7 @@ from wsi_patches.outcome import Interval, SlideReport
 from wsi_patches.synthetic import LARGE_FIELD, SMALL_FIELD, AllIdbField, SmearSettings, write_all_idb1, write_slide
 from wsi_patches.workflows.extract import ExtractResult
 from wsi_patches.workflows.infer import InferResult
-from wsi_patches.workflows.output import Existing, check_output
+from wsi_patches.workflows.output import Existing, check_output, make_folder
 
 __all__ = ["paint_demo_slides", "start_demo", "tell_demo"]
 
@@ -33,7 +33,7 @@ def start_demo(out: Path, *, overwrite: bool) -> None:
     """
     if check_output(out, Existing(overwrite=overwrite), ours=(out / MARK).is_file(), what="the output of the demo"):
         shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     (out / MARK).write_text(json.dumps({"made_by": "wsi-patches demo"}), encoding="utf-8")
 
 

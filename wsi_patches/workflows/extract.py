@@ -23,7 +23,7 @@ from wsi_patches.pipeline import Progress, Stage, run
 from wsi_patches.stores import CODECS, Store, StoreSettings, create_store, is_store, open_store, sweep_unfinished
 from wsi_patches.stores.format import PARTS, patches_in_shard
 from wsi_patches.workflows.look import Looked, look_at
-from wsi_patches.workflows.output import Existing, check_output
+from wsi_patches.workflows.output import Existing, check_output, make_folder
 
 __all__ = ["ExtractPlan", "ExtractResult", "ExtractSettings", "extract", "plan_extract"]
 
@@ -136,6 +136,7 @@ def extract(settings: ExtractSettings, progress: Progress | None = None) -> Extr
     if plan.tasks:
         if settings.overwrite and out.exists():
             shutil.rmtree(out)
+        make_folder(out)
         create_store(out, plan.settings)
         sweep_unfinished(out, plan.unfinished)
     stage = Stage("extract", extract_part, _lost, lambda task: task.patches)

@@ -19,7 +19,7 @@ from wsi_patches.slide import Slide
 from wsi_patches.slides import open_slide
 from wsi_patches.stores import MosaicSlide, is_store, open_store
 from wsi_patches.workflows.look import Looked, look_at
-from wsi_patches.workflows.output import Existing, check_output
+from wsi_patches.workflows.output import Existing, check_output, make_folder
 
 __all__ = ["InferPlan", "InferResult", "InferSettings", "infer", "plan_infer"]
 
@@ -125,7 +125,7 @@ def infer(settings: InferSettings, progress: Progress | None = None) -> InferRes
     plan = plan_infer(settings, sha256)
     if settings.overwrite and settings.out.exists():
         shutil.rmtree(settings.out)
-    settings.out.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.out)
     counts = settings.out / COUNTS
     rejected = [_failed(outcome) for outcome in plan.failed]
     # The table is there from the start, so that a run that is killed still shows what it had and what it is.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from wsi_patches.errors import OutputExists, UsageError
 
-__all__ = ["Existing", "check_output"]
+__all__ = ["Existing", "check_output", "make_folder"]
 
 
 @dataclass(frozen=True)
@@ -59,3 +59,18 @@ def check_output(path: Path, existing: Existing, *, ours: bool, what: str) -> bo
         msg = f"{path} is already there: go on with --resume, replace it with --overwrite, or give another -o"
         raise OutputExists(msg)
     return True
+
+
+def make_folder(path: Path) -> None:
+    """Make the output's folder and those above it.
+
+    Raises
+    ------
+    UsageError
+        It cannot be made there.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"-o {path} cannot be made ({error.strerror or error}): give a path that can be written"
+        raise UsageError(msg) from error
