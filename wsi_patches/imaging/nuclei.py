@@ -90,7 +90,7 @@ class WhiteCellFinder:
     """
 
     cell_diameter_px: float | None = None
-    cell_diameter_um: tuple[float, float] = (9.0, 20.0)
+    cell_diameter_um: tuple[float, float] = (10.0, 15.0)
     contrast: float = 0.1
     split_distance: float = 0.4
     reach: float = 0.6
