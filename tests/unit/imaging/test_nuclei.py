@@ -118,8 +118,8 @@ def test_a_platelet_is_no_cell():
 
 def test_a_known_pixel_size_bounds_the_estimate():
     image, _ = paint_smear(Size(600, 600), SmearSettings(seed=3, blasts=5, others=5))
-    assert FINDER.calibrate([image], mpp=0.1).cell_diameter_px == pytest.approx(90.0)
-    assert FINDER.calibrate([image], mpp=2.0).cell_diameter_px == pytest.approx(10.0)
+    assert FINDER.calibrate([image], mpp=0.1).cell_diameter_px == pytest.approx(100.0)
+    assert FINDER.calibrate([image], mpp=2.0).cell_diameter_px == pytest.approx(7.5)
 
 
 def test_calibration_travels_and_scales():
