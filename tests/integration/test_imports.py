@@ -24,3 +24,14 @@ def test_extracting_and_reporting_start_without_torch(module):
     told = f"import wsi_patches.{module}, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_the_names_of_the_package_are_loaded_when_asked_for():
+    import wsi_patches
+    from wsi_patches import Cells, PatchGrid, PatchSpec, open_slide, open_store
+
+    assert {Cells.__name__, PatchGrid.__name__, PatchSpec.__name__} == {"Cells", "PatchGrid", "PatchSpec"}
+    assert callable(open_slide)
+    assert callable(open_store)
+    with pytest.raises(AttributeError, match="colour"):
+        wsi_patches.colour  # noqa: B018 - the lookup is what is tested

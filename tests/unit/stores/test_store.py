@@ -202,7 +202,9 @@ def test_the_mosaic_of_a_store_is_the_slide(store_path, pixels):
 
 
 def test_record_round_trip_and_later_columns():
-    record = SlideRecord("a", "/a.svs", "1-2", (3, 4), ((3, 4, 1.0),), 0.25, mpp_stated=True, unreadable=(7,), warnings=("w",))
+    record = SlideRecord(
+        "a", "/a.svs", "1-2", (3, 4), ((3, 4, 1.0),), 0.25, mpp_stated=True, unreadable=(7,), warnings=("w",)
+    )
     values = json.loads(json.dumps(record.to_dict()))
     assert SlideRecord.from_dict(values) == record
     assert SlideRecord.from_dict({**values, "later": 1}) == record
