@@ -16,6 +16,10 @@ __all__ = ["find_recipe", "find_shipped", "load_pipeline", "read_recipe", "read_
 Settings = TypeVar("Settings")
 
 PIPELINE_NAME = re.compile(r"[a-z][a-z0-9_]*")
+MISSING = {
+    "inputs": "no INPUT was given: name a slide, a folder of slides or a dataset's folder",
+    "out": "no output was given: say with -o where it goes",
+}
 EXCLUSIVE = (("overlap", "stride"), ("level", "mpp", "magnification"), ("resume", "overwrite"))
 """Options of which one at most is given: a flag takes the place of a recipe's other one."""
 
@@ -116,7 +120,10 @@ def _usage(error: Any, where: str) -> UsageError:
         if isinstance(cause, WsiPatchesError):
             return UsageError(str(cause))
         path = ".".join(str(part) for part in one["loc"])
-        found = "" if one["type"] in ("missing", "unexpected_keyword_argument") else f", found {one['input']!r}"
+        if one["type"] == "missing":
+            told.append(MISSING.get(path, f"{path} is missing"))
+            continue
+        found = "" if one["type"] == "unexpected_keyword_argument" else f", found {one['input']!r}"
         told.append(f"{path}: {one['msg'].lower()}{found}")
     return UsageError(f"{where}: {'; '.join(told)}")
 
