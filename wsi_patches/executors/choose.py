@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+from urllib.parse import urlsplit
 
 from wsi_patches.errors import UsageError
 from wsi_patches.executors.base import Executor
@@ -11,6 +13,9 @@ from wsi_patches.executors.serial import SerialExecutor
 from wsi_patches.executors.threads import ThreadExecutor
 
 __all__ = ["available_cpus", "make_executor"]
+
+
+ANSWER_TIMEOUT_S = 10
 
 
 def available_cpus() -> int:
@@ -31,7 +36,7 @@ def make_executor(workers: int | None = None, cluster: str | None = None) -> Exe
     Raises
     ------
     UsageError
-        The number is below 1, or the cluster is of no known kind.
+        The number is below 1, the cluster is of no known kind, or nothing answers at the address.
     """
     if workers is not None and workers < 1:
         msg = f"--workers must be 1 or more, found {workers}"
@@ -42,6 +47,18 @@ def make_executor(workers: int | None = None, cluster: str | None = None) -> Exe
     if cluster == "local":
         return DaskExecutor(count)
     if "://" in cluster:
+        _check_answers(cluster)
         return DaskExecutor(count, cluster)
     msg = f"--cluster must be local or a scheduler's address such as tcp://host:8786, found {cluster!r}"
     raise UsageError(msg)
+
+
+def _check_answers(address: str) -> None:
+    """Find out that nobody listens before anything is written."""
+    where = urlsplit(address)
+    try:
+        if where.scheme in ("tcp", "tls"):
+            socket.create_connection((where.hostname, where.port), ANSWER_TIMEOUT_S).close()
+    except (OSError, ValueError) as error:
+        msg = f"no Dask scheduler answers at {address} ({error}): start one, or leave --cluster out"
+        raise UsageError(msg) from error

@@ -79,7 +79,7 @@ def test_no_more_tasks_are_taken_than_there_are_threads():
         (1, None, SerialExecutor),
         (3, None, ThreadExecutor),
         (2, "local", DaskExecutor),
-        (None, "tcp://h:1", DaskExecutor),
+        (None, "inproc://here", DaskExecutor),
     ],
 )
 def test_words_of_the_command_line(workers, cluster, kind):
@@ -91,3 +91,24 @@ def test_wrong_words_are_refused():
         make_executor(0)
     with pytest.raises(UsageError, match="'kubernetes'"):
         make_executor(1, "kubernetes")
+
+
+@pytest.mark.slow
+def test_a_scheduler_is_reached_by_its_address():
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        executor = make_executor(None, cluster.scheduler_address)
+        assert run(Stage("square", square_or_fail, give_up), [1, 2], executor) == [1, 4]
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_does_not_answer_is_wrong_usage(monkeypatch):
+    monkeypatch.setattr("wsi_patches.executors.dask.CONNECT_TIMEOUT_S", 0.5)
+    with pytest.raises(UsageError, match="no Dask scheduler answers at tcp://127"):
+        run(Stage("square", square_or_fail, give_up), [1], DaskExecutor(1, "tcp://127.0.0.1:9"))
+
+
+def test_nothing_is_begun_where_no_scheduler_answers():
+    with pytest.raises(UsageError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        make_executor(1, "tcp://127.0.0.1:9")
