@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -116,9 +116,3 @@ class SlideReport:
             if kept.get(name) is not None:
                 kept[name] = Interval(**kept[name])
         return cls(**{**kept, "warnings": tuple(kept.get("warnings", ()))})
-
-
-def worst_status(outcomes: Sequence[Outcome]) -> str:
-    """Return ``failed`` if any slide failed, else ``partial`` if any is, else ``done``."""
-    statuses = {outcome.status for outcome in outcomes}
-    return next((status for status in (FAILED, PARTIAL) if status in statuses), DONE)

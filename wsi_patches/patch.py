@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wsi_patches.errors import StoreError
-from wsi_patches.geometry import Box, Size
+from wsi_patches.geometry import Size
 from wsi_patches.grid import PatchGrid, PatchPlace
 from wsi_patches.slide import Level, Slide, SlideInfo
 
@@ -156,7 +156,3 @@ class GridSource:
         for row, place in enumerate(places):
             out[row] = self.slide.read_scaled(place.box, self.grid.downsample)
         return out
-
-    def boxes(self) -> list[Box]:
-        """Return the level-0 box of every patch."""
-        return [place.box for place in self.grid]

@@ -18,6 +18,8 @@ from wsi_patches.geometry import Box, Resolution, Size, round_half_up
 __all__ = ["ArraySlide", "Level", "Slide", "SlideBase", "SlideInfo", "downsample_of", "fingerprint", "level_for"]
 
 MIB = 1 << 20
+MAGNIFICATION_MPP = 10.0
+"""By convention 40x is 0.25 um per pixel; used only where a file states its pixel size and no objective power."""
 LEVEL_TOLERANCE = 0.01
 """A level counts as fine enough when it is at most 1 % coarser than asked: scanners write 0.2502 for 0.25."""
 
@@ -83,13 +85,7 @@ class Slide(Protocol):
 
 
 def fingerprint(path: Path) -> str:
-    """Return the byte size and a hash of the first and last MiB of a file, or of a folder's sorted listing.
-
-    Raises
-    ------
-    SlideError
-        The file cannot be read.
-    """
+    """Return the byte size and a hash of the first and last MiB of a file, or of a folder's sorted listing."""
     digest = hashlib.blake2b(digest_size=12)
     try:
         if path.is_dir():
@@ -129,8 +125,9 @@ def downsample_of(info: SlideInfo, resolution: Resolution) -> float:
     if resolution.mpp is not None:
         asked, downsample = f"{resolution.mpp:g} um per pixel", _ratio(resolution.mpp, info.mpp, info)
     elif resolution.magnification is not None:
-        power = info.objective_power
         asked = f"magnification {resolution.magnification:g}"
+        own = None if info.mpp is None else MAGNIFICATION_MPP / info.mpp
+        power = info.objective_power or own
         downsample = _ratio(1 / resolution.magnification, None if power is None else 1 / power, info)
     else:
         level = resolution.level or 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,7 +10,7 @@ import click
 
 from wsi_patches.recipe import find_recipe, read_recipe
 
-__all__ = ["Command", "existing_options", "output_options", "read_command_recipe", "work_options"]
+__all__ = ["Command", "as_paths", "existing_options", "output_options", "read_command_recipe", "work_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -81,17 +80,3 @@ def read_command_recipe(name: str | None, command: str) -> dict[str, Any]:
 def as_paths(values: tuple[str, ...]) -> tuple[Path, ...] | None:
     """Return paths, or None where none was given, so that a recipe's own count."""
     return tuple(Path(value) for value in values) or None
-
-
-def quietly(function: Command) -> Command:
-    """Keep a library's own progress and warnings away from the terminal; what matters is told by the command."""
-
-    @wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        import warnings
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return function(*args, **kwargs)
-
-    return wrapped  # type: ignore[return-value]

@@ -18,7 +18,7 @@ from wsi_patches.errors import UsageError
 from wsi_patches.executors import make_executor
 from wsi_patches.extract import ExtractTask, SlideJob, extract_part
 from wsi_patches.grid import PatchSpec
-from wsi_patches.outcome import FAILED, Outcome, merge_outcomes
+from wsi_patches.outcome import DONE, Outcome, merge_outcomes
 from wsi_patches.pipeline import Progress, Stage, run
 from wsi_patches.stores import CODECS, Store, StoreSettings, create_store, is_store, open_store, sweep_unfinished
 from wsi_patches.stores.format import PARTS, patches_in_shard
@@ -171,7 +171,7 @@ def plan_extract(settings: ExtractSettings) -> ExtractPlan:
     present = _present(store)
     failed = tuple(one.outcome for one in looked if one.error is not None)
     whole = [one for one in looked if one.info is not None and _is_whole(one, present)]
-    kept = tuple(Outcome(one.slide_id, one.item.path, "done", one.total) for one in whole)
+    kept = tuple(Outcome(one.slide_id, one.item.path, DONE, one.total) for one in whole)
     waiting = [one for one in looked if one.info is not None and one not in whole]
     tasks = tuple(
         ExtractTask(str(settings.out), _part_id(jobs), asked, settings.codec, jobs)
@@ -231,8 +231,3 @@ def _part_id(jobs: tuple[SlideJob, ...]) -> str:
     digest = hashlib.blake2b(contents.encode(), digest_size=6).hexdigest()
     name = re.sub(r"[^A-Za-z0-9_~-]", "_", jobs[0].slide_id)[:48]
     return f"{name}.{jobs[0].start:08d}.{digest}"
-
-
-def failed(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Return the slides that failed."""
-    return [outcome for outcome in outcomes if outcome.status == FAILED]

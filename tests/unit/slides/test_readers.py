@@ -2,6 +2,7 @@
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from wsi_patches.errors import ResolutionUnknown, SlideError, UsageError
-from wsi_patches.geometry import Box
+from wsi_patches.geometry import Box, Resolution
+from wsi_patches.slide import downsample_of
 from wsi_patches.slides import READERS, open_slide
 
 SIZE = (230, 310)  # height, width: no multiple of the tile
@@ -139,6 +141,17 @@ def test_an_unknown_resolution_is_asked_for_and_can_be_stated(tmp_path):
         assert slide.read_at(Box(0, 0, 80, 40), 0.5).shape == (20, 40, 3)
         with pytest.raises(UsageError, match="coarser"):
             slide.read_at(Box(0, 0, 80, 40), 0.1)
+
+
+def test_magnification_comes_from_the_objective_or_by_convention_from_the_pixel_size(tmp_path):
+    write_picture(tmp_path / "a.png")
+    with open_slide(tmp_path / "a.png") as slide, pytest.raises(ResolutionUnknown, match="--slide-mpp"):
+        downsample_of(slide.info, Resolution(magnification=20))
+    with open_slide(tmp_path / "a.png", mpp=0.25) as slide:
+        assert downsample_of(slide.info, Resolution(magnification=20)) == pytest.approx(2)
+        assert downsample_of(replace(slide.info, objective_power=60.0), Resolution(magnification=20)) == pytest.approx(
+            3
+        )
 
 
 @pytest.mark.parametrize("dpi", [72, 96, 300])
