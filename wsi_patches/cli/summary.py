@@ -60,7 +60,16 @@ def _told(outcomes: Sequence[Outcome], *, verbose: bool) -> list[str]:
     lines = [f"slides: {', '.join(told)}"]
     if verbose:
         lines += [f"{outcome.status}: {outcome.slide_id}: {outcome.path}" for outcome in outcomes]
-    warned = [f"warning: {outcome.slide_id}: {text}" for outcome in outcomes for text in outcome.warnings]
+    warned = _warnings(outcomes)
     shown = warned if verbose else warned[:WARNINGS_SHOWN]
     rest = len(warned) - len(shown)
     return [*lines, *shown, *([f"and {rest} more warnings (see them all with -v)"] if rest else [])]
+
+
+def _warnings(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return a line for each different warning, with the slide or how many slides it is of."""
+    slides: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        for text in outcome.warnings:
+            slides.setdefault(text, []).append(outcome.slide_id)
+    return [f"warning: {of[0] if len(of) == 1 else f'{len(of)} slides'}: {text}" for text, of in slides.items()]
