@@ -127,6 +127,15 @@ def test_foreign_folders_are_never_replaced(painted, tmp_path):
     assert (tmp_path / "mine" / "thesis.txt").is_file()
 
 
+def test_a_store_cannot_name_an_output_outside_of_the_folder(painted, tmp_path):
+    store = extract(ExtractSettings((painted[0] / "im" / "Im001_1.jpg",), tmp_path / "a.zarr"))
+    metadata = next((store.out / "parts").glob("*/zarr.json"))
+    metadata.write_text(metadata.read_text().replace('"id": "Im001_1"', '"id": "../../escaped"'))
+    with pytest.raises(UsageError, match="no name for a folder"):
+        infer(InferSettings((store.out,), tmp_path / "counts"))
+    assert not (tmp_path / "counts").exists()
+
+
 def test_blank_glass_holds_no_cell(tmp_path, rng):
     glass = np.clip(rng.normal(225, 2, (600, 800, 3)), 0, 255).astype(np.uint8)
     cv2.imwrite(str(tmp_path / "blank.png"), glass)

@@ -6,10 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["KnownSlide", "assign_ids"]
-
-KnownSlide = tuple[str, str]
-"""Fingerprint and file name: what makes a slide the same when its folder was moved."""
+__all__ = ["assign_ids", "safe_id"]
 
 RESERVED = {"counts.csv", "con", "nul"}
 UNSAFE = re.compile(r"[\x00-\x1f/\\:*?\"<>|]")
@@ -44,10 +41,15 @@ def _claim(free: dict[str, tuple[str, str]], path: str, fingerprint: str, *, exa
     return None
 
 
-def _new_id(stem: str, taken: set[str]) -> str:
+def safe_id(stem: str) -> str:
+    """Return a name that is one folder inside of the output, whatever a file or a store calls a slide."""
     safe = UNSAFE.sub("_", stem)
-    # A leading dot would hide the folder, "." and ".." would leave it, and trailing dots vanish on Windows.
-    safe = f"_{safe}" if safe.startswith(".") or safe.casefold() in RESERVED or not safe else safe
+    # A leading dot would hide the folder, and "." and ".." would leave it.
+    return f"_{safe}" if safe.startswith(".") or safe.casefold() in RESERVED or not safe else safe
+
+
+def _new_id(stem: str, taken: set[str]) -> str:
+    safe = safe_id(stem)
     name, number = safe, 1
     while name.casefold() in taken:
         number += 1

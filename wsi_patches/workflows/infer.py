@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from wsi_patches.datasets import find_slides
+from wsi_patches.datasets import find_slides, safe_id
 from wsi_patches.errors import UsageError
 from wsi_patches.executors import make_executor
 from wsi_patches.infer import count_slide, load_classifier
@@ -233,6 +233,9 @@ def _store_tasks(stores: Sequence[Path], settings: InferSettings, taken: set[str
     tasks = []
     for path in stores:
         for record in open_store(path).slides:
+            if safe_id(record.id) != record.id:
+                msg = f"{path} calls a slide {record.id!r}, which is no name for a folder: it was not made by this program"
+                raise UsageError(msg)
             if record.id in taken:
                 msg = f"slide {record.id} of {path} has the id of another input: count stores and slides apart"
                 raise UsageError(msg)
