@@ -127,6 +127,18 @@ def test_foreign_folders_are_never_replaced(painted, tmp_path):
     assert (tmp_path / "mine" / "thesis.txt").is_file()
 
 
+def test_overwriting_removes_what_a_run_wrote_and_nothing_else(painted, tmp_path):
+    out = tmp_path / "counts"
+    infer(InferSettings((painted[0],), out))
+    (out / "Im034_0" / "my_notes.txt").write_text("look again")
+    (out / "figures").mkdir()
+    (out / "figures" / "one.png").touch()
+    infer(InferSettings((painted[0] / "im" / "Im001_1.jpg",), out, overwrite=True))
+    assert (out / "Im034_0" / "my_notes.txt").read_text() == "look again"
+    assert (out / "figures" / "one.png").is_file()
+    assert [row["slide_id"] for row in read_table(out / "counts.csv")] == ["Im001_1"]
+
+
 def test_a_store_cannot_name_an_output_outside_of_the_folder(painted, tmp_path):
     store = extract(ExtractSettings((painted[0] / "im" / "Im001_1.jpg",), tmp_path / "a.zarr"))
     metadata = next((store.out / "parts").glob("*/zarr.json"))

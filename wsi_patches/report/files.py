@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -16,9 +17,10 @@ from wsi_patches.report.atomic import replacing
 from wsi_patches.report.overlay import draw_overlay
 from wsi_patches.report.page import render_page
 
-__all__ = ["REPORT", "read_report", "write_slide_report"]
+__all__ = ["REPORT", "read_report", "remove_slide_reports", "write_slide_report"]
 
-REPORT = "report.json"
+FILES = ("cells.csv", "cells.geojson", "overlay.png", "report.html", "report.json")
+REPORT = FILES[-1]
 """Written last: a slide's folder counts as done when this file is there."""
 
 
@@ -45,6 +47,13 @@ def write_slide_report(
         partial.write_bytes(png.tobytes())
     _write_text(folder / "report.html", render_page(report, drawn))
     _write_text(folder / REPORT, json.dumps(report.to_dict(), indent=1))
+
+
+def remove_slide_reports(out: Path) -> None:
+    """Remove every slide's folder of an earlier run, but none that holds anything else than such a run writes."""
+    for folder in [entry for entry in out.iterdir() if entry.is_dir() and not entry.is_symlink()]:
+        if all(entry.name.removesuffix(".partial") in FILES for entry in folder.iterdir()):
+            shutil.rmtree(folder)
 
 
 def read_report(folder: Path) -> SlideReport | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from wsi_patches.executors import make_executor
 from wsi_patches.infer import count_slide, load_classifier
 from wsi_patches.outcome import FAILED, Outcome, SlideReport
 from wsi_patches.pipeline import Progress, Stage, run
-from wsi_patches.report import overview, read_report, write_counts, write_slide_report
+from wsi_patches.report import overview, read_report, remove_slide_reports, write_counts, write_slide_report
 from wsi_patches.slide import Slide
 from wsi_patches.slides import open_slide
 from wsi_patches.stores import MosaicSlide, is_store, open_store
@@ -124,7 +123,7 @@ def infer(settings: InferSettings, progress: Progress | None = None) -> InferRes
     sha256 = load_classifier(settings.model, settings.device).sha256 if settings.model is not None else ""
     plan = plan_infer(settings, sha256)
     if settings.overwrite and settings.out.exists():
-        shutil.rmtree(settings.out)
+        remove_slide_reports(settings.out)
     make_folder(settings.out)
     counts = settings.out / COUNTS
     rejected = [_failed(outcome) for outcome in plan.failed]
@@ -234,7 +233,7 @@ def _store_tasks(stores: Sequence[Path], settings: InferSettings, taken: set[str
     for path in stores:
         for record in open_store(path).slides:
             if safe_id(record.id) != record.id:
-                msg = f"{path} calls a slide {record.id!r}, which is no name for a folder: it was not made by this program"
+                msg = f"{path} calls a slide {record.id!r}, no name for a folder: it was not made by this program"
                 raise UsageError(msg)
             if record.id in taken:
                 msg = f"slide {record.id} of {path} has the id of another input: count stores and slides apart"
