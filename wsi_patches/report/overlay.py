@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from wsi_patches.cells import Cells
 from wsi_patches.geometry import Box
-from wsi_patches.slide import Slide
+from wsi_patches.slide import Slide, level_for
 
 __all__ = ["COLOURS", "draw_overlay", "overview"]
 
 LONGEST_PX = 2400
-BAND_ROWS = 256
+READ_PX = 2048
+"""Side of the blocks that a slide without a small level is read in."""
 COLOURS = {"blast": (213, 94, 0), "other": (0, 114, 178), "white_cell": (0, 128, 96)}
 """Of the Okabe-Ito palette, which people with colour blindness can tell apart; blasts have a square besides."""
 SMALLEST_RING_PX = 5
@@ -25,7 +26,7 @@ def overview(slide: Slide, longest_px: int = LONGEST_PX) -> tuple[NDArray[np.uin
     Parameters
     ----------
     slide
-        Any slide; it is read in bands, so that memory depends on its width alone.
+        Any slide; it is read in blocks, so that memory does not depend on its size.
     longest_px
         The longer side of the picture at the most; a smaller slide is given as it is.
 
@@ -41,12 +42,15 @@ def overview(slide: Slide, longest_px: int = LONGEST_PX) -> tuple[NDArray[np.uin
     info = slide.info
     downsample = max(info.levels[0].downsample, max(info.size) / longest_px)
     width, height = (max(1, int(side / downsample)) for side in info.size)
-    picture = np.empty((height, width, 3), np.uint8)
-    for row in range(0, height, BAND_ROWS):
-        rows = min(BAND_ROWS, height - row)
-        band = Box(0, round(row * downsample), round(width * downsample), max(1, round(rows * downsample)))
-        pixels = slide.read_scaled(band, downsample)
-        picture[row : row + rows] = pixels[:rows, :width]
+    picture = np.full((height, width, 3), slide.background, np.uint8)
+    finest = info.levels[level_for(info.levels, downsample)].downsample
+    side = max(1, int(READ_PX * finest / downsample))
+    for row in range(0, height, side):
+        for column in range(0, width, side):
+            rows, columns = min(side, height - row), min(side, width - column)
+            x, y, right, bottom = (round(at * downsample) for at in (column, row, column + columns, row + rows))
+            pixels = slide.read_scaled(Box(x, y, right - x, bottom - y), downsample)[:rows, :columns]
+            picture[row : row + pixels.shape[0], column : column + pixels.shape[1]] = pixels
     return picture, downsample
 
 
