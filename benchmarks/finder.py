@@ -19,7 +19,7 @@ import numpy as np
 
 from wsi_patches.counting import find_cells, match_points_to_boxes
 from wsi_patches.imaging import WhiteCellFinder
-from wsi_patches.slide import ArraySlide
+from wsi_patches.slides import ArraySlide
 
 SETS = {"bccd": "bccd", "wbc_fov": "wbc_fov", "raabin": "txl_pbc/raabin", "pbc": "txl_pbc/pbc"}
 

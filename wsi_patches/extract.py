@@ -18,8 +18,8 @@ from wsi_patches.geometry import Size, round_half_up
 from wsi_patches.grid import PatchGrid, PatchSpec
 from wsi_patches.outcome import DONE, PARTIAL, Outcome
 from wsi_patches.patch import GridSource, SlideRecord
-from wsi_patches.slide import Slide, SlideInfo, downsample_of
-from wsi_patches.slides import open_slide
+from wsi_patches.slide import AS_IT_IS, ReadOptions, Slide, SlideInfo, downsample_of
+from wsi_patches.slides import open_as
 from wsi_patches.stores import PartWriter, StoreSettings
 from wsi_patches.stores.writer import PatchRows
 
@@ -36,8 +36,8 @@ class SlideJob:
     slide_id: str
     start: int
     stop: int
-    mpp: float | None = None
-    """A resolution that the user stated for the slide."""
+    options: ReadOptions = AS_IT_IS
+    """How to open the slide."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def extract_part(task: ExtractTask) -> list[Outcome]:
 def _extract_slide(job: SlideJob, settings: StoreSettings, writer: PartWriter, row: int) -> tuple[SlideRecord, int]:
     """Append one slide's patches to a part."""
     with ExitStack() as stack:
-        slide: Slide = stack.enter_context(open_slide(Path(job.item.path), mpp=job.mpp))
+        slide: Slide = stack.enter_context(open_as(job.item.path, job.options))
         whole = grid_for(slide.info, settings.spec)
         grid = whole[job.start : job.stop]
         cells = read_annotations(job.item.annotations, settings.rule.class_names)
@@ -133,7 +133,7 @@ def _record(job: SlideJob, info: SlideInfo, grid: PatchGrid, warnings: tuple[str
         size=(info.size.width, info.size.height),
         levels=tuple((level.size.width, level.size.height, level.downsample) for level in info.levels),
         mpp=info.mpp,
-        mpp_stated=job.mpp is not None,
+        mpp_stated=job.options.mpp is not None,
         vendor=info.vendor,
         level=levels.index(grid.downsample) if grid.downsample in levels else None,
         downsample=grid.downsample,

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_patches.errors import ResolutionUnknown, SlideError, UsageError
+from wsi_patches.errors import ResolutionUnknown, UsageError
 from wsi_patches.geometry import Box, Resolution, Size, round_half_up
 
-__all__ = ["ArraySlide", "Level", "Slide", "SlideBase", "SlideInfo", "downsample_of", "fingerprint", "level_for"]
+__all__ = ["AS_IT_IS", "Level", "ReadOptions", "Slide", "SlideBase", "SlideInfo", "downsample_of", "level_for"]
 
-MIB = 1 << 20
 MAGNIFICATION_MPP = 10.0
 """By convention 40x is 0.25 um per pixel; used only where a file states its pixel size and no objective power."""
 LEVEL_TOLERANCE = 0.01
@@ -32,6 +29,10 @@ class Level:
     """Width and height in the level's own pixels."""
     downsample: float
     """Level-0 pixels for each pixel of this level."""
+    tile: Size | None = None
+    """The file's own storage unit, width and height in this level's pixels, where the reader knows it."""
+    compression: str = ""
+    """How those units are compressed: jpeg, jpeg2000, lzw, deflate, zstd, none ...; empty where not known."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,38 @@ class SlideInfo:
     """Nominal magnification of the objective, or None."""
     reader: str = ""
     """Which backend reads the file."""
+    channels: tuple[str, ...] = ()
+    """Names of the channels of a picture that is not one of colours; empty for grey and RGB."""
+    notes: tuple[str, ...] = ()
+    """What was done to the samples on their way to 8-bit RGB, in sentences: a user should see them."""
+
+    def with_notes(self, *notes: str) -> SlideInfo:
+        """Return the same with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a slide is to be opened, where its file does not say or the user knows better."""
+
+    mpp: float | None = None
+    """Level-0 pixel size in um; it replaces the file's own."""
+    reader: str | None = None
+    """The backend; chosen by the file's content if None."""
+    channels: tuple[str, ...] = ()
+    """One to three names or 0-based numbers of channels: one is shown as grey, two or three as red, green and blue."""
+
+    def __post_init__(self) -> None:
+        if self.mpp is not None and not 0 < self.mpp < float("inf"):
+            msg = f"a slide's resolution (--slide-mpp) must be greater than 0 um per pixel, found {self.mpp}"
+            raise UsageError(msg)
+        if len(self.channels) > 3:
+            msg = f"one to three channels can be shown as red, green and blue, found {', '.join(self.channels)}"
+            raise UsageError(msg)
+
+
+AS_IT_IS = ReadOptions()
+"""Everything as the file says."""
 
 
 class Slide(Protocol):
@@ -82,28 +115,6 @@ class Slide(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *failure: Any) -> None: ...
-
-
-def fingerprint(path: Path) -> str:
-    """Return the byte size and a hash of the first and last MiB of a file, or of a folder's sorted listing."""
-    digest = hashlib.blake2b(digest_size=12)
-    try:
-        if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if file.is_file())
-            total = sum(file.stat().st_size for file in files)
-            for file in files:
-                digest.update(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0".encode())
-            return f"{total}-{digest.hexdigest()}"
-        with path.open("rb") as stream:
-            total = stream.seek(0, 2)
-            stream.seek(0)
-            digest.update(stream.read(MIB))
-            stream.seek(max(MIB, total - MIB))
-            digest.update(stream.read(MIB))
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror or error}"
-        raise SlideError(msg) from error
-    return f"{total}-{digest.hexdigest()}"
 
 
 def level_for(levels: Sequence[Level], downsample: float) -> int:
@@ -259,38 +270,3 @@ class SlideBase(ABC):
 
     def __exit__(self, *failure: Any) -> None:
         self.close()
-
-
-class ArraySlide(SlideBase):
-    """A slide held in memory: for tests, and for pixels that come from somewhere else.
-
-    Parameters
-    ----------
-    pixels
-        uint8 RGB of shape ``(h, w, 3)``.
-    mpp
-        Pixel size in um, if known.
-    path
-        A name for messages and reports.
-
-    Raises
-    ------
-    SlideError
-        The array is not uint8 RGB.
-    """
-
-    def __init__(self, pixels: NDArray[np.uint8], mpp: float | None = None, path: str = "memory") -> None:
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
-            msg = f"a slide needs uint8 pixels of shape (h, w, 3), found {pixels.dtype} {pixels.shape}"
-            raise SlideError(msg)
-        size = Size(pixels.shape[1], pixels.shape[0])
-        digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=12).hexdigest()
-        info = SlideInfo(path, f"{pixels.nbytes}-{digest}", size, (Level(size, 1.0),), mpp, reader="array")
-        super().__init__(info)
-        self.pixels = pixels
-
-    def _read_level(self, box_px: Box, level: int) -> NDArray[np.uint8]:  # noqa: ARG002 - one level only
-        return self.pixels[box_px.y : box_px.bottom, box_px.x : box_px.right].copy()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return ArraySlide, (self.pixels, self.info.mpp, self.info.path)

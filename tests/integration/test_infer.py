@@ -11,7 +11,7 @@ from wsi_patches.cells import Cells
 from wsi_patches.errors import OutputExists, UsageError
 from wsi_patches.geometry import Size
 from wsi_patches.report import draw_overlay, overview
-from wsi_patches.slide import ArraySlide
+from wsi_patches.slides import ArraySlide
 from wsi_patches.synthetic import AllIdbField, SmearSettings, write_all_idb1, write_slide
 from wsi_patches.workflows.extract import ExtractSettings, extract
 from wsi_patches.workflows.infer import InferSettings, infer

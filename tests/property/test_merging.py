@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 
 from wsi_patches.counting import find_cells, merge_points
 from wsi_patches.imaging import WhiteCellFinder
-from wsi_patches.slide import ArraySlide
+from wsi_patches.slides import ArraySlide
 
 POINTS = st.integers(0, 40).flatmap(
     lambda n: st.tuples(

@@ -10,7 +10,15 @@ import click
 
 from wsi_patches.recipe import find_recipe, read_recipe
 
-__all__ = ["Command", "as_paths", "existing_options", "output_options", "read_command_recipe", "work_options"]
+__all__ = [
+    "Command",
+    "as_names",
+    "as_paths",
+    "existing_options",
+    "output_options",
+    "read_command_recipe",
+    "work_options",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -34,6 +42,18 @@ def work_options(command: Command) -> Command:
             type=float,
             metavar="UM",
             help="State the slides' level-0 pixel size, where their files do not.",
+        ),
+        click.option(
+            "--backend",
+            metavar="NAME",
+            callback=lambda _context, _option, name: None if name == "auto" else name,
+            help="Force a reader that inspect names.  [default: auto, by each file's content]",
+        ),
+        click.option(
+            "--channels",
+            metavar="A[,B[,C]]",
+            callback=lambda _context, _option, names: as_names(names),
+            help="Of fluorescence, the channels to show: one as grey, two or three as red, green, blue.",
         ),
     ):
         command = option(command)
@@ -75,6 +95,11 @@ def read_command_recipe(name: str | None, command: str) -> dict[str, Any]:
         msg = f"recipe {path} is for {values.get('pipeline', kind)}, not for {command}: use wsi-patches run {name}"
         raise click.UsageError(msg)
     return values
+
+
+def as_names(value: str | None) -> tuple[str, ...] | None:
+    """Return the names in a comma-separated list, or None where none was given."""
+    return None if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
 
 
 def as_paths(values: tuple[str, ...]) -> tuple[Path, ...] | None:

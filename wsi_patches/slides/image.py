@@ -17,7 +17,8 @@ from PIL import BmpImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, WebP
 
 from wsi_patches.errors import SlideError
 from wsi_patches.geometry import Box, Size
-from wsi_patches.slide import Level, SlideBase, SlideInfo, fingerprint
+from wsi_patches.slide import AS_IT_IS, Level, ReadOptions, SlideBase, SlideInfo
+from wsi_patches.slides.fingerprint import fingerprint
 from wsi_patches.slides.pixels import guard_size, over
 from wsi_patches.slides.resolution import mean_mpp, plausible_mpp
 
@@ -61,8 +62,8 @@ class ImageSlide(SlideBase):
     ----------
     path
         The file.
-    mpp
-        Pixel size in um that replaces the file's own.
+    options
+        A resolution that replaces the file's own, and which channels are meant.
 
     Raises
     ------
@@ -70,8 +71,8 @@ class ImageSlide(SlideBase):
         The file is no such photograph, is damaged, or holds 16-bit samples or several frames.
     """
 
-    def __init__(self, path: Path | str, mpp: float | None = None) -> None:
-        self._path, self._stated_mpp = Path(path), mpp
+    def __init__(self, path: Path | str, options: ReadOptions = AS_IT_IS) -> None:
+        self._path, self._options, mpp = Path(path), options, options.mpp
         identity = fingerprint(self._path)
         with _opened(self._path) as image:
             size, own = Size(*image.size), _mpp(image)
@@ -109,7 +110,7 @@ class ImageSlide(SlideBase):
             self._pixels, self._closed = None, True
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ImageSlide, (str(self._path), self._stated_mpp)
+        return ImageSlide, (str(self._path), self._options)
 
 
 @contextmanager

@@ -6,17 +6,17 @@ photographs. A reader that was chosen and fails is an error: nothing is tried be
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from wsi_patches.errors import SlideError, UsageError
-from wsi_patches.geometry import Resolution
-from wsi_patches.slide import SlideBase
+from wsi_patches.slide import ReadOptions, SlideBase
 from wsi_patches.slides.image import ImageSlide, image_format
 from wsi_patches.slides.openslide_reader import OpenSlideSlide, detect_vendor, reads_tiff
 from wsi_patches.slides.tiff import TiffSlide
 from wsi_patches.slides.tiff_tags import is_tiff
 
-__all__ = ["READERS", "SUFFIXES", "open_slide"]
+__all__ = ["READERS", "SUFFIXES", "open_as", "open_slide"]
 
 READERS: dict[str, type[OpenSlideSlide] | type[TiffSlide] | type[ImageSlide]] = {
     "openslide": OpenSlideSlide,
@@ -43,7 +43,9 @@ SIGNATURES = {
 }
 
 
-def open_slide(path: Path | str, *, mpp: float | None = None, reader: str | None = None) -> SlideBase:
+def open_slide(
+    path: Path | str, *, mpp: float | None = None, reader: str | None = None, channels: Sequence[str] = ()
+) -> SlideBase:
     """Open a slide: a scanner's file, a TIFF, or a photograph.
 
     Pixels are in the frame in which the file stores them: an EXIF orientation is not applied, since annotations are in
@@ -57,6 +59,8 @@ def open_slide(path: Path | str, *, mpp: float | None = None, reader: str | None
         Level-0 pixel size in um, where the file does not state it or states it wrongly; it replaces the file's own.
     reader
         One of `READERS`; chosen by the file's content if not given.
+    channels
+        Of a picture of several channels, the one to three that are meant, by name or 0-based number.
 
     Returns
     -------
@@ -70,13 +74,17 @@ def open_slide(path: Path | str, *, mpp: float | None = None, reader: str | None
     UsageError
         There is no such reader, or ``mpp`` is not greater than 0.
     """
+    return open_as(path, ReadOptions(mpp, reader, tuple(channels)))
+
+
+def open_as(path: Path | str, options: ReadOptions) -> SlideBase:
+    """Open a slide as `open_slide` does, with the options in one."""
     path = Path(path)
-    Resolution(mpp=mpp)
-    if reader is not None and reader not in READERS:
-        msg = f"reader {reader!r} was asked for {path}: readers are {', '.join(READERS)}"
+    if options.reader is not None and options.reader not in READERS:
+        msg = f"reader {options.reader!r} was asked for {path}: readers are {', '.join(READERS)}"
         raise UsageError(msg)
     head = _head(path)
-    return READERS[reader or _choose(path, head)](path, mpp)
+    return READERS[options.reader or _choose(path, head)](path, options)
 
 
 def _head(path: Path) -> bytes:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from wsi_patches.errors import SlideError
 from wsi_patches.geometry import Box, Size, round_half_up
-from wsi_patches.slide import Level, SlideBase, SlideInfo, fingerprint
+from wsi_patches.slide import AS_IT_IS, Level, ReadOptions, SlideBase, SlideInfo
+from wsi_patches.slides.fingerprint import fingerprint
 from wsi_patches.slides.pixels import over
 from wsi_patches.slides.resolution import mean_mpp, number, plausible_mpp
 from wsi_patches.slides.tiff_tags import check_file, first_page, is_tiff
@@ -64,8 +65,8 @@ class OpenSlideSlide(SlideBase):
     ----------
     path
         The file.
-    mpp
-        Level-0 pixel size in um that replaces the file's own.
+    options
+        A resolution that replaces the file's own, and which channels are meant.
 
     Raises
     ------
@@ -73,8 +74,8 @@ class OpenSlideSlide(SlideBase):
         OpenSlide does not read the file, or would read it wrongly (16-bit samples, a truncated TIFF).
     """
 
-    def __init__(self, path: Path | str, mpp: float | None = None) -> None:
-        self._path, self._stated_mpp = Path(path), mpp
+    def __init__(self, path: Path | str, options: ReadOptions = AS_IT_IS) -> None:
+        self._path, self._options, mpp = Path(path), options, options.mpp
         identity = fingerprint(self._path)
         _check_tiff(self._path)
         self._repair = threading.Lock()
@@ -133,7 +134,7 @@ class OpenSlideSlide(SlideBase):
             self._handle = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return OpenSlideSlide, (str(self._path), self._stated_mpp)
+        return OpenSlideSlide, (str(self._path), self._options)
 
 
 def _check_tiff(path: Path) -> None:

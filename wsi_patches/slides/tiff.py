@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from wsi_patches.errors import SlideError
 from wsi_patches.geometry import Box, Size
-from wsi_patches.slide import Level, SlideBase, SlideInfo, fingerprint
+from wsi_patches.slide import AS_IT_IS, Level, ReadOptions, SlideBase, SlideInfo
+from wsi_patches.slides.fingerprint import fingerprint
 from wsi_patches.slides.pixels import cmyk_to_rgb, guard_size, over
 from wsi_patches.slides.tiff_tags import (
     alpha_kind,
@@ -59,8 +60,8 @@ class TiffSlide(SlideBase):
     ----------
     path
         The file.
-    mpp
-        Level-0 pixel size in um that replaces the file's own.
+    options
+        A resolution that replaces the file's own, and which channels are meant.
 
     Raises
     ------
@@ -68,8 +69,8 @@ class TiffSlide(SlideBase):
         The file is damaged or truncated, or does not hold one 8-bit colour picture.
     """
 
-    def __init__(self, path: Path | str, mpp: float | None = None) -> None:
-        self._path, self._stated_mpp = Path(path), mpp
+    def __init__(self, path: Path | str, options: ReadOptions = AS_IT_IS) -> None:
+        self._path, self._options, mpp = Path(path), options, options.mpp
         identity = fingerprint(self._path)
         self._lock, self._cache = threading.Lock(), _SegmentCache(CACHE_BYTES)
         with ExitStack() as undo, tiff_errors(self._path, "opened"):
@@ -140,7 +141,7 @@ class TiffSlide(SlideBase):
             self._tiff, self._cache = None, _SegmentCache(0)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return TiffSlide, (str(self._path), self._stated_mpp)
+        return TiffSlide, (str(self._path), self._options)
 
 
 class _SegmentCache:

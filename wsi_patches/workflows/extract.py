@@ -20,6 +20,7 @@ from wsi_patches.extract import ExtractTask, SlideJob, extract_part
 from wsi_patches.grid import PatchSpec
 from wsi_patches.outcome import DONE, Outcome, merge_outcomes
 from wsi_patches.pipeline import Progress, Stage, run
+from wsi_patches.slide import ReadOptions
 from wsi_patches.stores import CODECS, Store, StoreSettings, create_store, is_store, open_store, sweep_unfinished
 from wsi_patches.stores.format import PARTS, patches_in_shard
 from wsi_patches.workflows.look import Looked, look_at
@@ -58,6 +59,10 @@ class ExtractSettings:
     """A folder of annotation files that bear their slide's name."""
     slide_mpp: float | None = None
     """The slides' level-0 pixel size in um, where their files do not say."""
+    backend: str | None = None
+    """Which reader opens the slides; chosen by each file's content if not given."""
+    channels: tuple[str, ...] = ()
+    """Of pictures of several channels, the one to three that are meant, by name or 0-based number."""
     codec: str = "auto"
     workers: int | None = None
     cluster: str | None = None
@@ -68,9 +73,11 @@ class ExtractSettings:
         if self.codec not in CODECS:
             msg = f"codec must be one of {', '.join(CODECS)}, found {self.codec!r}"
             raise UsageError(msg)
-        if self.slide_mpp is not None and not 0 < self.slide_mpp < float("inf"):
-            msg = f"--slide-mpp must be greater than 0 um, found {self.slide_mpp}"
-            raise UsageError(msg)
+        self.read_options()
+
+    def read_options(self) -> ReadOptions:
+        """Return how slides are to be opened."""
+        return ReadOptions(self.slide_mpp, self.backend, self.channels)
 
     def store_settings(self, items: Sequence[SlideItem]) -> StoreSettings:
         """Return the patches and labels that were asked for; ALL-IDB1 folders get their published protocol."""
@@ -167,7 +174,7 @@ def plan_extract(settings: ExtractSettings) -> ExtractPlan:
     if store is not None:
         _same_settings(store, asked)
     known = {one.id: (one.path, one.fingerprint) for one in store.slides} if store is not None else {}
-    looked = look_at(items, spec=asked.spec, slide_mpp=settings.slide_mpp, known=known)
+    looked = look_at(items, spec=asked.spec, options=settings.read_options(), known=known)
     present = _present(store)
     failed = tuple(one.outcome for one in looked if one.error is not None)
     whole = [one for one in looked if one.info is not None and _is_whole(one, present)]
@@ -175,7 +182,7 @@ def plan_extract(settings: ExtractSettings) -> ExtractPlan:
     waiting = [one for one in looked if one.info is not None and one not in whole]
     tasks = tuple(
         ExtractTask(str(settings.out), _part_id(jobs), asked, settings.codec, jobs)
-        for jobs in _cut(waiting, asked.spec, present, settings.slide_mpp)
+        for jobs in _cut(waiting, asked.spec, present, settings.read_options())
     )
     return ExtractPlan(asked, tasks, failed, kept, tuple(store.unfinished) if store is not None else ())
 
@@ -203,7 +210,7 @@ def _is_whole(one: Looked, present: dict[str, set[tuple[int, int]]]) -> bool:
 
 
 def _cut(
-    waiting: Sequence[Looked], spec: PatchSpec, present: dict[str, set[tuple[int, int]]], slide_mpp: float | None
+    waiting: Sequence[Looked], spec: PatchSpec, present: dict[str, set[tuple[int, int]]], options: ReadOptions
 ) -> Iterator[tuple[SlideJob, ...]]:
     """Cut slides into parts, the same way whoever cuts them: large slides into runs, small ones together.
 
@@ -215,9 +222,9 @@ def _cut(
         if one.total > part:
             ranges = ((start, min(start + part, one.total)) for start in range(0, one.total, part))
             missing = (run for run in ranges if run not in present.get(one.slide_id, ()))
-            yield from ((SlideJob(one.item, one.slide_id, *run, slide_mpp),) for run in missing)
+            yield from ((SlideJob(one.item, one.slide_id, *run, options),) for run in missing)
             continue
-        together.append(SlideJob(one.item, one.slide_id, 0, one.total, slide_mpp))
+        together.append(SlideJob(one.item, one.slide_id, 0, one.total, options))
         if sum(job.stop for job in together) >= part or len(together) == PART_SLIDES:
             yield tuple(together)
             together = []

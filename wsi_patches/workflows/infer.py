@@ -14,8 +14,8 @@ from wsi_patches.infer import count_slide, load_classifier
 from wsi_patches.outcome import FAILED, Outcome, SlideReport
 from wsi_patches.pipeline import Progress, Stage, run
 from wsi_patches.report import overview, read_report, remove_slide_reports, write_counts, write_slide_report
-from wsi_patches.slide import Slide
-from wsi_patches.slides import open_slide
+from wsi_patches.slide import AS_IT_IS, ReadOptions, Slide
+from wsi_patches.slides import open_as
 from wsi_patches.stores import MosaicSlide, is_store, open_store
 from wsi_patches.workflows.look import Looked, look_at
 from wsi_patches.workflows.output import Existing, check_output, make_folder
@@ -46,6 +46,10 @@ class InferSettings:
     device: str = "auto"
     slide_mpp: float | None = None
     """The slides' level-0 pixel size in um, where their files do not say."""
+    backend: str | None = None
+    """Which reader opens the slides; chosen by each file's content if not given."""
+    channels: tuple[str, ...] = ()
+    """Of pictures of several channels, the one to three that are meant, by name or 0-based number."""
     workers: int | None = None
     cluster: str | None = None
     resume: bool = False
@@ -55,9 +59,11 @@ class InferSettings:
         if self.method not in METHODS:
             msg = f"method must be one of {', '.join(METHODS)}, found {self.method!r}"
             raise UsageError(msg)
-        if self.slide_mpp is not None and not 0 < self.slide_mpp < float("inf"):
-            msg = f"--slide-mpp must be greater than 0 um, found {self.slide_mpp}"
-            raise UsageError(msg)
+        self.read_options()
+
+    def read_options(self) -> ReadOptions:
+        """Return how slides are to be opened."""
+        return ReadOptions(self.slide_mpp, self.backend, self.channels)
 
 
 @dataclass(frozen=True)
@@ -71,8 +77,8 @@ class InferTask:
     """The slide's own output folder."""
     in_store: bool = False
     group: str | None = None
-    mpp: float | None = None
-    """A resolution that the user stated for the slide."""
+    options: ReadOptions = AS_IT_IS
+    """How to open the slide."""
     model: str | None = None
     """Name or file of a cell classifier."""
     device: str = "auto"
@@ -152,7 +158,7 @@ def infer_slide(task: InferTask) -> SlideReport:
         coverage = slide.coverage() if isinstance(slide, MosaicSlide) else 1.0
         picture, downsample = overview(slide)
     warnings = (*task.warnings, *report.warnings)
-    extra = {**report.extra, "slide_mpp_stated_by_user": task.mpp is not None}
+    extra = {**report.extra, "slide_mpp_stated_by_user": task.options.mpp is not None}
     report = replace(report, group=task.group, coverage=coverage, warnings=warnings, extra=extra)
     write_slide_report(Path(task.out), report, cells, picture, downsample)
     return report
@@ -161,7 +167,7 @@ def infer_slide(task: InferTask) -> SlideReport:
 def _open(task: InferTask) -> Slide:
     if task.in_store:
         return MosaicSlide(open_store(Path(task.path)), task.slide_id)
-    slide: Slide = open_slide(Path(task.path), mpp=task.mpp)
+    slide: Slide = open_as(task.path, task.options)
     return slide
 
 
@@ -201,7 +207,7 @@ def plan_infer(settings: InferSettings, weights_sha256: str = "") -> InferPlan:
     items = find_slides(files) if files else []
     done = _reports(settings.out, weights_sha256) if there and settings.resume else {}
     known = {name: (report.path, report.fingerprint) for name, report in done.items()}
-    looked = look_at(items, slide_mpp=settings.slide_mpp, known=known)
+    looked = look_at(items, options=settings.read_options(), known=known)
     tasks = [_task(one, settings) for one in looked if one.error is None]
     tasks += _store_tasks(stores, settings, taken={one.slide_id for one in looked})
     failed = tuple(one.outcome for one in looked if one.error is not None)
@@ -222,7 +228,7 @@ def _task(one: Looked, settings: InferSettings) -> InferTask:
         slide_id=one.slide_id,
         out=str(settings.out / one.slide_id),
         group=one.item.group,
-        mpp=settings.slide_mpp,
+        options=settings.read_options(),
         model=settings.model,
         device=settings.device,
     )

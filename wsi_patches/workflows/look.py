@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from wsi_patches.datasets import SlideItem, assign_ids
 from wsi_patches.errors import UsageError, WsiPatchesError
@@ -15,8 +14,8 @@ from wsi_patches.extract import grid_for
 from wsi_patches.grid import PatchSpec
 from wsi_patches.outcome import Outcome
 from wsi_patches.pipeline import Stage, run
-from wsi_patches.slide import SlideInfo
-from wsi_patches.slides import open_slide
+from wsi_patches.slide import AS_IT_IS, ReadOptions, SlideInfo
+from wsi_patches.slides import open_as
 
 __all__ = ["Looked", "look_at"]
 
@@ -43,7 +42,7 @@ def look_at(
     items: Sequence[SlideItem],
     *,
     spec: PatchSpec | None = None,
-    slide_mpp: float | None = None,
+    options: ReadOptions = AS_IT_IS,
     known: Mapping[str, tuple[str, str]] | None = None,
 ) -> list[Looked]:
     """Open every slide once and name it.
@@ -54,8 +53,8 @@ def look_at(
         The slides.
     spec
         The patches that will be cut, so that a slide that yields none is found now.
-    slide_mpp
-        A resolution that the user stated for all of them.
+    options
+        How to open all of them.
     known
         Id -> (path, fingerprint) of slides that the output holds.
 
@@ -64,7 +63,7 @@ def look_at(
     UsageError
         What was asked can be done on none of the slides.
     """
-    stage = Stage("look", partial(_look, spec=spec, slide_mpp=slide_mpp), lambda item, error: Looked(item, error=error))
+    stage = Stage("look", partial(_look, spec=spec, options=options), lambda item, error: Looked(item, error=error))
     looked = run(stage, items, ThreadExecutor(available_cpus()))
     usage = [one.error for one in looked if isinstance(one.error, UsageError)]
     if looked and len(usage) == len(looked):
@@ -74,9 +73,9 @@ def look_at(
     return [Looked(one.item, one.info, one.total, one.error, name) for one, name in zip(looked, ids, strict=True)]
 
 
-def _look(item: SlideItem, spec: PatchSpec | None, slide_mpp: float | None) -> Looked:
+def _look(item: SlideItem, spec: PatchSpec | None, options: ReadOptions) -> Looked:
     try:
-        with open_slide(Path(item.path), mpp=slide_mpp) as slide:
+        with open_as(item.path, options) as slide:
             total = 0 if spec is None else grid_for(slide.info, spec).total
             return Looked(item, slide.info, total)
     except WsiPatchesError as error:

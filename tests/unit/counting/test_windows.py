@@ -9,7 +9,7 @@ from wsi_patches.counting import find_cells
 from wsi_patches.errors import UsageError
 from wsi_patches.geometry import Size
 from wsi_patches.imaging import WhiteCellFinder
-from wsi_patches.slide import ArraySlide
+from wsi_patches.slides import ArraySlide
 from wsi_patches.synthetic import SmearSettings, paint_smear
 
 FINDER = WhiteCellFinder()
