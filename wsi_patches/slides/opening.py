@@ -1,6 +1,7 @@
 """`open_slide`: which reader reads which file.
 
-OpenSlide comes first where it recognises the file and can truly read it; tifffile reads every other TIFF; Pillow reads
+The tifffile reader reads the TIFFs whose levels are pages as they lie in the file (Aperio, Philips, OME, generic), with
+OpenSlide's pixels and in a fraction of its time; OpenSlide reads the formats with rules of their own; Pillow reads
 photographs. A reader that was chosen and fails is an error: nothing is tried behind the user's back.
 """
 
@@ -12,8 +13,9 @@ from pathlib import Path
 from wsi_patches.errors import SlideError, UsageError
 from wsi_patches.slide import ReadOptions, SlideBase
 from wsi_patches.slides.image import ImageSlide, image_format
-from wsi_patches.slides.openslide_reader import OpenSlideSlide, detect_vendor, reads_tiff
+from wsi_patches.slides.openslide_reader import OpenSlideSlide, detect_vendor
 from wsi_patches.slides.tiff import TiffSlide
+from wsi_patches.slides.tiff_pages import needs_openslide
 from wsi_patches.slides.tiff_tags import is_tiff
 
 __all__ = ["READERS", "SUFFIXES", "open_as", "open_slide"]
@@ -110,7 +112,7 @@ def _head(path: Path) -> bytes:
 def _choose(path: Path, head: bytes) -> str:
     vendor = detect_vendor(path)
     if is_tiff(head):
-        return "openslide" if vendor is not None and reads_tiff(path, vendor) else "tifffile"
+        return "openslide" if vendor is not None and needs_openslide(path, vendor) else "tifffile"
     # OpenSlide goes before photographs: the index file of a MIRAX slide is itself a JPEG.
     if vendor is not None:
         return "openslide"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,14 @@ from wsi_patches.slide import AS_IT_IS, Level, ReadOptions, SlideBase, SlideInfo
 from wsi_patches.slides.fingerprint import fingerprint
 from wsi_patches.slides.pixels import over
 from wsi_patches.slides.resolution import mean_mpp, number, plausible_mpp
-from wsi_patches.slides.tiff_tags import check_file, first_page, is_tiff
+from wsi_patches.slides.tiff_tags import GENERIC_TIFF, check_file, is_tiff
 
-__all__ = ["OpenSlideSlide", "detect_vendor", "reads_tiff"]
+__all__ = ["OpenSlideSlide", "detect_vendor"]
 
 OPENSLIDE_ERRORS = (openslide.OpenSlideError,)
 """All that openslide-python raises of a file; a missing file is told apart before."""
-GENERIC_TIFF = "generic-tiff"
 CACHE_BYTES = 32 << 20
 """Decoded tiles kept for each open slide: enough for a row of patches, small beside a worker's memory."""
-READABLE_COMPRESSIONS = frozenset({1, 5, 7, 8, 32773, 32946, 33003, 33005, 50000})
-"""TIFF compressions that OpenSlide reads: none, LZW, JPEG, deflate (two codes), PackBits, Aperio's two JPEG 2000, zstd.
-It opens files with others (JPEG 2000 34712, WebP, LZMA, JPEG XL) and then fails at the first read."""
 WHITE = (255, 255, 255)
 
 
@@ -38,20 +35,6 @@ def detect_vendor(path: Path) -> str | None:
     except OPENSLIDE_ERRORS as error:
         raise _error(path, "recognised", error) from error
     return vendor
-
-
-def reads_tiff(path: Path, vendor: str) -> bool:
-    """Say whether OpenSlide truly reads a TIFF in which it sees ``vendor``'s format, pyramid and all.
-
-    Raises
-    ------
-    SlideError
-        The TIFF's structure is damaged.
-    """
-    with first_page(path) as page:
-        # Of a pyramid in SubIFDs, as OME-TIFF has it, OpenSlide sees level 0 only, and no OME metadata.
-        hides_levels = vendor == GENERIC_TIFF and bool(page.is_ome or page.subifds)
-        return int(page.compression) in READABLE_COMPRESSIONS and not hides_levels
 
 
 class OpenSlideSlide(SlideBase):
@@ -154,11 +137,16 @@ def _describe(handle: openslide.OpenSlide, path: Path, identity: str, mpp: float
     if vendor == GENERIC_TIFF:
         own = plausible_mpp(own)
     levels = tuple(
-        Level(Size(*size), float(downsample))
-        for size, downsample in zip(handle.level_dimensions, handle.level_downsamples, strict=True)
+        Level(Size(*size), float(downsample), _tile_size(properties, level))
+        for level, (size, downsample) in enumerate(zip(handle.level_dimensions, handle.level_downsamples, strict=True))
     )
     power = number(properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
     return SlideInfo(str(path), identity, levels[0].size, levels, mpp or own, vendor, power, "openslide")
+
+
+def _tile_size(properties: Mapping[str, str], level: int) -> Size | None:
+    sides = [number(properties.get(f"openslide.level[{level}].tile-{side}")) for side in ("width", "height")]
+    return Size(*(int(side) for side in sides if side)) if all(sides) else None
 
 
 def _rgb(text: str) -> tuple[int, int, int]:

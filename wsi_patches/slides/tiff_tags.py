@@ -16,15 +16,23 @@ from typing import Any
 import tifffile
 
 from wsi_patches.errors import SlideError
+from wsi_patches.slides.philips import philips_power
 from wsi_patches.slides.pixels import guard_size
 from wsi_patches.slides.resolution import mean_mpp, number, plausible_mpp
 
 __all__ = [
+    "APERIO_YCBCR",
+    "GENERIC_TIFF",
+    "IMAGE_LENGTH",
+    "IMAGE_WIDTH",
+    "JPEG",
+    "JPEG_2000",
     "TIFF_ERRORS",
     "alpha_kind",
     "check_file",
     "check_samples",
     "check_segments",
+    "compression_of",
     "first_page",
     "is_tiff",
     "objective_power",
@@ -55,10 +63,21 @@ UM_PER_OME_UNIT = {
     "Å": 1e-4,
     "in": 25_400.0,
 }
+IMAGE_WIDTH, IMAGE_LENGTH = 256, 257
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, NDPI_SOURCE_LENS = 282, 283, 296, 65421
+JPEG, APERIO_YCBCR = 7, 33003
+JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
+COMPRESSIONS = {
+    **{1: "none", 5: "lzw", 6: "jpeg", 7: "jpeg", 8: "deflate", 32946: "deflate", 32773: "packbits", 34887: "lerc"},
+    **dict.fromkeys(JPEG_2000, "jpeg2000"),
+    **{34925: "lzma", 34926: "zstd", 50000: "zstd", 34927: "webp", 50001: "webp", 50002: "jpegxl", 52546: "jpegxl"},
+}
+"""Names of the compressions by the numbers that TIFFs have for them."""
 COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}
 """Samples without alpha, by photometric interpretation: white or black is 0, RGB, palette, inks, YCbCr."""
 VENDORS = {"svs": "aperio", "ndpi": "hamamatsu", "scn": "leica", "bif": "ventana", "philips": "philips"}
+GENERIC_TIFF = "generic-tiff"
+"""OpenSlide's word for a tiled TIFF of no maker that it knows."""
 _here = threading.local()
 
 
@@ -198,11 +217,20 @@ def check_segments(page: Any, path: Path) -> None:
 
 def vendor_of(page: Any) -> str | None:
     """Return the scanner's maker in OpenSlide's words, or None."""
-    return next((vendor for flag, vendor in VENDORS.items() if getattr(page, f"is_{flag}")), None)
+    maker = next((vendor for flag, vendor in VENDORS.items() if getattr(page, f"is_{flag}")), None)
+    return maker or (GENERIC_TIFF if page.is_tiled else None)
+
+
+def compression_of(page: Any) -> str:
+    """Return the name of a page's compression, in lower case."""
+    name = getattr(page.compression, "name", str(page.compression))
+    return COMPRESSIONS.get(int(page.compression), name.lower())
 
 
 def objective_power(page: Any) -> float | None:
-    """Return the objective's nominal magnification as Aperio and Hamamatsu write it, or None."""
+    """Return the objective's nominal magnification as Aperio, Hamamatsu and Philips write it, or None."""
+    if page.is_philips:
+        return philips_power(page.description)
     if page.is_ndpi:
         return number(str(page.tags.valueof(NDPI_SOURCE_LENS)))
     return number(_aperio(page, "AppMag"))

@@ -1,0 +1,133 @@
+"""Which pages of a TIFF are the levels of its slide, and which reader reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tifffile
+
+from wsi_patches.errors import SlideError
+from wsi_patches.geometry import Size
+from wsi_patches.slides.jpeg2000 import is_subsampled
+from wsi_patches.slides.philips import philips_downsamples, philips_size
+from wsi_patches.slides.tiff_tags import (
+    APERIO_YCBCR,
+    GENERIC_TIFF,
+    alpha_kind,
+    check_samples,
+    check_segments,
+    tiff_errors,
+)
+
+__all__ = ["check_page", "level_pages", "level_sizes", "needs_openslide"]
+
+JPEG_FAMILY = frozenset({6, 7, 33007, 34892})
+"""Compressions whose YCbCr their decoder turns into RGB."""
+SEPARATED, YCBCR = 5, 6
+SHAPE_TOLERANCE = 0.05
+"""Largest relative difference between a level's two downsamples; beyond it the page is another picture."""
+OWN_VENDORS = frozenset({"aperio", "philips", GENERIC_TIFF})
+"""Formats, in OpenSlide's words, whose levels are pages as they lie in the file. Others place their tiles by rules of
+their own (Leica, Ventana, Trestle), or have levels that OpenSlide makes by decoding less (Hamamatsu)."""
+READABLE_COMPRESSIONS = frozenset({1, 5, 7, 8, 32773, 32946, 33003, 33005, 50000})
+"""TIFF compressions that OpenSlide reads: none, LZW, JPEG, deflate (two codes), PackBits, Aperio's two JPEG 2000, zstd.
+It opens files with others (JPEG 2000 34712, WebP, LZMA, JPEG XL) and then fails at the first read."""
+
+
+def needs_openslide(path: Path, vendor: str) -> bool:
+    """Say whether a TIFF in which OpenSlide sees ``vendor``'s format is better read by it.
+
+    Raises
+    ------
+    SlideError
+        The TIFF's structure is damaged.
+    """
+    with tiff_errors(path, "opened"), tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        # Of a pyramid in SubIFDs, as OME-TIFF has it, OpenSlide sees level 0 only, and no OME metadata.
+        hides_levels = vendor == GENERIC_TIFF and bool(page.is_ome or page.subifds)
+        if int(page.compression) not in READABLE_COMPRESSIONS or hides_levels:
+            return False
+        if vendor not in OWN_VENDORS or (vendor == "philips" and not page.is_philips):
+            return True
+        # Inks and transparency OpenSlide rounds in its own way, which is then the one that people know.
+        if _is_raw_ycbcr(page) or alpha_kind(page) is not None or int(page.photometric) == SEPARATED:
+            return True
+        return vendor == "aperio" and (_is_subsampled(tiff, page) or _lacks_tiles(tiff))
+
+
+def _is_raw_ycbcr(page: Any) -> bool:
+    return int(page.photometric) == YCBCR and int(page.compression) not in JPEG_FAMILY
+
+
+def _is_subsampled(tiff: Any, page: Any) -> bool:
+    """Say whether JPEG 2000 tiles hold colours at half the size, which our decoder does not read."""
+    if int(page.compression) != APERIO_YCBCR:
+        return False
+    offset, _ = next(piece for piece in zip(page.dataoffsets, page.databytecounts, strict=True) if piece[1])
+    tiff.filehandle.seek(offset)
+    return is_subsampled(tiff.filehandle.read(64))
+
+
+def _lacks_tiles(tiff: Any) -> bool:
+    """Say whether a pyramid leaves out tiles, which OpenSlide paints from the level above in Aperio's files."""
+    tiled = [page for page in (page.aspage() for page in tiff.pages) if page.is_tiled]
+    return len(tiled) > 1 and any(0 in page.databytecounts for page in tiled)
+
+
+def level_pages(tiff: Any, path: Path) -> list[Any]:
+    """Return one page a level, finest first, of the largest picture in the file: labels and thumbnails are smaller.
+
+    Raises
+    ------
+    SlideError
+        There is none, or several of one size.
+    """
+    pictures = [series for series in tiff.series if series.keyframe is not None and 0 not in series.shape]
+    if not pictures:
+        msg = f"{path} holds no picture that can be read: the file is damaged or incomplete"
+        raise SlideError(msg)
+    series = max(pictures, key=lambda one: one.keyframe.imagewidth * one.keyframe.imagelength)
+    if len(series.pages) != 1:
+        msg = (
+            f"{path} holds {len(series.pages)} pictures of one size (axes {series.axes}: channels, planes or times), "
+            "and a slide is one RGB picture: export the one that is meant as 8-bit RGB"
+        )
+        raise SlideError(msg)
+    pages = [level.pages[0].aspage() for level in series.levels]
+    return pages if pages[0].is_philips else [page for page in pages if _has_shape_of(page, pages[0])]
+
+
+def level_sizes(pages: Sequence[Any]) -> list[tuple[Size, float]]:
+    """Return size, in the level's own pixels, and downsample of each level."""
+    sizes = [Size(page.imagewidth, page.imagelength) for page in pages]
+    full = sizes[0]
+    if pages[0].is_philips:
+        downsamples = philips_downsamples(pages[0].description)
+        return [(philips_size(full, by), float(by)) for _, by in zip(pages, downsamples, strict=True)]
+    return [(size, (full.width / size.width + full.height / size.height) / 2) for size in sizes]
+
+
+def _has_shape_of(page: Any, finest: Any) -> bool:
+    """Say whether a page is the finest one shrunk; a macro picture that calls itself a level is not."""
+    x, y = finest.imagewidth / page.imagewidth, finest.imagelength / page.imagelength
+    # The sides of a level of a few pixels are rounded by up to one of them.
+    rounding = max(x, y) / min(page.imagewidth, page.imagelength)
+    return bool(abs(x - y) <= SHAPE_TOLERANCE * max(x, y) + rounding)
+
+
+def check_page(page: Any, path: Path) -> None:
+    """Refuse a page whose samples or segments cannot be read.
+
+    Raises
+    ------
+    SlideError
+        With the reason.
+    """
+    check_samples(page, path)
+    check_segments(page, path)
+    if _is_raw_ycbcr(page):
+        msg = f"{path} holds YCbCr samples in {page.compression!r}, which the tifffile reader does not turn into RGB"
+        raise SlideError(msg)
