@@ -10,7 +10,8 @@ from wsi_patches.annotations import files as annotation_files
 from wsi_patches.datasets.all_idb1 import is_all_idb1, read_all_idb1
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.errors import UsageError
-from wsi_patches.slides import SUFFIXES
+from wsi_patches.slides import SUFFIXES, is_slide_folder
+from wsi_patches.slides.dicom import one_of_each_series
 
 __all__ = ["find_slides"]
 
@@ -39,14 +40,14 @@ def find_slides(inputs: Sequence[Path], annotations: Path | None = None) -> list
     if not items:
         msg = (
             f"no slide was found in {', '.join(map(str, inputs))}: "
-            f"files are known by their suffix ({', '.join(sorted(SUFFIXES))})"
+            f"files are known by their suffix ({', '.join(sorted(SUFFIXES))}), an OME-Zarr by its metadata"
         )
         raise UsageError(msg)
     return [_annotated(item, annotations) for item in items] if annotations is not None else items
 
 
 def _of(path: Path) -> Iterable[SlideItem]:
-    if path.is_file():
+    if path.is_file() or is_slide_folder(path):
         return [SlideItem(str(path))]
     if is_all_idb1(path):
         return read_all_idb1(path)
@@ -54,16 +55,25 @@ def _of(path: Path) -> Iterable[SlideItem]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the slide files below a folder; hidden ones and those inside of stores are not looked at."""
-    found = []
+    """Return the slides below a folder; what is hidden and what lies inside of stores is not looked at.
+
+    A folder that is itself a slide is one, and so are all files of a DICOM series.
+    """
+    found, files = [], []
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            found += [] if entry.suffix.lower() == ".zarr" else _files(entry)
+            found += _folder(entry)
         elif entry.suffix.lower() in SUFFIXES:
-            found.append(entry)
-    return found
+            files.append(entry)
+    return sorted([*found, *one_of_each_series(files)])
+
+
+def _folder(folder: Path) -> list[Path]:
+    if is_slide_folder(folder):
+        return [folder]
+    return [] if folder.suffix.lower() == ".zarr" else _files(folder)
 
 
 def _annotated(item: SlideItem, folder: Path) -> SlideItem:

@@ -3,7 +3,8 @@
 from wsi_patches.slides.array import ArraySlide
 from wsi_patches.slides.fingerprint import fingerprint
 from wsi_patches.slides.image import ImageSlide
-from wsi_patches.slides.opening import READERS, SUFFIXES, open_as, open_slide
+from wsi_patches.slides.ome_zarr import OmeZarrSlide
+from wsi_patches.slides.opening import READERS, SUFFIXES, is_slide_folder, open_as, open_slide
 from wsi_patches.slides.openslide_reader import OpenSlideSlide
 from wsi_patches.slides.tiff import TiffSlide
 
@@ -12,9 +13,11 @@ __all__ = [
     "SUFFIXES",
     "ArraySlide",
     "ImageSlide",
+    "OmeZarrSlide",
     "OpenSlideSlide",
     "TiffSlide",
     "fingerprint",
+    "is_slide_folder",
     "open_as",
     "open_slide",
 ]

@@ -12,18 +12,22 @@ from pathlib import Path
 
 from wsi_patches.errors import SlideError, UsageError
 from wsi_patches.slide import ReadOptions, SlideBase
+from wsi_patches.slides import dicom
 from wsi_patches.slides.image import ImageSlide, image_format
+from wsi_patches.slides.ome_zarr import OmeZarrSlide
+from wsi_patches.slides.ome_zarr_metadata import is_ome_zarr
 from wsi_patches.slides.openslide_reader import OpenSlideSlide, detect_vendor
 from wsi_patches.slides.tiff import TiffSlide
 from wsi_patches.slides.tiff_pages import needs_openslide
 from wsi_patches.slides.tiff_tags import is_tiff
 
-__all__ = ["READERS", "SUFFIXES", "open_as", "open_slide"]
+__all__ = ["READERS", "SUFFIXES", "is_slide_folder", "open_as", "open_slide"]
 
-READERS: dict[str, type[OpenSlideSlide] | type[TiffSlide] | type[ImageSlide]] = {
+READERS: dict[str, type[OpenSlideSlide] | type[TiffSlide] | type[ImageSlide] | type[OmeZarrSlide]] = {
     "openslide": OpenSlideSlide,
     "tifffile": TiffSlide,
     "image": ImageSlide,
+    "ome-zarr": OmeZarrSlide,
 }
 """Every reader by its name."""
 
@@ -48,7 +52,7 @@ SIGNATURES = {
 def open_slide(
     path: Path | str, *, mpp: float | None = None, reader: str | None = None, channels: Sequence[str] = ()
 ) -> SlideBase:
-    """Open a slide: a scanner's file, a TIFF, or a photograph.
+    """Open a slide: a scanner's file, a TIFF, a photograph, an OME-Zarr, or a folder of one DICOM series.
 
     Pixels are in the frame in which the file stores them: an EXIF orientation is not applied, since annotations are in
     stored pixels; nor is an ICC profile.
@@ -56,7 +60,7 @@ def open_slide(
     Parameters
     ----------
     path
-        The file.
+        The file, or the folder of an OME-Zarr or of one DICOM series, of which the finest level's file is opened.
     mpp
         Level-0 pixel size in um, where the file does not state it or states it wrongly; it replaces the file's own.
     reader
@@ -85,15 +89,29 @@ def open_as(path: Path | str, options: ReadOptions) -> SlideBase:
     if options.reader is not None and options.reader not in READERS:
         msg = f"reader {options.reader!r} was asked for {path}: readers are {', '.join(READERS)}"
         raise UsageError(msg)
+    if path.is_dir():
+        return _open_folder(path, options)
     head = _head(path)
     return READERS[options.reader or _choose(path, head)](path, options)
 
 
+def is_slide_folder(folder: Path) -> bool:
+    """Say whether a folder is itself one slide: an OME-Zarr, or several files of one DICOM series alone."""
+    return is_ome_zarr(folder) or dicom.is_one_series(folder)
+
+
+def _open_folder(folder: Path, options: ReadOptions) -> SlideBase:
+    if options.reader == "ome-zarr" or (options.reader is None and is_ome_zarr(folder)):
+        return OmeZarrSlide(folder, options)
+    volume = dicom.find_volume(folder)
+    if volume is None:
+        msg = f"{folder} is a folder, and neither an OME-Zarr nor one of DICOM files: name a file inside it"
+        raise SlideError(msg)
+    return open_as(volume, options)
+
+
 def _head(path: Path) -> bytes:
     """Return the first bytes of a file that exists and is not empty."""
-    if path.is_dir():
-        msg = f"{path} is a folder, and a slide is one file: name the file inside it"
-        raise SlideError(msg)
     if not path.exists():
         msg = f"{path} does not exist: check the path"
         raise SlideError(msg)

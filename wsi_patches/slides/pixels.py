@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.errors import SlideError
 
-__all__ = ["MAX_PIXELS", "cmyk_to_rgb", "guard_size", "over"]
+__all__ = ["MAX_PIXELS", "SampleRange", "check_dtype", "cmyk_to_rgb", "full_range", "guard_size", "over", "to_8bit"]
 
 MAX_PIXELS = 2_000_000_000
 """Most pixels that are decoded in one piece: 6 GB as RGB."""
@@ -17,6 +19,77 @@ SMALL_PIXELS = 100_000_000
 """Up to this a picture is decoded whatever its file's size: an even background compresses to nearly nothing."""
 MAX_PIXELS_PER_BYTE = 10_000
 """Deflate, the strongest of the usual codecs, holds at most 8 256 one-bit pixels in a byte."""
+
+
+@dataclass(frozen=True)
+class SampleRange:
+    """Which sample values are shown as 0 and as 255."""
+
+    low: float
+    high: float
+    bits: int
+    """Of one sample as it is stored."""
+    source: str
+    """Where the range comes from."""
+
+    @property
+    def note(self) -> str:
+        """Return a sentence for the user."""
+        return (
+            f"{self.bits}-bit samples are shown as 8-bit: {self.low:.9g} to {self.high:.9g} became 0 to 255 "
+            f"({self.source})"
+        )
+
+    @property
+    def is_8bit(self) -> bool:
+        """Say whether samples are shown as they are."""
+        return (self.low, self.high) == (0, 255)
+
+
+def full_range(bits: int) -> SampleRange:
+    """Return the range of all values that unsigned samples of so many bits can have."""
+    return SampleRange(0, (1 << bits) - 1, bits, "all that the samples can hold; the file states no less")
+
+
+def to_8bit(samples: NDArray[np.unsignedinteger[Any]], shown: SampleRange) -> NDArray[np.uint8]:
+    """Return samples as ``round((v - low) * 255 / (high - low))``, clipped to 0 to 255.
+
+    Parameters
+    ----------
+    samples
+        uint8 or uint16 of any shape.
+    shown
+        The values that become 0 and 255.
+
+    Returns
+    -------
+    uint8 of the same shape.
+    """
+    if samples.dtype == np.uint8 and shown.is_8bit:
+        return samples.astype(np.uint8, copy=False)
+    values = np.arange(np.iinfo(samples.dtype).max + 1, dtype=np.float64)
+    scaled = np.floor((values - shown.low) * 255 / (shown.high - shown.low) + 0.5)
+    table: NDArray[np.uint8] = np.clip(scaled, 0, 255).astype(np.uint8)
+    shrunk: NDArray[np.uint8] = table[samples]
+    return shrunk
+
+
+def check_dtype(path: Path, dtype: np.dtype[Any]) -> None:
+    """Refuse samples that have no stated way into 0 to 255.
+
+    Raises
+    ------
+    SlideError
+        They are signed, floating point, or of more than 16 bits.
+    """
+    if dtype.kind == "u" and dtype.itemsize <= 2:
+        return
+    kind = {"i": "signed ", "f": "floating point ", "u": "", "c": "complex "}.get(dtype.kind, "unusual ")
+    msg = (
+        f"{path} holds {kind}{8 * dtype.itemsize}-bit samples, and how bright they are meant is not stated: convert it "
+        "to unsigned 8-bit or 16-bit samples"
+    )
+    raise SlideError(msg)
 
 
 def guard_size(path: Path, width: int, height: int, encoded_bytes: int) -> None:

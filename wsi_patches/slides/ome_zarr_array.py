@@ -1,0 +1,178 @@
+"""One level of an OME-Zarr: its shape, and its chunks as planes; checked before anything is decoded."""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_patches.errors import SlideError
+from wsi_patches.geometry import Box, Size
+from wsi_patches.slides.pixels import check_dtype
+
+__all__ = ["ZARR_ERRORS", "ZarrLevel"]
+
+ZARR_ERRORS = (
+    # zarr-python and its codecs trust what they read: damage ends in whatever Python raises of nonsense.
+    *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, AssertionError),
+    *(RuntimeError, MemoryError, EOFError, ImportError, SystemError, zlib.error, struct.error),
+)
+"""What zarr-python and numcodecs raise of damaged or unsupported arrays."""
+MAX_CHUNK_BYTES = 256 << 20
+"""A chunk is decoded whole; one that claims more is not asked for."""
+METADATA_FILES = frozenset({".zarray", ".zattrs", ".zgroup", "zarr.json"})
+BLOSC_HEADER = struct.Struct("<4xI4xI")
+"""Decoded and encoded bytes of a Blosc frame."""
+
+
+@dataclass(frozen=True)
+class ZarrLevel:
+    """An array whose axes have names."""
+
+    array: Any
+    """An open ``zarr.Array``."""
+    folder: Path
+    axes: str
+
+    @property
+    def size(self) -> Size:
+        """Width and height in this level's pixels."""
+        return Size(self._of("x", self.array.shape), self._of("y", self.array.shape))
+
+    @property
+    def chunk(self) -> Size:
+        """Width and height of a chunk, those at the border apart."""
+        return Size(self._of("x", self.array.chunks), self._of("y", self.array.chunks))
+
+    @property
+    def channels(self) -> int:
+        """How many channels there are."""
+        return self._of("c", self.array.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the samples."""
+        dtype: np.dtype[Any] = np.dtype(self.array.dtype)
+        return dtype
+
+    def _of(self, axis: str, values: Sequence[int]) -> int:
+        return int(values[self.axes.index(axis)]) if axis in self.axes else 1
+
+    @property
+    def compression(self) -> str:
+        """How chunks are compressed, as the array names it: blosc (lz4), zstd, none ..."""
+        names = [_codec_name(codec) for codec in self.array.compressors]
+        return ", ".join(name for name in names if name) or "none"
+
+    def check(self) -> None:
+        """Refuse what is not one plane of unsigned samples, or has chunks beyond memory.
+
+        Raises
+        ------
+        SlideError
+            With the reason.
+        """
+        shape, chunks = self.array.shape, self.array.chunks
+        if len(shape) != len(self.axes) or min(*shape, *chunks) < 1:
+            msg = f"{self.folder} has {len(shape)} dimensions for the axes {self.axes}, or an empty one: it is damaged"
+            raise SlideError(msg)
+        check_dtype(self.folder, self.dtype)
+        for axis, name in (("t", "times"), ("z", "planes")):
+            if self._of(axis, shape) > 1:
+                msg = (
+                    f"{self.folder} holds {self._of(axis, shape)} {name}, and a slide is one picture: export the one "
+                    "that is meant"
+                )
+                raise SlideError(msg)
+        if math.prod(chunks) * self.dtype.itemsize > MAX_CHUNK_BYTES:
+            msg = f"{self.folder} has chunks of {chunks} samples, over the limit of {MAX_CHUNK_BYTES >> 20} MiB each"
+            raise SlideError(msg)
+
+    def place(self, column: int, row: int) -> Box:
+        """Return where a chunk lies in this level's pixels; one at the border is cut."""
+        width, height = self.chunk
+        return Box(column * width, row * height, width, height).clipped(self.size)
+
+    def planes(self, channels: Sequence[int], column: int, row: int) -> NDArray[np.unsignedinteger[Any]]:
+        """Return a chunk of some channels, ``(channels, h, w)``.
+
+        Raises
+        ------
+        SlideError
+            A chunk is damaged.
+        """
+        box_px = self.place(column, row)
+        self._check_chunks(channels, column, row)
+        first, last = min(channels), max(channels)
+        if last - first + 1 == len(channels):  # neighbours, such as red, green and blue: in one call
+            planes = self._read(slice(first, last + 1), box_px)
+            return planes[[channel - first for channel in channels]]
+        return np.concatenate([self._read(slice(channel, channel + 1), box_px) for channel in channels])
+
+    def _read(self, channels: slice, box_px: Box) -> NDArray[np.unsignedinteger[Any]]:
+        parts = {"c": channels, "y": slice(box_px.y, box_px.bottom), "x": slice(box_px.x, box_px.right)}
+        samples = np.asarray(self.array[tuple(parts.get(axis, 0) for axis in self.axes)])
+        kept = [axis for axis in self.axes if axis in parts]
+        if "c" not in kept:
+            kept, samples = ["c", *kept], samples[None]
+        ordered = samples.transpose([kept.index(axis) for axis in "cyx"])
+        return ordered.astype(self.dtype.newbyteorder("="), copy=False)
+
+    def _check_chunks(self, channels: Sequence[int], column: int, row: int) -> None:
+        """Refuse a chunk file that is cut short, or a link to nothing, which zarr takes for one that is not there."""
+        for file in {self._chunk_file(channel, column, row) for channel in channels}:
+            if not os.path.lexists(file):
+                continue
+            if not file.is_file():
+                raise self._damaged(file, "is no file, or a link to none")
+            if self.array.shards is None and _is_blosc(self.array):
+                self._check_blosc(file)
+
+    def _chunk_file(self, channel: int, column: int, row: int) -> Path:
+        stored = self.array.shards or self.array.chunks
+        at = {"c": channel, "y": row * self.chunk.height, "x": column * self.chunk.width}
+        place = tuple(at.get(axis, 0) // side for axis, side in zip(self.axes, stored, strict=True))
+        return self.folder / str(self.array.metadata.encode_chunk_key(place))
+
+    def _check_blosc(self, file: Path) -> None:
+        # Blosc is told neither how long its input is nor how much may come out; both stand in the frame's header.
+        with file.open("rb") as stream:
+            header = stream.read(BLOSC_HEADER.size)
+            length = stream.seek(0, os.SEEK_END)
+        if len(header) < BLOSC_HEADER.size:
+            raise self._damaged(file, "is cut short")
+        decoded, encoded = BLOSC_HEADER.unpack(header)
+        if encoded != length or decoded > MAX_CHUNK_BYTES:
+            raise self._damaged(file, "is not as long as it says")
+
+    def _damaged(self, file: Path, what: str) -> SlideError:
+        return SlideError(f"{file} {what}: the chunk is damaged; copy the slide again from its source")
+
+    def count_chunks(self) -> tuple[int, int]:
+        """Return how many chunk files there are, and how many there would be if none were left out."""
+        stored = self.array.shards or self.array.chunks
+        expected = math.prod(-(-side // part) for side, part in zip(self.array.shape, stored, strict=True))
+        return sum(1 for name in _files(str(self.folder)) if name not in METADATA_FILES), expected
+
+
+def _codec_name(codec: Any) -> str:
+    name = getattr(codec, "codec_id", None) or type(codec).__name__.removesuffix("Codec").lower()
+    inner = getattr(codec, "cname", None)
+    return f"{name} ({getattr(inner, 'value', inner)})" if inner else str(name)
+
+
+def _is_blosc(array: Any) -> bool:
+    return bool(array.compressors) and _codec_name(array.compressors[-1]).startswith("blosc")
+
+
+def _files(folder: str) -> Iterator[str]:
+    for _, _, names in os.walk(folder):
+        yield from names
