@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wsi_patches.annotations import label_patches, read_annotations
 from wsi_patches.cells import Cells
 from wsi_patches.datasets import SlideItem
-from wsi_patches.errors import NoPatches, SlideError, WsiPatchesError
+from wsi_patches.errors import NoPatches, WsiPatchesError
 from wsi_patches.geometry import Size, round_half_up
-from wsi_patches.grid import PatchGrid, PatchSpec
+from wsi_patches.grid import Kept, PatchGrid, PatchSpec
+from wsi_patches.jpeg_tile import JpegTiles
 from wsi_patches.outcome import DONE, PARTIAL, Outcome
-from wsi_patches.patch import GridSource, SlideRecord
-from wsi_patches.slide import AS_IT_IS, ReadOptions, Slide, SlideInfo, downsample_of
-from wsi_patches.slides import open_as
+from wsi_patches.patch import GridSource, SlideRecord, jpeg_tiles_of
+from wsi_patches.reading import read_batches
+from wsi_patches.slide import AS_IT_IS, ReadOptions, SlideInfo, downsample_of
+from wsi_patches.slides.pool import borrow_slide
 from wsi_patches.stores import PartWriter, StoreSettings
 from wsi_patches.stores.writer import PatchRows
 
 __all__ = ["ExtractTask", "SlideJob", "extract_part", "grid_for"]
 
-BATCH_PATCHES = 32
+BAND_COLUMNS = 64
+"""Two rows of tiles below this many patches of 256 px are 25 MB, which a slide's cache holds for two workers."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,13 @@ class SlideJob:
     stop: int
     options: ReadOptions = AS_IT_IS
     """How to open the slide."""
+    kept: Kept | None = None
+    """The places of the run that hold foreground; all of them if None."""
+
+    @property
+    def patches(self) -> int:
+        """How many patches the run will give if the slide can be read."""
+        return self.stop - self.start if self.kept is None else self.kept.count
 
 
 @dataclass(frozen=True)
@@ -49,11 +56,15 @@ class ExtractTask:
     settings: StoreSettings
     codec: str
     jobs: tuple[SlideJob, ...]
+    tiles: JpegTiles | None = None
+    """For the codec ``jpeg``: what the JPEG tiles of all the part's slides have in common."""
+    durable: bool = True
+    """Wait until the disk has every file."""
 
     @property
     def patches(self) -> int:
         """How many patches the part will hold if every slide can be read."""
-        return sum(job.stop - job.start for job in self.jobs)
+        return sum(job.patches for job in self.jobs)
 
 
 def grid_for(info: SlideInfo, spec: PatchSpec) -> PatchGrid:
@@ -69,8 +80,9 @@ def grid_for(info: SlideInfo, spec: PatchSpec) -> PatchGrid:
         The spec asks for a level that is not there, or for more than the slide resolves.
     """
     downsample = downsample_of(info, spec.resolution)
-    of_level = next((level.size for level in info.levels if level.downsample == downsample), None)
-    size = of_level or Size(*(max(1, round_half_up(side / downsample)) for side in info.size))
+    level = info.level_at(downsample)
+    shrunk = Size(*(max(1, round_half_up(side / downsample)) for side in info.size))
+    size = shrunk if level is None else info.levels[level].size
     grid = PatchGrid(size, spec, downsample)
     if not len(grid):
         msg = (
@@ -83,49 +95,68 @@ def grid_for(info: SlideInfo, spec: PatchSpec) -> PatchGrid:
 
 def extract_part(task: ExtractTask) -> list[Outcome]:
     """Write one part and return the outcome of each of its slides; a slide that fails leaves no patch behind."""
-    writer = PartWriter(Path(task.store), task.part_id, task.settings, task.patches, task.codec)
+    writer = PartWriter(
+        Path(task.store), task.part_id, task.settings, task.patches, task.codec, task.tiles, durable=task.durable
+    )
     outcomes: list[Outcome] = []
     records: list[SlideRecord] = []
-    for job in task.jobs:
-        try:
-            record, patches = _extract_slide(job, task.settings, writer, len(records))
-        except WsiPatchesError as error:
-            outcomes.append(Outcome.failed(job.slide_id, job.item.path, error))
-            continue
-        records.append(record)
-        status = PARTIAL if record.unreadable else DONE
-        outcomes.append(
-            Outcome(job.slide_id, job.item.path, status, patches, len(record.unreadable), warnings=record.warnings)
-        )
-    if records:
-        writer.complete(records)
-    else:
-        writer.abandon()
+    try:
+        for job in task.jobs:
+            try:
+                record, patches = _extract_slide(job, task, writer, len(records))
+            except WsiPatchesError as error:
+                outcomes.append(Outcome.failed(job.slide_id, job.item.path, error))
+                continue
+            records.append(record)
+            status = PARTIAL if record.unreadable else DONE
+            outcomes.append(
+                Outcome(job.slide_id, job.item.path, status, patches, len(record.unreadable), warnings=record.warnings)
+            )
+        if records:
+            writer.complete(records)
+    finally:
+        if not writer.is_complete:
+            writer.abandon()
     return outcomes
 
 
-def _extract_slide(job: SlideJob, settings: StoreSettings, writer: PartWriter, row: int) -> tuple[SlideRecord, int]:
+def _extract_slide(job: SlideJob, task: ExtractTask, writer: PartWriter, row: int) -> tuple[SlideRecord, int]:
     """Append one slide's patches to a part."""
-    with ExitStack() as stack:
-        slide: Slide = stack.enter_context(open_as(job.item.path, job.options))
+    settings = task.settings
+    with borrow_slide(job.item.path, job.options) as slide:
         whole = grid_for(slide.info, settings.spec)
-        grid = whole[job.start : job.stop]
+        grid = _visiting_order(whole, job)
         cells = read_annotations(job.item.annotations, settings.rule.class_names)
         labels = label_patches(grid.xy(), grid.side, cells, settings.rule)
-        record = _record(job, slide.info, whole, _label_warnings(job, whole, cells, settings))
+        record = _record(job, slide.info, whole, _warnings(job, slide.info, whole, cells, settings))
         source = GridSource(slide, grid, record, labels.counts)
-        unreadable: list[int] = []
-        for positions, images, failed in _readable(source):
+        # What was looked at may have changed since: other tiles than the part's are kept as pixels.
+        as_tiles = task.tiles is not None and jpeg_tiles_of(slide, whole) == task.tiles
+        indices, xy, unreadable = grid.index_array(), grid.xy(), []
+        for batch in read_batches(source, as_tiles=as_tiles):
+            positions = batch.positions
             members = tuple(labels.cells[labels.indptr[i] : labels.indptr[i + 1]] for i in positions.tolist())
-            indices = grid.index_array()[positions]
-            unreadable += indices[failed].tolist()
-            writer.add(row, PatchRows(indices, grid.xy()[positions], images, labels.counts[positions], members))
+            unreadable += indices[positions[batch.failed]].tolist()
+            counts = labels.counts[positions]
+            writer.add(row, PatchRows(indices[positions], xy[positions], batch.images, counts, members))
         writer.add_cells(cells)
     return replace(record, unreadable=tuple(unreadable)), len(grid)
 
 
+def _visiting_order(whole: PatchGrid, job: SlideJob) -> PatchGrid:
+    """Return the places of a run in the order in which they are read.
+
+    They are visited in bands of some columns, so that a tile is still at hand when the row below needs it, however wide
+    the slide is.
+    """
+    positions = np.arange(job.start, job.stop)
+    if job.kept is not None:
+        positions = positions[job.kept.mask()]
+    row, column = np.divmod(positions, len(whole.columns_px))
+    return whole.take(positions[np.lexsort((column, row, column // BAND_COLUMNS))])
+
+
 def _record(job: SlideJob, info: SlideInfo, grid: PatchGrid, warnings: tuple[str, ...]) -> SlideRecord:
-    levels = [level.downsample for level in info.levels]
     return SlideRecord(
         id=job.slide_id,
         path=job.item.path,
@@ -135,7 +166,7 @@ def _record(job: SlideJob, info: SlideInfo, grid: PatchGrid, warnings: tuple[str
         mpp=info.mpp,
         mpp_stated=job.options.mpp is not None,
         vendor=info.vendor,
-        level=levels.index(grid.downsample) if grid.downsample in levels else None,
+        level=info.level_at(grid.downsample),
         downsample=grid.downsample,
         group=job.item.group,
         label=job.item.label,
@@ -144,67 +175,19 @@ def _record(job: SlideJob, info: SlideInfo, grid: PatchGrid, warnings: tuple[str
         grid_start=job.start,
         grid_stop=job.stop,
         grid_total=grid.total,
+        blank=job.stop - job.start - job.patches,
+        reader=info.reader,
         warnings=warnings,
     )
 
 
-def _label_warnings(job: SlideJob, grid: PatchGrid, cells: Cells, settings: StoreSettings) -> tuple[str, ...]:
-    """Return a sentence for cells that no patch of the whole grid holds."""
-    warnings = list(job.item.warnings)
-    held = np.unique(label_patches(grid.xy(), grid.side, cells, settings.rule).cells)
-    lost = len(cells) - len(held)
-    if lost:
-        warnings.append(f"{lost} of {len(cells)} annotated cells lie in no patch (edge {settings.spec.edge})")
+def _warnings(
+    job: SlideJob, info: SlideInfo, grid: PatchGrid, cells: Cells, settings: StoreSettings
+) -> tuple[str, ...]:
+    """Return what a user of the slide's patches should know, and of cells that no patch of the whole grid holds."""
+    warnings = [*job.item.warnings, *info.notes]
+    if job.start == 0 and len(cells):  # once a slide: it looks at the whole grid
+        lost = len(cells) - len(np.unique(label_patches(grid.xy(), grid.side, cells, settings.rule).cells))
+        if lost:
+            warnings.append(f"{lost} of {len(cells)} annotated cells lie in no patch (edge {settings.spec.edge})")
     return tuple(warnings)
-
-
-def _readable(source: GridSource) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.bool_]]]:
-    """Yield positions, pixels and which of them could not be read, in order.
-
-    Nothing is yielded before one patch was read, so a slide of which nothing can be read leaves nothing behind.
-
-    Raises
-    ------
-    SlideError
-        No patch at all could be read.
-    """
-    held: list[NDArray[np.int64]] = []
-    readable = False
-    first_error: SlideError | None = None
-    for start in range(0, len(source), BATCH_PATCHES):
-        positions = np.arange(start, min(start + BATCH_PATCHES, len(source)))
-        images, failed, error = _read_batch(source, positions)
-        first_error = first_error or error
-        if failed.all() and not readable:
-            held.append(positions)
-            continue
-        readable = True
-        for waiting in held:
-            yield waiting, _background(source, len(waiting)), np.ones(len(waiting), bool)
-        held.clear()
-        yield positions, images, failed
-    if not readable and first_error is not None:
-        raise first_error
-
-
-def _read_batch(
-    source: GridSource, positions: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_], SlideError | None]:
-    """Read a batch, or, if that fails, patch by patch so that one bad place costs one patch."""
-    failed = np.zeros(len(positions), bool)
-    try:
-        return source.read(positions), failed, None
-    except SlideError as error:
-        first_error = error
-    images = _background(source, len(positions))
-    for row, position in enumerate(positions):
-        try:
-            images[row] = source.read([position])[0]
-        except SlideError:
-            failed[row] = True
-    return images, failed, first_error
-
-
-def _background(source: GridSource, count: int) -> NDArray[np.uint8]:
-    side = source.grid.spec.size_px
-    return np.full((count, side, side, 3), source.slide.background, np.uint8)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from wsi_patches.errors import UsageError
 from wsi_patches.geometry import Box, Resolution, Size, round_half_up
 
-__all__ = ["EDGES", "PatchGrid", "PatchPlace", "PatchSpec"]
+__all__ = ["EDGES", "Kept", "PatchGrid", "PatchPlace", "PatchSpec"]
 
 EDGES = ("drop", "shift", "pad")
 
@@ -117,6 +117,29 @@ class PatchPlace:
     """The square it covers, in level-0 pixels."""
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Which of a run of places are kept, small enough to travel with a task."""
+
+    packed: bytes
+    """One bit a place."""
+    length: int
+
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_]) -> Kept:
+        """Pack one truth value a place."""
+        return cls(np.packbits(mask).tobytes(), len(mask))
+
+    @property
+    def count(self) -> int:
+        """How many are kept."""
+        return int(self.mask().sum())
+
+    def mask(self) -> NDArray[np.bool_]:
+        """Return one truth value a place."""
+        return np.unpackbits(np.frombuffer(self.packed, np.uint8), count=self.length).astype(bool)
+
+
 class PatchGrid(Sequence[PatchPlace]):
     """The places of a slide's patches, row by row; computed, not stored.
 
@@ -193,10 +216,16 @@ class PatchGrid(Sequence[PatchPlace]):
         """Return the places for which ``mask``, one truth value a place, is true."""
         return self.take(np.flatnonzero(np.asarray(mask, bool)))
 
-    def _xy(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    def xy_px(self) -> NDArray[np.int64]:
+        """Return the top left corners in patch pixels, shape ``(n, 2)``, columns x and y."""
+        return self._xy_px(self.index_array())
+
+    def _xy_px(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         row, column = np.divmod(indices, max(1, len(self.columns_px)))
-        xy_px = np.stack([self.columns_px[column], self.rows_px[row]], axis=1)
-        corners: NDArray[np.int64] = np.floor(xy_px * self.downsample + 0.5).astype(np.int64)
+        return np.stack([self.columns_px[column], self.rows_px[row]], axis=1)
+
+    def _xy(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        corners: NDArray[np.int64] = np.floor(self._xy_px(indices) * self.downsample + 0.5).astype(np.int64)
         return corners
 
 

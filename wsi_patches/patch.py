@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsi_patches.errors import StoreError
-from wsi_patches.geometry import Size
+from wsi_patches.errors import StoreError, UsageError
+from wsi_patches.geometry import Box, Size
 from wsi_patches.grid import PatchGrid, PatchPlace
+from wsi_patches.jpeg_tile import JpegTiles
 from wsi_patches.slide import Level, Slide, SlideInfo
 
-__all__ = ["GridSource", "PatchSource", "SlideRecord"]
+__all__ = ["GridSource", "PatchSource", "SlideRecord", "TileSlide", "jpeg_tiles_of"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,10 @@ class SlideRecord:
     """How many places the slide's whole grid has."""
     unreadable: tuple[int, ...] = ()
     """Grid indices whose pixels could not be read; their patches are background and are not counted."""
+    blank: int = 0
+    """Places of this part's range that hold no foreground: they have no patch."""
+    reader: str = ""
+    """Which backend read the slide."""
     warnings: tuple[str, ...] = field(default=())
     """Sentences about this slide that a reader of the store should see."""
 
@@ -109,6 +114,17 @@ class PatchSource(Protocol):
         """Return the patches at ``positions``, uint8 RGB of shape ``(n, h, w, 3)``."""
 
 
+@runtime_checkable
+class TileSlide(Protocol):
+    """A slide whose file keeps JPEG tiles that can be had without decoding."""
+
+    def jpeg_tiles(self, level: int) -> JpegTiles | None:
+        """Return what the JPEG tiles of a level have in common, or None where it has none."""
+
+    def encoded(self, boxes_px: Sequence[Box], level: int) -> list[bytes | None]:
+        """Return the bytes of the tiles that are exactly these boxes of a level, None for a box that is no tile."""
+
+
 @dataclass(frozen=True)
 class GridSource:
     """The patches of a grid over an open slide.
@@ -156,3 +172,30 @@ class GridSource:
         for row, place in enumerate(places):
             out[row] = self.slide.read_scaled(place.box, self.grid.downsample)
         return out
+
+    def encoded(self, positions: ArrayLike) -> list[bytes | None]:
+        """Return each patch as its tile's own JPEG bytes, None where it is no whole tile.
+
+        Raises
+        ------
+        SlideError
+            A tile is damaged.
+        UsageError
+            The patches of this grid are not the slide's tiles.
+        """
+        level = self.slide.info.level_at(self.grid.downsample)
+        if level is None or not isinstance(self.slide, TileSlide):
+            msg = f"the patches of {self.record.path} are not its JPEG tiles: read them as pixels"
+            raise UsageError(msg)
+        side = self.grid.spec.size_px
+        boxes = [Box(x, y, side, side) for x, y in self.grid.take(positions).xy_px().tolist()]
+        return self.slide.encoded(boxes, level)
+
+
+def jpeg_tiles_of(slide: Slide, grid: PatchGrid) -> JpegTiles | None:
+    """Return what a slide's JPEG tiles have in common, if the patches of a grid are these tiles; else None."""
+    level, size_px = slide.info.level_at(grid.downsample), grid.spec.size_px
+    if level is None or grid.spec.step_px != size_px or not isinstance(slide, TileSlide):
+        return None
+    tiles = slide.jpeg_tiles(level)
+    return tiles if tiles is not None and tiles.size == (size_px, size_px) else None

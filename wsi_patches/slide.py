@@ -60,6 +60,10 @@ class SlideInfo:
     notes: tuple[str, ...] = ()
     """What was done to the samples on their way to 8-bit RGB, in sentences: a user should see them."""
 
+    def level_at(self, downsample: float) -> int | None:
+        """Return the level that has just this downsample, or None."""
+        return next((number for number, level in enumerate(self.levels) if level.downsample == downsample), None)
+
     def with_notes(self, *notes: str) -> SlideInfo:
         """Return the same with further notes."""
         return replace(self, notes=(*self.notes, *notes))

@@ -36,7 +36,17 @@ An ALL-IDB1 folder (im/ xyc/ other/) is cut as published: 256 px, overlap 0.25, 
 )
 @click.option("--annotations", type=Path, metavar="DIR", help="Folder of .xyc or .geojson files named as the slides.")
 @click.option("--tolerance", type=int, metavar="PX", help="How far outside a patch a cell still counts.  [default: 0]")
-@click.option("--codec", type=click.Choice(["auto", "zstd", "lz4", "none"]), help="Compression.  [default: auto, zstd]")
+@click.option(
+    "--foreground",
+    type=click.Choice(["none", "auto"]),
+    help="auto: leave out patches of bare glass, and keep a picture of what stayed.  [default: none]",
+)
+@click.option(
+    "--codec",
+    type=click.Choice(["auto", "zstd", "lz4", "none", "jpeg"]),
+    help="Compression, all without loss; jpeg keeps the slide's own tiles.  [default: auto, jpeg where it applies]",
+)
+@click.option("--fsync/--no-fsync", default=None, help="Wait for the disk, against power cuts.  [default: fsync]")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, how much, and whether the disk holds it.")
 @existing_options
 @work_options
@@ -74,7 +84,7 @@ def _dry_run(settings: Any) -> None:
 
     plan = plan_extract(settings)
     parent = next(folder for folder in settings.out.absolute().parents if folder.exists())
-    free, needed = shutil.disk_usage(parent).free, plan.bytes_needed(settings.codec)
+    free, needed = shutil.disk_usage(parent).free, plan.bytes_needed()
     click.echo(f"slides:  {sum(len(task.jobs) for task in plan.tasks)} parts of slides to cut, {len(plan.kept)} kept")
     click.echo(f"patches: {plan.patches} of {plan.settings.spec.size_px} px in {len(plan.tasks)} parts")
     click.echo(

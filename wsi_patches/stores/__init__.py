@@ -5,7 +5,7 @@ from wsi_patches.stores.format import StoreSettings
 from wsi_patches.stores.mosaic import MosaicSlide
 from wsi_patches.stores.reader import Store, is_store, open_store
 from wsi_patches.stores.verify import verify_store
-from wsi_patches.stores.writer import PartWriter, create_store, sweep_unfinished
+from wsi_patches.stores.writer import PartWriter, create_group, create_store, sweep_unfinished
 
 __all__ = [
     "CODECS",
@@ -13,6 +13,7 @@ __all__ = [
     "PartWriter",
     "Store",
     "StoreSettings",
+    "create_group",
     "create_store",
     "is_store",
     "open_store",

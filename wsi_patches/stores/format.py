@@ -14,15 +14,15 @@ from wsi_patches.cells import LabelRule
 from wsi_patches.errors import StoreError
 from wsi_patches.grid import PatchSpec
 
-__all__ = ["COMPLETE", "FORMAT", "FORMAT_VERSION", "PARTS", "WRITING", "StoreSettings", "patches_in_shard"]
+__all__ = ["COMPLETE", "FORMAT", "FORMAT_VERSION", "PARTS", "StoreSettings", "patches_in_shard"]
 
 FORMAT = "wsi-patches"
 FORMAT_VERSION = "1.0"
 PARTS = "parts"
-WRITING, COMPLETE = "writing", "complete"
+COMPLETE = "complete"
 
-SHARD_BYTES = 24 << 20
-"""A shard is held in memory whole while it is written, by each worker."""
+SHARD_BYTES = 96 << 20
+"""Of pixels: 512 patches of 256 px. Few files, and still small beside a reader's memory if it takes a shard whole."""
 
 
 def patches_in_shard(patch_bytes: int) -> int:
@@ -36,6 +36,8 @@ class StoreSettings:
 
     spec: PatchSpec
     rule: LabelRule
+    foreground: str = "none"
+    """``auto`` where patches of bare glass were left out."""
     creator: str = f"{FORMAT} {__version__}"
 
     def to_attributes(self) -> dict[str, Any]:
@@ -46,6 +48,7 @@ class StoreSettings:
             "patch_spec": self.spec.to_dict(),
             "class_names": list(self.rule.class_names),
             "label_rule": self.rule.to_dict(),
+            "foreground": self.foreground,
             "creator": self.creator,
         }
 
@@ -66,4 +69,5 @@ class StoreSettings:
             msg = f"{where} has format version {version or 'unknown'}; this program reads {FORMAT_VERSION}: update it"
             raise StoreError(msg)
         rule = LabelRule.from_dict(attributes["label_rule"])
-        return cls(PatchSpec.from_dict(attributes["patch_spec"]), rule, attributes.get("creator", ""))
+        spec = PatchSpec.from_dict(attributes["patch_spec"])
+        return cls(spec, rule, attributes.get("foreground", "none"), attributes.get("creator", ""))

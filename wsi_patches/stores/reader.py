@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,15 +18,11 @@ from wsi_patches.errors import StoreError
 from wsi_patches.geometry import Box, round_half_up
 from wsi_patches.grid import PatchPlace
 from wsi_patches.patch import SlideRecord
+from wsi_patches.stores.arrays import METADATA, METADATA_ERRORS, read_column
 from wsi_patches.stores.format import COMPLETE, PARTS, StoreSettings
-
-if TYPE_CHECKING:
-    import zarr
+from wsi_patches.stores.shards import ImageReader
 
 __all__ = ["Part", "Store", "is_store", "open_store"]
-
-READ_ERRORS = (OSError, ValueError, RuntimeError, KeyError)
-"""What zarr and its codecs raise on damaged metadata or chunks."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +30,16 @@ class Part:
     """One complete part."""
 
     id: str
-    group: zarr.Group
+    folder: Path
     slides: tuple[SlideRecord, ...]
-    count: int
-    """How many patches it holds."""
+    images: ImageReader
 
-    def column(self, name: str) -> NDArray[np.generic]:
+    @property
+    def count(self) -> int:
+        """How many patches it holds."""
+        return len(self.images)
+
+    def column(self, name: str) -> NDArray[Any]:
         """Return one of the part's small arrays.
 
         Raises
@@ -46,49 +48,62 @@ class Part:
             The array is absent or damaged.
         """
         try:
-            return np.asarray(self.group[name][...])  # type: ignore[index]
-        except READ_ERRORS as error:
-            msg = f"{name} of part {self.id} cannot be read ({error}): run wsi-patches verify on the store"
+            return read_column(self.folder / name)
+        except StoreError as error:
+            msg = f"part {self.id}: {error}: run wsi-patches verify on the store"
             raise StoreError(msg) from error
 
 
 def is_store(path: Path) -> bool:
     """Return whether a folder is a Zarr v3 group that names this program's format; reads one small file."""
-    metadata = path / "zarr.json"
+    metadata = path / METADATA
     return metadata.is_file() and '"wsi-patches"' in metadata.read_text(encoding="utf-8", errors="replace")
 
 
-def open_store(path: Path) -> Store:
+def open_store(path: Path | str, threads: int = 1) -> Store:
     """Open a store for reading.
+
+    Parameters
+    ----------
+    path
+        The store's folder.
+    threads
+        How many threads decode a batch.
 
     Raises
     ------
     StoreError
         There is no store, or it is of another format or damaged.
     """
-    import zarr
-
+    path = Path(path)
     if not path.exists():
         msg = f"{path} does not exist: give a store that wsi-patches extract wrote"
         raise StoreError(msg)
     try:
-        root = zarr.open_group(path, mode="r", zarr_format=3)
-        settings = StoreSettings.from_attributes(dict(root.attrs), str(path))
-        groups = sorted(root[PARTS].groups()) if PARTS in root else []  # type: ignore[union-attr]
-        parts = [_part(name, group) for name, group in groups if group.attrs.get("status") == COMPLETE]
-    except READ_ERRORS as error:
-        if isinstance(error, StoreError):
-            raise
+        settings = StoreSettings.from_attributes(_attributes(path), str(path))
+        folders = sorted(entry for entry in (path / PARTS).glob("*") if entry.is_dir())
+        parts = [part for part in map(_part, folders) if part is not None]
+    except METADATA_ERRORS as error:
         msg = f"{path} cannot be read as a store: {error}"
         raise StoreError(msg) from error
     names = {part.id for part in parts}
-    folders = sorted(entry.name for entry in (path / PARTS).glob("*") if entry.is_dir())
-    return Store(path, settings, parts, [name for name in folders if name not in names])
+    return Store(path, settings, parts, [folder.name for folder in folders if folder.name not in names], threads)
 
 
-def _part(name: str, group: zarr.Group) -> Part:
-    records = tuple(SlideRecord.from_dict(row) for row in group.attrs["slides"])  # type: ignore[union-attr, arg-type]
-    return Part(name, group, records, group["images"].shape[0])  # type: ignore[union-attr]
+def _attributes(folder: Path) -> dict[str, Any]:
+    attributes: dict[str, Any] = json.loads((folder / METADATA).read_bytes()).get("attributes", {})
+    return attributes
+
+
+def _part(folder: Path) -> Part | None:
+    """Return a part, or None for one that was begun and never completed."""
+    if not (folder / METADATA).exists():
+        return None
+    attributes = _attributes(folder)
+    if attributes.get("status") != COMPLETE:
+        return None
+    records = tuple(SlideRecord.from_dict(row) for row in attributes["slides"])
+    return Part(folder.name, folder, records, ImageReader(folder / "images"))
 
 
 class Store:
@@ -104,12 +119,20 @@ class Store:
         The complete parts.
     unfinished
         Names of parts that were begun and never completed; they never read as data.
+    threads
+        How many threads decode a batch.
     """
 
     def __init__(
-        self, path: Path, settings: StoreSettings, parts: Sequence[Part], unfinished: Sequence[str] = ()
+        self,
+        path: Path,
+        settings: StoreSettings,
+        parts: Sequence[Part],
+        unfinished: Sequence[str] = (),
+        threads: int = 1,
     ) -> None:
         self.path, self.settings, self.parts, self.unfinished = path, settings, list(parts), list(unfinished)
+        self.threads = threads
         self.offsets = np.cumsum([0, *(part.count for part in self.parts)])
 
     def __len__(self) -> int:
@@ -165,7 +188,9 @@ class Store:
         return PatchPlace(int(self.grid_index[position]), Box(x, y, side, side))
 
     def read(self, positions: ArrayLike) -> NDArray[np.uint8]:
-        """Return the patches at ``positions``, uint8 RGB of shape ``(n, h, w, 3)``.
+        """Return the patches at ``positions``, in any order, uint8 RGB of shape ``(n, h, w, 3)``.
+
+        Each patch is one read of the disk and is decoded straight into its place; neighbours share a file's opening.
 
         Raises
         ------
@@ -173,14 +198,29 @@ class Store:
             A chunk is damaged.
         """
         wanted = np.atleast_1d(np.asarray(positions, np.int64))
+        if len(wanted) and not -len(self) <= wanted.min() <= wanted.max() < len(self):
+            msg = f"patch {wanted.max()} was asked of {self.path}, which holds {len(self)}"
+            raise IndexError(msg)
+        wanted = np.where(wanted < 0, wanted + len(self), wanted)
         side = self.settings.spec.size_px
         out = np.empty((len(wanted), side, side, 3), np.uint8)
-        part_of = np.searchsorted(self.offsets, wanted, side="right") - 1
-        for row, (part_row, position) in enumerate(zip(part_of.tolist(), wanted.tolist(), strict=True)):
-            part = self.parts[part_row]
-            # One chunk at a time: fancy selections over sharded arrays cost seconds and gigabytes.
-            out[row] = _read_patch(part, position - int(self.offsets[part_row]))
+        order = np.argsort(wanted, kind="stable")
+        shares = [share for share in np.array_split(order, self.threads) if len(share)]
+        if len(shares) < 2:
+            self._read_share(order, wanted, out)
+            return out
+        with ThreadPoolExecutor(len(shares)) as pool:
+            for done in [pool.submit(self._read_share, share, wanted, out) for share in shares]:
+                done.result()
         return out
+
+    def _read_share(self, order: NDArray[np.int64], wanted: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+        """Read the patches ``wanted[order]``, ascending, into their places in ``out``."""
+        part_of = np.searchsorted(self.offsets, wanted[order], side="right") - 1
+        for part_row in np.unique(part_of).tolist():
+            places = order[part_of == part_row]
+            rows = wanted[places] - self.offsets[part_row]
+            self.parts[part_row].images.read(rows.tolist(), [out[place] for place in places.tolist()])
 
     def cells(self, slide_id: str) -> Cells:
         """Return the annotated cells of a slide, level-0 pixels."""
@@ -192,11 +232,3 @@ class Store:
                 return Cells.at(xy, self.settings.rule.class_names, classes, slide=slide_id)
         msg = f"{self.path} has no slide {slide_id}; it has {', '.join(record.id for record in self.slides[:10])}"
         raise StoreError(msg)
-
-
-def _read_patch(part: Part, row: int) -> NDArray[np.uint8]:
-    try:
-        return np.asarray(part.group["images"][row], np.uint8)  # type: ignore[index]
-    except READ_ERRORS as error:
-        msg = f"patch {row} of part {part.id} cannot be read ({error}): run wsi-patches verify on the store"
-        raise StoreError(msg) from error

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from wsi_patches.stores.reader import READ_ERRORS, Part, Store, open_store
+from wsi_patches.errors import StoreError
+from wsi_patches.stores.reader import Part, Store, open_store
 
 __all__ = ["verify_store"]
 
-COLUMNS = ("slide", "index", "xy", "counts", "patch_indptr", "patch_cells", "cells/slide", "cells/x", "cells/class")
+COLUMNS = ("slide", "index", "xy", "counts", "patch_indptr", "patch_cells")
+CELL_COLUMNS = ("cells/slide", "cells/x", "cells/y", "cells/class")
 
 
 def verify_store(path: Path, progress: Callable[[int, int], None] | None = None) -> list[str]:
-    """Read every chunk of a store and return a sentence for each thing that is wrong; none if the store is sound.
+    """Read and decode every chunk of a store and return a sentence for each thing that is wrong; none if it is sound.
 
     Raises
     ------
@@ -27,36 +28,42 @@ def verify_store(path: Path, progress: Callable[[int, int], None] | None = None)
     problems = [
         f"part {name} was begun and never completed: run extract again with --resume" for name in store.unfinished
     ]
-    for number, part in enumerate(store.parts, start=1):
-        problems += [*_chunks(part), *_columns(part)]
-        if progress is not None:
-            progress(number, len(store.parts))
+    done = 0
+    for part in store.parts:
+        for problem in _images(part):
+            problems += problem
+            done += 1
+            if progress is not None:
+                progress(min(done, len(store)), len(store))
+        problems += _columns(part)
     return [*problems, *_coverage(store)]
 
 
-def _chunks(part: Part) -> Iterator[str]:
-    """Yield what is wrong with chunks: absent, cut short, or changed since they were written."""
-    arrays = ("images", *COLUMNS, "cells/y")
-    for name in arrays:
+def _images(part: Part) -> Iterator[list[str]]:
+    """Yield, for each image, what is wrong with it: absent, cut short, changed since it was written, undecodable."""
+    _, *shape = part.images.metadata.shape
+    out = [np.empty(shape, np.uint8)]
+    for row in range(part.count):
         try:
-            array: Any = part.group[name]
-            stored, expected = array.nchunks_initialized, array.nchunks
-            if stored < expected:
-                yield f"part {part.id}: {name} lacks {expected - stored} of its {expected} chunks"
-            step = (array.shards or array.chunks)[0]
-            for start in range(0, array.shape[0], step):
-                array[start : start + step]
-        except READ_ERRORS as error:
-            yield f"part {part.id}: {name} is damaged ({error})"
+            part.images.read([row], out)
+        except StoreError as error:
+            yield [f"part {part.id}: {error}"]
+        else:
+            yield []
 
 
 def _columns(part: Part) -> Iterator[str]:
-    """Yield where the columns of a part contradict each other."""
-    try:
-        slide, index, counts, indptr = (part.column(name) for name in ("slide", "index", "counts", "patch_indptr"))
-    except READ_ERRORS:
+    """Yield where the columns of a part are damaged or contradict each other."""
+    columns = {}
+    for name in (*COLUMNS, *CELL_COLUMNS):
+        try:
+            columns[name] = part.column(name)
+        except StoreError as error:
+            yield str(error)
+    if len(columns) < len(COLUMNS) + len(CELL_COLUMNS):
         return
-    lengths = {len(slide), len(index), len(counts), len(indptr) - 1, part.count}
+    slide, index, counts, indptr = (columns[name] for name in ("slide", "index", "counts", "patch_indptr"))
+    lengths = {len(slide), len(index), len(counts), len(columns["xy"]), len(indptr) - 1, part.count}
     if len(lengths) > 1:
         yield f"part {part.id}: its columns have different lengths, {sorted(lengths)}"
         return
@@ -66,7 +73,7 @@ def _columns(part: Part) -> Iterator[str]:
     pairs = np.stack([slide.astype(np.int64), index.astype(np.int64)], axis=1)
     if len(np.unique(pairs, axis=0)) != len(pairs):
         yield f"part {part.id}: a place of a slide appears twice"
-    if np.any(np.diff(indptr.astype(np.int64)) != counts.sum(axis=1, dtype=np.int64)):
+    if np.any(np.diff(indptr) != counts.sum(axis=1, dtype=np.int64)):
         yield f"part {part.id}: counts and patch_cells disagree"
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,24 +12,36 @@ from typing import Any, ClassVar
 from wsi_patches.cells import ALL_IDB_RULE, LabelRule
 from wsi_patches.datasets import SlideItem, find_slides
 from wsi_patches.datasets.all_idb1 import LAYOUT as ALL_IDB1
-from wsi_patches.errors import UsageError
-from wsi_patches.executors import make_executor
+from wsi_patches.errors import NoPatches, UsageError
+from wsi_patches.executors import Executor, make_executor
 from wsi_patches.extract import ExtractTask, SlideJob, extract_part
 from wsi_patches.grid import PatchSpec
-from wsi_patches.outcome import DONE, Outcome, merge_outcomes
+from wsi_patches.jpeg_tile import JpegTiles
+from wsi_patches.outcome import DONE, PARTIAL, Outcome, merge_outcomes
+from wsi_patches.patch import SlideRecord
 from wsi_patches.pipeline import Progress, Stage, run
 from wsi_patches.slide import ReadOptions
-from wsi_patches.stores import CODECS, Store, StoreSettings, create_store, is_store, open_store, sweep_unfinished
-from wsi_patches.stores.format import PARTS, patches_in_shard
+from wsi_patches.slides.pool import close_idle_slides
+from wsi_patches.stores import (
+    CODECS,
+    Store,
+    StoreSettings,
+    create_group,
+    create_store,
+    is_store,
+    open_store,
+    sweep_unfinished,
+)
+from wsi_patches.stores.format import PARTS
+from wsi_patches.workflows.cutting import cut_parts, part_id, part_patches
+from wsi_patches.workflows.foreground import FOREGROUNDS, keep_foreground
 from wsi_patches.workflows.look import Looked, look_at
 from wsi_patches.workflows.output import Existing, check_output, make_folder
 
 __all__ = ["ExtractPlan", "ExtractResult", "ExtractSettings", "extract", "plan_extract"]
 
-PART_SHARDS = 4
-"""A part of 512 patches of 256 px is seconds of work, little to lose and enough to share out."""
-PART_SLIDES = 256
-COMPRESSED = {"auto": 0.6, "zstd": 0.6, "lz4": 0.85, "none": 1.0}
+PREVIEWS = "foreground"
+COMPRESSED = {"zstd": 0.6, "lz4": 0.85, "none": 1.0, "jpeg": 0.06}
 """Roughly what is left of a patch's bytes, for --dry-run."""
 
 
@@ -63,16 +73,21 @@ class ExtractSettings:
     """Which reader opens the slides; chosen by each file's content if not given."""
     channels: tuple[str, ...] = ()
     """Of pictures of several channels, the one to three that are meant, by name or 0-based number."""
+    foreground: str = "none"
+    """``auto`` leaves out patches of bare glass."""
     codec: str = "auto"
+    fsync: bool = True
+    """Wait until the disk has every file, so that a power cut loses nothing that was called done."""
     workers: int | None = None
     cluster: str | None = None
     resume: bool = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        if self.codec not in CODECS:
-            msg = f"codec must be one of {', '.join(CODECS)}, found {self.codec!r}"
-            raise UsageError(msg)
+        for name, allowed in (("codec", CODECS), ("foreground", FOREGROUNDS)):
+            if getattr(self, name) not in allowed:
+                msg = f"{name} must be one of {', '.join(allowed)}, found {getattr(self, name)!r}"
+                raise UsageError(msg)
         self.read_options()
 
     def read_options(self) -> ReadOptions:
@@ -90,7 +105,7 @@ class ExtractSettings:
         chosen |= {name: value for name, value in named.items() if value is not None}
         default = ALL_IDB_RULE.tolerance_px if published else 0
         rule = LabelRule(default if self.tolerance is None else self.tolerance)
-        return StoreSettings(PatchSpec(**chosen), rule)
+        return StoreSettings(PatchSpec(**chosen), rule, self.foreground)
 
 
 @dataclass(frozen=True)
@@ -103,17 +118,16 @@ class ExtractPlan:
     """Slides that cannot be done, found before any work."""
     kept: tuple[Outcome, ...]
     """Slides that the store already holds whole."""
-    unfinished: tuple[str, ...]
-    """Parts that a killed run left, to be removed."""
 
     @property
     def patches(self) -> int:
         """How many patches will be written."""
         return sum(task.patches for task in self.tasks)
 
-    def bytes_needed(self, codec: str) -> int:
+    def bytes_needed(self) -> int:
         """Return roughly how many bytes will be written."""
-        return int(self.patches * self.settings.spec.size_px**2 * 3 * COMPRESSED[codec])
+        pixels = self.settings.spec.size_px**2 * 3
+        return int(sum(task.patches * pixels * COMPRESSED[task.codec] for task in self.tasks))
 
 
 @dataclass(frozen=True)
@@ -138,24 +152,17 @@ def extract(settings: ExtractSettings, progress: Progress | None = None) -> Extr
         The store cannot be written, or the one that is there cannot be read.
     """
     executor = make_executor(settings.workers, settings.cluster)
-    plan = plan_extract(settings)
-    out = settings.out
-    if plan.tasks:
-        if settings.overwrite and out.exists():
-            shutil.rmtree(out)
-        make_folder(out)
-        create_store(out, plan.settings)
-        sweep_unfinished(out, plan.unfinished)
+    survey = _survey(settings)
+    if survey.waiting:
+        _prepare(settings, survey)
+    plan = _plan(settings, survey, executor, settings.out / PREVIEWS)
     stage = Stage("extract", extract_part, _lost, lambda task: task.patches)
-    done = run(stage, plan.tasks, executor, progress)
+    try:
+        done = run(stage, plan.tasks, executor, progress)
+    finally:
+        close_idle_slides()
     outcomes = merge_outcomes(chain(plan.kept, chain.from_iterable(done), plan.failed))
-    return ExtractResult(out, tuple(outcomes), len(open_store(out)) if is_store(out) else 0)
-
-
-def _lost(task: ExtractTask, error: BaseException) -> list[Outcome]:
-    """Fail every slide of a part that could not be written, and leave nothing of the part."""
-    shutil.rmtree(Path(task.store) / PARTS / task.part_id, ignore_errors=True)
-    return [Outcome.failed(job.slide_id, job.item.path, error) for job in task.jobs]
+    return ExtractResult(settings.out, tuple(outcomes), len(open_store(settings.out)) if is_store(settings.out) else 0)
 
 
 def plan_extract(settings: ExtractSettings) -> ExtractPlan:
@@ -166,6 +173,46 @@ def plan_extract(settings: ExtractSettings) -> ExtractPlan:
     UsageError
         What was asked cannot be done.
     """
+    return _plan(settings, _survey(settings), make_executor(settings.workers, settings.cluster))
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """The slides that were named, and what of them is already there."""
+
+    asked: StoreSettings
+    looked: tuple[Looked, ...]
+    records: dict[str, list[SlideRecord]]
+    """Of each slide, what the store's complete parts hold."""
+    unfinished: tuple[str, ...]
+    """Parts that a killed run left, to be removed."""
+
+    @property
+    def waiting(self) -> list[Looked]:
+        """Slides that can be opened and of which something is missing."""
+        return [one for one in self.looked if one.error is None and not self.is_whole(one)]
+
+    @property
+    def present(self) -> dict[str, set[tuple[int, int]]]:
+        """The runs of each slide's grid that complete parts answer for."""
+        return {name: {(one.grid_start, one.grid_stop) for one in parts} for name, parts in self.records.items()}
+
+    def is_whole(self, one: Looked) -> bool:
+        """Say whether complete parts hold all of a slide."""
+        return sum(part.grid_stop - part.grid_start for part in self.records.get(one.slide_id, ())) == one.total
+
+    def kept(self) -> tuple[Outcome, ...]:
+        """Return the outcomes of the slides that the store holds whole."""
+        return tuple(self._kept(one) for one in self.looked if one.error is None and self.is_whole(one))
+
+    def _kept(self, one: Looked) -> Outcome:
+        parts = self.records[one.slide_id]
+        unreadable, blank = sum(len(part.unreadable) for part in parts), sum(part.blank for part in parts)
+        status = PARTIAL if unreadable else DONE
+        return Outcome(one.slide_id, one.item.path, status, one.total - blank, unreadable)
+
+
+def _survey(settings: ExtractSettings) -> _Survey:
     existing = Existing(settings.resume, settings.overwrite)
     there = check_output(settings.out, existing, ours=is_store(settings.out), what="a store of patches")
     items = find_slides(settings.inputs, settings.annotations)
@@ -175,66 +222,74 @@ def plan_extract(settings: ExtractSettings) -> ExtractPlan:
         _same_settings(store, asked)
     known = {one.id: (one.path, one.fingerprint) for one in store.slides} if store is not None else {}
     looked = look_at(items, spec=asked.spec, options=settings.read_options(), known=known)
-    present = _present(store)
-    failed = tuple(one.outcome for one in looked if one.error is not None)
-    whole = [one for one in looked if one.info is not None and _is_whole(one, present)]
-    kept = tuple(Outcome(one.slide_id, one.item.path, DONE, one.total) for one in whole)
-    waiting = [one for one in looked if one.info is not None and one not in whole]
-    tasks = tuple(
-        ExtractTask(str(settings.out), _part_id(jobs), asked, settings.codec, jobs)
-        for jobs in _cut(waiting, asked.spec, present, settings.read_options())
+    if settings.codec == "jpeg":
+        looked = [_only_tiles(one, asked.spec) for one in looked]
+    records: dict[str, list[SlideRecord]] = {}
+    for _, record in store.records() if store is not None else ():
+        records.setdefault(record.id, []).append(record)
+    return _Survey(asked, tuple(looked), records, tuple(store.unfinished) if store is not None else ())
+
+
+def _only_tiles(one: Looked, spec: PatchSpec) -> Looked:
+    """Refuse a slide whose patches are not its own JPEG tiles."""
+    if one.error is not None or one.tiles is not None:
+        return one
+    level = one.info.levels[0] if one.info is not None else None
+    found = "none" if level is None or level.tile is None else f"{level.tile.width} x {level.tile.height} px"
+    msg = (
+        f"{one.item.path} cannot be kept as jpeg: that takes patches that are the JPEG tiles of one of its levels, "
+        f"without overlap; its tiles are {found} ({(level.compression if level else '') or 'compression unknown'}), "
+        f"asked were {spec.size_px} px every {spec.step_px} px: change --patch-size, or use --codec auto"
     )
-    return ExtractPlan(asked, tasks, failed, kept, tuple(store.unfinished) if store is not None else ())
+    return replace(one, error=NoPatches(msg))
+
+
+def _prepare(settings: ExtractSettings, survey: _Survey) -> None:
+    """Make the store, or clear what a killed run left in it."""
+    out = settings.out
+    if settings.overwrite and out.exists():
+        shutil.rmtree(out)
+    make_folder(out)
+    create_store(out, survey.asked, durable=settings.fsync)
+    sweep_unfinished(out, survey.unfinished)
+
+
+def _plan(settings: ExtractSettings, survey: _Survey, executor: Executor, previews: Path | None = None) -> ExtractPlan:
+    asked, waiting = survey.asked, survey.waiting
+    if asked.foreground == "auto":
+        if previews is not None and waiting:
+            create_group(previews, durable=settings.fsync)
+        waiting = keep_foreground(waiting, asked.spec, settings.read_options(), executor, previews)
+    size = part_patches(asked.spec, sum(one.total for one in survey.looked))
+    readable = [one for one in waiting if one.error is None]
+    parts = cut_parts(readable, survey.present, size, settings.read_options())
+    tasks = tuple(_task(settings, asked, jobs, tiles) for jobs, tiles in parts)
+    failed = tuple(one.outcome for one in (*survey.looked, *waiting) if one.error is not None)
+    return ExtractPlan(asked, tasks, failed, survey.kept())
+
+
+def _task(
+    settings: ExtractSettings, asked: StoreSettings, jobs: tuple[SlideJob, ...], tiles: JpegTiles | None
+) -> ExtractTask:
+    """Return a part's task; ``auto`` keeps tiles as they are where patches are tiles, and is ``zstd`` elsewhere."""
+    as_tiles = tiles is not None and settings.codec in ("auto", "jpeg")
+    codec = "jpeg" if as_tiles else "zstd" if settings.codec == "auto" else settings.codec
+    shared = tiles if as_tiles else None
+    return ExtractTask(str(settings.out), part_id(jobs), asked, codec, jobs, shared, settings.fsync)
+
+
+def _lost(task: ExtractTask, error: BaseException) -> list[Outcome]:
+    """Fail every slide of a part that could not be written, and leave nothing of the part."""
+    shutil.rmtree(Path(task.store) / PARTS / task.part_id, ignore_errors=True)
+    return [Outcome.failed(job.slide_id, job.item.path, error) for job in task.jobs]
 
 
 def _same_settings(store: Store, asked: StoreSettings) -> None:
     have = store.settings
-    if (have.spec, have.rule) != (asked.spec, asked.rule):
+    if (have.spec, have.rule, have.foreground) != (asked.spec, asked.rule, asked.foreground):
         msg = (
-            f"{store.path} holds patches of {have.spec} labelled by {have.rule}; asked were {asked.spec} labelled by "
-            f"{asked.rule}: give the same options to --resume, or another -o"
+            f"{store.path} holds patches of {have.spec} labelled by {have.rule}, foreground {have.foreground}; asked "
+            f"were {asked.spec} labelled by {asked.rule}, foreground {asked.foreground}: "
+            "give the same options to --resume, or another -o"
         )
         raise UsageError(msg)
-
-
-def _present(store: Store | None) -> dict[str, set[tuple[int, int]]]:
-    """Return, for each slide of a store, the ranges of its grid that complete parts answer for."""
-    present: dict[str, set[tuple[int, int]]] = {}
-    for _, record in store.records() if store is not None else ():
-        present.setdefault(record.id, set()).add((record.grid_start, record.grid_stop))
-    return present
-
-
-def _is_whole(one: Looked, present: dict[str, set[tuple[int, int]]]) -> bool:
-    return sum(stop - start for start, stop in present.get(one.slide_id, ())) == one.total
-
-
-def _cut(
-    waiting: Sequence[Looked], spec: PatchSpec, present: dict[str, set[tuple[int, int]]], options: ReadOptions
-) -> Iterator[tuple[SlideJob, ...]]:
-    """Cut slides into parts, the same way whoever cuts them: large slides into runs, small ones together.
-
-    A run that was killed and resumed must make the same parts, so a cut depends on nothing but the slides' order.
-    """
-    part = PART_SHARDS * patches_in_shard(spec.size_px**2 * 3)
-    together: list[SlideJob] = []
-    for one in waiting:
-        if one.total > part:
-            ranges = ((start, min(start + part, one.total)) for start in range(0, one.total, part))
-            missing = (run for run in ranges if run not in present.get(one.slide_id, ()))
-            yield from ((SlideJob(one.item, one.slide_id, *run, options),) for run in missing)
-            continue
-        together.append(SlideJob(one.item, one.slide_id, 0, one.total, options))
-        if sum(job.stop for job in together) >= part or len(together) == PART_SLIDES:
-            yield tuple(together)
-            together = []
-    if together:
-        yield tuple(together)
-
-
-def _part_id(jobs: tuple[SlideJob, ...]) -> str:
-    """Name a part after its first slide, safely, and after all of its contents, uniquely."""
-    contents = "\n".join(f"{job.slide_id}\0{job.item.path}\0{job.start}\0{job.stop}" for job in jobs)
-    digest = hashlib.blake2b(contents.encode(), digest_size=6).hexdigest()
-    name = re.sub(r"[^A-Za-z0-9_~-]", "_", jobs[0].slide_id)[:48]
-    return f"{name}.{jobs[0].start:08d}.{digest}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from wsi_patches.datasets import SlideItem, assign_ids
@@ -11,11 +11,13 @@ from wsi_patches.errors import UsageError, WsiPatchesError
 from wsi_patches.executors import ThreadExecutor
 from wsi_patches.executors.choose import available_cpus
 from wsi_patches.extract import grid_for
-from wsi_patches.grid import PatchSpec
+from wsi_patches.grid import Kept, PatchSpec
+from wsi_patches.jpeg_tile import JpegTiles
 from wsi_patches.outcome import Outcome
+from wsi_patches.patch import jpeg_tiles_of
 from wsi_patches.pipeline import Stage, run
 from wsi_patches.slide import AS_IT_IS, ReadOptions, SlideInfo
-from wsi_patches.slides import open_as
+from wsi_patches.slides.pool import borrow_slide
 
 __all__ = ["Looked", "look_at"]
 
@@ -29,6 +31,12 @@ class Looked:
     """None where it could not be opened."""
     total: int = 0
     """How many places its grid has, where a grid was asked for."""
+    tiles: JpegTiles | None = None
+    """What its JPEG tiles have in common, where the patches asked for are just these tiles."""
+    kept: Kept | None = None
+    """The places that hold foreground, where only these were asked for."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of the foreground."""
     error: BaseException | None = None
     slide_id: str = ""
 
@@ -70,13 +78,15 @@ def look_at(
         raise usage[0]
     prints = [(one.item.path, one.info.fingerprint if one.info else "") for one in looked]
     ids = assign_ids(prints, known)
-    return [Looked(one.item, one.info, one.total, one.error, name) for one, name in zip(looked, ids, strict=True)]
+    return [replace(one, slide_id=name) for one, name in zip(looked, ids, strict=True)]
 
 
 def _look(item: SlideItem, spec: PatchSpec | None, options: ReadOptions) -> Looked:
     try:
-        with open_as(item.path, options) as slide:
-            total = 0 if spec is None else grid_for(slide.info, spec).total
-            return Looked(item, slide.info, total)
+        with borrow_slide(item.path, options) as slide:
+            if spec is None:
+                return Looked(item, slide.info)
+            grid = grid_for(slide.info, spec)
+            return Looked(item, slide.info, grid.total, jpeg_tiles_of(slide, grid))
     except WsiPatchesError as error:
         return Looked(item, error=error)

@@ -46,8 +46,9 @@ def write_part(path, part_id, pixels, slide_id="slide", codec="auto", cells=None
         grid_stop=len(grid),
         grid_total=len(grid),
     )
-    if finish:
-        writer.complete([record])
+    writer.complete([record])
+    if not finish:  # as a writer leaves it that is killed before its last step
+        (path / "parts" / part_id / "zarr.json").unlink()
     return grid
 
 
