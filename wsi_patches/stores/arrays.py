@@ -135,9 +135,10 @@ def write_column(folder: Path, values: NDArray[Any], dtype: DTypeLike, *, durabl
     """Write an array of one chunk, compressed by zstd."""
     kept = np.ascontiguousarray(values, np.dtype(dtype).newbyteorder("<"))
     metadata = ArrayMetadata(kept.shape, kept.dtype, max(1, len(kept)), ChunkCodec("zstd"))
-    path = chunk_path(folder, 0, kept.ndim)
-    path.parent.mkdir(parents=True)
+    folder.mkdir()
     if kept.size:
+        path = chunk_path(folder, 0, kept.ndim)
+        path.parent.mkdir(parents=True)
         write_whole(path, metadata.codec.encode(kept), durable=durable)
     write_json(folder / METADATA, metadata.to_dict(), durable=durable)
 

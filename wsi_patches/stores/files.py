@@ -60,7 +60,7 @@ def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 def write_json(path: Path, values: dict[str, Any], *, durable: bool = True) -> None:
     """Write a JSON file, whole."""
-    write_whole(path, json.dumps(values, indent=1).encode(), durable=durable)
+    write_whole(path, json.dumps(values).encode(), durable=durable)
 
 
 def sync_folder(folder: Path) -> None:

@@ -25,9 +25,14 @@ SHARD_BYTES = 96 << 20
 """Of pixels: 512 patches of 256 px. Few files, and still small beside a reader's memory if it takes a shard whole."""
 
 
-def patches_in_shard(patch_bytes: int) -> int:
-    """Return how many patches a full shard holds."""
-    return max(1, SHARD_BYTES // patch_bytes)
+TILES_FOR_ONE = 4
+"""A JPEG tile takes a twentieth of its pixels; this many times more of them go into a shard."""
+
+
+def patches_in_shard(size_px: int, *, as_tiles: bool = False) -> int:
+    """Return how many patches of a side a full shard holds, as pixels or as a slide's own JPEG tiles."""
+    patches = max(1, SHARD_BYTES // (3 * size_px**2))
+    return patches * TILES_FOR_ONE if as_tiles else patches
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ class PartWriter:
             msg = f"part {part_id} of {store} is already there, and a part has one writer"
             raise StoreError(msg) from error
         side = settings.spec.size_px
-        shard = min(patches_in_shard(side * side * 3), max(1, capacity))
+        shard = min(patches_in_shard(side, as_tiles=tiles is not None), max(1, capacity))
         chunks = ChunkCodec("zstd" if codec == "auto" else codec, tiles)
         self.images = ImageWriter(self.folder / "images", side, shard, chunks, durable=durable)
         self.columns: dict[str, list[NDArray[Any]]] = {
@@ -173,13 +173,13 @@ class PartWriter:
         shutil.rmtree(self.folder)
 
     def _write_cells(self) -> None:
+        create_group(self.folder / "cells", durable=self.durable)
         rows = [np.full(len(cells), row) for row, cells in enumerate(self.cells)]
         empty = np.empty(0)
         self._column("cells/slide", np.concatenate([empty, *rows]), np.uint32)
         self._column("cells/x", np.concatenate([empty, *(cells.x for cells in self.cells)]), np.float64)
         self._column("cells/y", np.concatenate([empty, *(cells.y for cells in self.cells)]), np.float64)
         self._column("cells/class", np.concatenate([empty, *(cells.class_index for cells in self.cells)]), np.uint16)
-        write_json(self.folder / "cells" / METADATA, group_metadata({}), durable=self.durable)
         lengths = np.array([0, *(len(members) for members in self.members)])
         self._column("patch_indptr", np.cumsum(lengths), np.int64)
         self._column("patch_cells", np.concatenate([empty, *self.members]), np.int32)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.extract import SlideJob
-from wsi_patches.grid import Kept, PatchSpec
+from wsi_patches.grid import Kept
 from wsi_patches.jpeg_tile import JpegTiles
 from wsi_patches.slide import ReadOptions
 from wsi_patches.stores.format import patches_in_shard
@@ -21,8 +21,6 @@ __all__ = ["cut_parts", "part_id", "part_patches"]
 
 MOST_SHARDS = 8
 """At most 4096 patches of 256 px in a part: a few seconds of work, little to lose and few files."""
-LEAST_SHARDS = 0.5
-"""Below this a part's dozen small files cost more than they share out."""
 PARTS = 8
 """Of a small job, so that some workers have something to do; it does not depend on how many there are, and so neither
 do the store's bytes."""
@@ -30,14 +28,14 @@ PART_SLIDES = 4096
 Range = tuple[int, int]
 
 
-def part_patches(spec: PatchSpec, total: int) -> int:
-    """Return how many patches a part holds when a job has ``total``."""
-    shard = patches_in_shard(spec.size_px**2 * 3)
-    return int(min(MOST_SHARDS * shard, max(1, LEAST_SHARDS * shard, -(-total // PARTS))))
+def part_patches(size_px: int, total: int, as_tiles: bool) -> int:
+    """Return how many patches a part holds when a job has ``total``; a shard at least, or its small files cost most."""
+    shard = patches_in_shard(size_px, as_tiles=as_tiles)
+    return min(MOST_SHARDS * shard, max(shard, -(-total // PARTS)))
 
 
 def cut_parts(
-    waiting: Sequence[Looked], present: Mapping[str, set[Range]], size: int, options: ReadOptions
+    waiting: Sequence[Looked], present: Mapping[str, set[Range]], size_of: Callable[[bool], int], options: ReadOptions
 ) -> Iterator[tuple[tuple[SlideJob, ...], JpegTiles | None]]:
     """Yield the jobs of each part, and what the JPEG tiles of its slides have in common.
 
@@ -50,14 +48,15 @@ def cut_parts(
         The slides, in the order in which they were named.
     present
         Of each slide the runs that complete parts answer for.
-    size
-        Patches in a part.
+    size_of
+        Patches in a part, given whether they are kept as JPEG tiles.
     options
         How slides are opened.
     """
     # Only slides whose tiles share their tables can share a part: the tables lie in the part's metadata.
     by_tiles = sorted(waiting, key=lambda one: repr(one.tiles))
     for tiles, slides in groupby(by_tiles, key=lambda one: one.tiles):
+        size = size_of(tiles is not None)
         jobs = (
             job
             for one in slides

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
@@ -260,9 +261,11 @@ def _plan(settings: ExtractSettings, survey: _Survey, executor: Executor, previe
         if previews is not None and waiting:
             create_group(previews, durable=settings.fsync)
         waiting = keep_foreground(waiting, asked.spec, settings.read_options(), executor, previews)
-    size = part_patches(asked.spec, sum(one.total for one in survey.looked))
-    readable = [one for one in waiting if one.error is None]
-    parts = cut_parts(readable, survey.present, size, settings.read_options())
+    total = sum(one.total for one in survey.looked)
+    as_tiles = settings.codec in ("auto", "jpeg")
+    readable = [one if as_tiles else replace(one, tiles=None) for one in waiting if one.error is None]
+    size_of = partial(part_patches, asked.spec.size_px, total)
+    parts = cut_parts(readable, survey.present, size_of, settings.read_options())
     tasks = tuple(_task(settings, asked, jobs, tiles) for jobs, tiles in parts)
     failed = tuple(one.outcome for one in (*survey.looked, *waiting) if one.error is not None)
     return ExtractPlan(asked, tasks, failed, survey.kept())
@@ -272,10 +275,8 @@ def _task(
     settings: ExtractSettings, asked: StoreSettings, jobs: tuple[SlideJob, ...], tiles: JpegTiles | None
 ) -> ExtractTask:
     """Return a part's task; ``auto`` keeps tiles as they are where patches are tiles, and is ``zstd`` elsewhere."""
-    as_tiles = tiles is not None and settings.codec in ("auto", "jpeg")
-    codec = "jpeg" if as_tiles else "zstd" if settings.codec == "auto" else settings.codec
-    shared = tiles if as_tiles else None
-    return ExtractTask(str(settings.out), part_id(jobs), asked, codec, jobs, shared, settings.fsync)
+    codec = "jpeg" if tiles is not None else "zstd" if settings.codec == "auto" else settings.codec
+    return ExtractTask(str(settings.out), part_id(jobs), asked, codec, jobs, tiles, settings.fsync)
 
 
 def _lost(task: ExtractTask, error: BaseException) -> list[Outcome]:

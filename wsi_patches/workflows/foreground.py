@@ -101,7 +101,7 @@ def find_kept(task: ForegroundTask) -> FoundForeground:
         foreground = find_foreground(slide)
         mask = foreground.keep(grid)
         if task.preview is not None:
-            _, png = cv2.imencode(".png", cv2.cvtColor(foreground.preview(slide), cv2.COLOR_RGB2BGR))
+            _, png = cv2.imencode(".png", cv2.cvtColor(foreground.preview(grid), cv2.COLOR_RGB2BGR))
             Path(task.preview).write_bytes(png.tobytes())
     if not mask.any():
         msg = (
