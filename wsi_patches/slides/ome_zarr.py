@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_patches.errors import SlideError
+from wsi_patches.errors import SlideError, WsiPatchesError
 from wsi_patches.geometry import Box
 from wsi_patches.slide import AS_IT_IS, Level, ReadOptions, SlideBase, SlideInfo
 from wsi_patches.slides.channels import Channel, as_rgb, colour_order, shown_channels
@@ -22,11 +21,14 @@ from wsi_patches.slides.ome_xml import OmePicture
 from wsi_patches.slides.ome_zarr_array import ZARR_ERRORS, ZarrLevel
 from wsi_patches.slides.ome_zarr_metadata import Multiscale, find_pictures, ome_pictures, read_multiscale
 from wsi_patches.slides.pixels import SampleRange, full_range, to_8bit
+from wsi_patches.slides.segment_cache import SegmentCache
 
 __all__ = ["OmeZarrSlide"]
 
 CACHE_BYTES = 64 << 20
 """Decoded chunks kept for each open slide, as RGB: patches overlap chunks."""
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+"""What lies outside of a picture of fluorescence, and of one in colours."""
 SHAPE_TOLERANCE = 0.05
 """Largest relative difference between a level's two downsamples; beyond it the array is another picture."""
 RED_GREEN_BLUE = tuple(Channel(name) for name in ("red", "green", "blue"))
@@ -93,52 +95,30 @@ class OmeZarrSlide(SlideBase):
             self._levels: tuple[ZarrLevel, ...] = tuple(_true_levels(picture))
             info = _describe(self._path, identity, picture, self._levels, options)
             notes = (*_sample_notes(self._ranges), *_absent(finest, self._path), *_others(pictures, picture))
-        super().__init__(info.with_notes(*notes))
-        self._cache: OrderedDict[tuple[int, int, int], NDArray[np.uint8]] = OrderedDict()
-        self._lock, self._cached_bytes, self._closed = threading.Lock(), 0, False
+        super().__init__(info.with_notes(*notes), BLACK if info.channels else WHITE)
+        self._cache: SegmentCache | None = SegmentCache(CACHE_BYTES)
 
     def _read_level(self, box_px: Box, level: int) -> NDArray[np.uint8]:
+        cache, of_level = self._cache, self._levels[level]
+        if cache is None:
+            msg = f"{self._path} is closed: open it again to read it"
+            raise SlideError(msg)
         out = np.empty((box_px.height, box_px.width, 3), np.uint8)
-        width, height = self._levels[level].chunk
-        for row in range(box_px.y // height, (box_px.bottom - 1) // height + 1):
-            for column in range(box_px.x // width, (box_px.right - 1) // width + 1):
-                place = self._levels[level].place(column, row)
-                there, here = _overlap(place, box_px)
-                out[here] = self._chunk(level, column, row)[there]
+        with _zarr_errors(self._path, f"read at {tuple(box_px)} of level {level}"):
+            for number in of_level.touching(box_px):
+                pixels = cache.get((level, number), partial(self._decoded, of_level, number))
+                there, here = _overlap(of_level.place(number), box_px)
+                out[here] = self.background if pixels is None else pixels[there]
         return out
 
-    def _chunk(self, level: int, column: int, row: int) -> NDArray[np.uint8]:
-        """Return a chunk as RGB, decoded outside of the lock."""
-        key = (level, column, row)
-        with self._lock:
-            if self._closed:
-                msg = f"{self._path} is closed: open it again to read it"
-                raise SlideError(msg)
-            if key in self._cache:
-                self._cache.move_to_end(key)
-                return self._cache[key]
-        place = self._levels[level].place(column, row)
-        with _zarr_errors(self._path, f"read at {tuple(place)} of level {level}"):
-            planes = self._levels[level].planes(self._shown, column, row)
-            pairs = zip(planes, self._ranges, strict=True)
-            pixels = as_rgb(np.stack([to_8bit(plane, shown) for plane, shown in pairs]))
-        self._keep(key, pixels)
-        return pixels
-
-    def _keep(self, key: tuple[int, int, int], pixels: NDArray[np.uint8]) -> None:
-        with self._lock:
-            if key in self._cache or self._closed:
-                return
-            self._cache[key] = pixels
-            self._cached_bytes += pixels.nbytes
-            while self._cached_bytes > CACHE_BYTES and len(self._cache) > 1:
-                self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
+    def _decoded(self, level: ZarrLevel, number: int) -> NDArray[np.uint8]:
+        """Return a chunk as RGB."""
+        pairs = zip(level.planes(self._shown, number), self._ranges, strict=True)
+        return as_rgb(np.stack([to_8bit(plane, shown) for plane, shown in pairs]))
 
     def close(self) -> None:
-        """Let the decoded chunks go."""
-        with self._lock:
-            self._closed, self._cached_bytes = True, 0
-            self._cache.clear()
+        """Let the decoded chunks go; a read that another thread has begun still ends well."""
+        self._cache = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OmeZarrSlide, (str(self._path), self._options)
@@ -149,7 +129,7 @@ def _zarr_errors(path: Path, what: str) -> Iterator[None]:
     """Turn the errors of zarr-python and its codecs into SlideErrors that quote no metadata."""
     try:
         yield
-    except SlideError:
+    except WsiPatchesError:
         raise
     except ZARR_ERRORS as error:
         msg = (

@@ -96,12 +96,21 @@ class ZarrLevel:
             msg = f"{self.folder} has chunks of {chunks} samples, over the limit of {MAX_CHUNK_BYTES >> 20} MiB each"
             raise SlideError(msg)
 
-    def place(self, column: int, row: int) -> Box:
+    def touching(self, box_px: Box) -> Iterator[int]:
+        """Yield the numbers, by row, then column, of the chunks that a box inside the level touches."""
+        width, height = self.chunk
+        columns = -(-self.size.width // width)
+        for row in range(box_px.y // height, (box_px.bottom - 1) // height + 1):
+            for column in range(box_px.x // width, (box_px.right - 1) // width + 1):
+                yield row * columns + column
+
+    def place(self, number: int) -> Box:
         """Return where a chunk lies in this level's pixels; one at the border is cut."""
         width, height = self.chunk
+        row, column = divmod(number, -(-self.size.width // width))
         return Box(column * width, row * height, width, height).clipped(self.size)
 
-    def planes(self, channels: Sequence[int], column: int, row: int) -> NDArray[np.unsignedinteger[Any]]:
+    def planes(self, channels: Sequence[int], number: int) -> NDArray[np.unsignedinteger[Any]]:
         """Return a chunk of some channels, ``(channels, h, w)``.
 
         Raises
@@ -109,8 +118,8 @@ class ZarrLevel:
         SlideError
             A chunk is damaged.
         """
-        box_px = self.place(column, row)
-        self._check_chunks(channels, column, row)
+        box_px = self.place(number)
+        self._check_chunks(channels, box_px)
         first, last = min(channels), max(channels)
         if last - first + 1 == len(channels):  # neighbours, such as red, green and blue: in one call
             planes = self._read(slice(first, last + 1), box_px)
@@ -126,9 +135,9 @@ class ZarrLevel:
         ordered = samples.transpose([kept.index(axis) for axis in "cyx"])
         return ordered.astype(self.dtype.newbyteorder("="), copy=False)
 
-    def _check_chunks(self, channels: Sequence[int], column: int, row: int) -> None:
+    def _check_chunks(self, channels: Sequence[int], box_px: Box) -> None:
         """Refuse a chunk file that is cut short, or a link to nothing, which zarr takes for one that is not there."""
-        for file in {self._chunk_file(channel, column, row) for channel in channels}:
+        for file in {self._chunk_file(channel, box_px) for channel in channels}:
             if not os.path.lexists(file):
                 continue
             if not file.is_file():
@@ -136,9 +145,9 @@ class ZarrLevel:
             if self.array.shards is None and _is_blosc(self.array):
                 self._check_blosc(file)
 
-    def _chunk_file(self, channel: int, column: int, row: int) -> Path:
+    def _chunk_file(self, channel: int, box_px: Box) -> Path:
         stored = self.array.shards or self.array.chunks
-        at = {"c": channel, "y": row * self.chunk.height, "x": column * self.chunk.width}
+        at = {"c": channel, "y": box_px.y, "x": box_px.x}
         place = tuple(at.get(axis, 0) // side for axis, side in zip(self.axes, stored, strict=True))
         return self.folder / str(self.array.metadata.encode_chunk_key(place))
 
