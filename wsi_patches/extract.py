@@ -24,8 +24,8 @@ from wsi_patches.stores.writer import PatchRows
 
 __all__ = ["ExtractTask", "SlideJob", "extract_part", "grid_for"]
 
-BAND_COLUMNS = 64
-"""Two rows of tiles below this many patches of 256 px are 25 MB, which a slide's cache holds for two workers."""
+BAND_COLUMNS = 32
+"""Two rows of tiles below this many patches of 256 px are 12 MB, which a slide's cache holds for each worker."""
 
 
 @dataclass(frozen=True)

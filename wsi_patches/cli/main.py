@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "Run a recipe: a pipeline or a command with its settings.",
     "demo": "Paint three slides, count their blasts, and show where the pictures are.",
     "inspect": "Say what a slide, a folder or a store is.",
+    "convert": "Write a store anew in another codec, without loss.",
     "verify": "Read a whole store against its checksums.",
     "models": "List the models that come with the package.",
 }

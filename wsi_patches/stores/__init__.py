@@ -1,6 +1,7 @@
 """The Zarr store of patches: its format, writer, reader and check."""
 
 from wsi_patches.stores.codecs import CODECS
+from wsi_patches.stores.convert import ConvertTask, convert_part, start_conversion
 from wsi_patches.stores.format import StoreSettings
 from wsi_patches.stores.mosaic import MosaicSlide
 from wsi_patches.stores.reader import Store, is_store, open_store
@@ -9,14 +10,17 @@ from wsi_patches.stores.writer import PartWriter, create_group, create_store, sw
 
 __all__ = [
     "CODECS",
+    "ConvertTask",
     "MosaicSlide",
     "PartWriter",
     "Store",
     "StoreSettings",
+    "convert_part",
     "create_group",
     "create_store",
     "is_store",
     "open_store",
+    "start_conversion",
     "sweep_unfinished",
     "verify_store",
 ]

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PARTIAL_SUFFIX", "WholeFile", "sync_folder", "write_json", "write_whole"]
+__all__ = ["PARTIAL_SUFFIX", "WholeFile", "sync_folder", "sync_tree", "write_json", "write_whole"]
 
 PARTIAL_SUFFIX = ".partial"
 """Of a file that is being written; a killed writer leaves it behind, and the next run sweeps it."""
@@ -72,3 +72,14 @@ def sync_folder(folder: Path) -> None:
         os.fsync(number)
     finally:
         os.close(number)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until the disk has every file and every name below a folder."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+        else:
+            sync_folder(path)
+    sync_folder(folder)

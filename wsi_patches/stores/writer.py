@@ -158,7 +158,7 @@ class PartWriter:
             self._column(name, np.concatenate(blocks), COLUMNS[name])
         self._write_cells()
         if self.durable:
-            for folder in sorted(entry for entry in self.folder.rglob("*") if entry.is_dir()):
+            for folder in (entry for entry in self.folder.rglob("*") if entry.is_dir()):
                 sync_folder(folder)
         attributes = {"status": COMPLETE, "slides": [record.to_dict() for record in records]}
         write_json(self.folder / METADATA, group_metadata(attributes), durable=self.durable)

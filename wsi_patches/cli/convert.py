@@ -1,0 +1,38 @@
+"""``wsi-patches convert``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wsi_patches.cli.options import existing_options
+from wsi_patches.cli.progress import progress_bar
+
+__all__ = ["command"]
+
+
+@click.command("convert", epilog="Example:  wsi-patches convert patches.zarr -o plain.zarr --codec zstd")
+@click.argument("store", type=Path)
+@click.option("-o", "--out", type=Path, required=True, metavar="OUT.zarr", help="The store to write.")
+@click.option("--codec", type=click.Choice(["zstd", "lz4", "none"]), default="zstd", show_default=True)
+@click.option("--workers", type=int, metavar="N", help="How many at a time.  [default: all processors]")
+@existing_options
+@click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+def command(store: Path, out: Path, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Write STORE anew in one of zarr's own codecs, without loss.
+
+    A store of a slide's own JPEG tiles needs wsi-patches where it is read; what this writes does not.
+    """
+    from wsi_patches.workflows.convert import ConvertSettings, convert
+
+    chosen = {name: value for name, value in options.items() if value is not None}
+    with progress_bar("patches", quiet=quiet or as_json) as progress:
+        patches = convert(ConvertSettings(store, out, **chosen), progress)
+    if as_json:
+        click.echo(json.dumps({"out": str(out), "patches": patches}))
+    elif not quiet:
+        click.echo(f"patches: {patches}\nstore:   {out}")

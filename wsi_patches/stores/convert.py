@@ -1,0 +1,99 @@
+"""The same store in another codec, for readers that lack this program's own."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from wsi_patches.stores.arrays import METADATA
+from wsi_patches.stores.codecs import ChunkCodec
+from wsi_patches.stores.files import PARTIAL_SUFFIX, sync_tree, write_whole
+from wsi_patches.stores.format import PARTS, patches_in_shard
+from wsi_patches.stores.reader import open_store
+from wsi_patches.stores.shards import ImageReader, ImageWriter
+
+__all__ = ["ConvertTask", "convert_part", "start_conversion"]
+
+BATCH_PATCHES = 32
+
+
+@dataclass(frozen=True)
+class ConvertTask:
+    """One part to be written anew: names only."""
+
+    store: str
+    part_id: str
+    out: str
+    codec: str
+    patches: int
+    durable: bool = True
+
+
+def start_conversion(store: Path, out: Path, codec: str, *, durable: bool = True) -> list[ConvertTask]:
+    """Write the root of the new store, remove what a killed run left in it, and return the parts to convert.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    source = open_store(store)
+    (out / PARTS).mkdir(parents=True, exist_ok=True)
+    for orphan in (*out.glob(f"*{PARTIAL_SUFFIX}"), *(out / PARTS).glob(f"*{PARTIAL_SUFFIX}")):
+        orphan.unlink()
+    for part in (out / PARTS).iterdir():
+        if part.is_dir() and not (part / METADATA).exists():
+            shutil.rmtree(part)
+    for folder in (entry for entry in store.iterdir() if entry.is_dir() and entry.name != PARTS):
+        shutil.copytree(folder, out / folder.name, dirs_exist_ok=True)
+    for name in (f"{PARTS}/{METADATA}", METADATA):
+        write_whole(out / name, (store / name).read_bytes(), durable=durable)
+    return [
+        ConvertTask(str(store), part.id, str(out), codec, part.count, durable)
+        for part in source.parts
+        if not (out / PARTS / part.id / METADATA).exists()
+    ]
+
+
+def convert_part(task: ConvertTask) -> int:
+    """Write one part anew and return how many patches it has; everything but the pixels' coding stays as it is.
+
+    Raises
+    ------
+    StoreError
+        A patch cannot be read.
+    """
+    old, new = (Path(store) / PARTS / task.part_id for store in (task.store, task.out))
+    try:
+        new.mkdir()
+        for folder in (entry for entry in old.iterdir() if entry.is_dir() and entry.name != "images"):
+            shutil.copytree(folder, new / folder.name)
+        _convert_images(old / "images", new / "images", task)
+        if task.durable:
+            sync_tree(new)
+        # The part's own metadata come last: they are what makes it count.
+        write_whole(new / METADATA, (old / METADATA).read_bytes(), durable=task.durable)
+    finally:
+        if not (new / METADATA).exists():
+            shutil.rmtree(new, ignore_errors=True)
+    return task.patches
+
+
+def _convert_images(old: Path, new: Path, task: ConvertTask) -> None:
+    reader = ImageReader(old)
+    side = reader.metadata.shape[1]
+    shard = min(patches_in_shard(side), max(1, len(reader)))
+    writer = ImageWriter(new, side, shard, ChunkCodec(task.codec), durable=task.durable)
+    batch = np.empty((BATCH_PATCHES, *reader.metadata.shape[1:]), np.uint8)
+    try:
+        for start in range(0, len(reader), BATCH_PATCHES):
+            rows = range(start, min(start + BATCH_PATCHES, len(reader)))
+            reader.read(rows, list(batch))
+            for image in batch[: len(rows)]:
+                writer.add(image)
+        writer.complete()
+    finally:
+        writer.abandon()
