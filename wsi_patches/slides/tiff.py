@@ -5,11 +5,7 @@ tifffile says where they lie; from there on bytes go from the file to the decode
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +22,19 @@ from wsi_patches.slides.segment_cache import SegmentCache
 from wsi_patches.slides.shared_file import SharedFile
 from wsi_patches.slides.tiff_level import TiffLevel
 from wsi_patches.slides.tiff_pages import check_page, level_pages, level_sizes
-from wsi_patches.slides.tiff_tags import compression_of, objective_power, stated_mpp, tiff_errors, vendor_of
+from wsi_patches.slides.tiff_tags import (
+    compression_of,
+    objective_power,
+    stated_mpp,
+    tiff_errors,
+    vendor_of,
+)
 
 __all__ = ["TiffSlide"]
 
 CACHE_BYTES = 64 << 20
 """Decoded segments kept for each open slide: patches overlap tiles, and some files are one single strip."""
 WHITE = (255, 255, 255)
-MANY_SEGMENTS, MOST_THREADS = 16, 4
-"""A read of so many segments is worth threads of its own, up to so many."""
 
 
 class TiffSlide(SlideBase):
@@ -79,25 +79,19 @@ class TiffSlide(SlideBase):
                 tile = of_level.load(file, number)
                 return self._empty(box_px) if tile is None else tile
             out = np.empty((box_px.height, box_px.width, 3), np.uint8)
-            paste = partial(self._paste, out, box_px, file, level)
-            numbers = list(of_level.touching(box_px))
-            threads = _threads(len(numbers))
-            if threads > 1:
-                # Threads of its own for each such read: a pool that lived on would be dead in a forked process.
-                with ThreadPoolExecutor(threads) as pool:
-                    list(pool.map(paste, numbers))
-            else:
-                for number in numbers:
-                    paste(number)
+            for number in of_level.touching(box_px):
+                self._paste(out, box_px, file, level, number)
         return out
 
     def _paste(self, out: NDArray[np.uint8], box_px: Box, file: SharedFile, level: int, number: int) -> None:
         """Fill the part of a box that lies in one segment; the file is passed, since the slide may be closed by now."""
         of_level = self._levels[level]
-        with tiff_errors(self._path, f"read at {tuple(box_px)} of level {level}"):  # what it sets up is each thread's
-            segment = self._cache.get((level, number), lambda: of_level.load(file, number))
-            there, here = _overlap(of_level.box_of(number), box_px)
-            out[here] = self.background if segment is None else segment[there]
+        segment = self._cache.get((level, number), lambda: of_level.load(file, number))
+        x, y, width, height = of_level.box_of(number)
+        x, y = x - box_px.x, y - box_px.y
+        left, top, right, bottom = max(x, 0), max(y, 0), min(x + width, box_px.width), min(y + height, box_px.height)
+        inside = slice(top - y, bottom - y), slice(left - x, right - x)
+        out[top:bottom, left:right] = self.background if segment is None else segment[inside]
 
     def _empty(self, box_px: Box) -> NDArray[np.uint8]:
         return np.full((box_px.height, box_px.width, 3), self.background, np.uint8)
@@ -197,21 +191,3 @@ def _describe(
 
 def _tile_size(page: Any) -> Size | None:
     return Size(int(page.tilewidth), int(page.tilelength)) if page.is_tiled else None
-
-
-def _overlap(segment_px: Box, box_px: Box) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return the rows and columns that two boxes share, as seen from each of them."""
-    left, top = max(segment_px.x, box_px.x), max(segment_px.y, box_px.y)
-    right, bottom = min(segment_px.right, box_px.right), min(segment_px.bottom, box_px.bottom)
-    there, here = (
-        (slice(top - one.y, bottom - one.y), slice(left - one.x, right - one.x)) for one in (segment_px, box_px)
-    )
-    return there, here
-
-
-def _threads(segments: int) -> int:
-    """Return on how many threads to decode a read: one where the caller runs on a pool's thread, itself one of many."""
-    if segments < MANY_SEGMENTS or threading.current_thread() is not threading.main_thread():
-        return 1
-    free = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(free, MOST_THREADS)

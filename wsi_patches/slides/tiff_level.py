@@ -55,10 +55,10 @@ class TiffLevel:
         return row * self._columns + column if inside else None
 
     def box_of(self, number: int) -> Box:
-        """Return where a segment lies in the level, without what lies beyond the border."""
+        """Return where a segment lies in the level; it may reach over the border."""
         row, column = divmod(number, self._columns)
         width, height = self.segment
-        return Box(column * width, row * height, width, height).clipped(self.size)
+        return Box(column * width, row * height, width, height)
 
     def touching(self, box_px: Box) -> Iterator[int]:
         """Yield the numbers of the segments that a box inside the level touches."""

@@ -33,7 +33,6 @@ __all__ = [
     "check_samples",
     "check_segments",
     "compression_of",
-    "first_page",
     "is_tiff",
     "objective_power",
     "segment_size",
@@ -113,19 +112,6 @@ def tiff_errors(path: Path, what: str) -> Iterator[None]:
 def is_tiff(head: bytes) -> bool:
     """Say whether a file's first bytes are those of a TIFF or BigTIFF."""
     return head.startswith(MAGIC)
-
-
-@contextmanager
-def first_page(path: Path) -> Iterator[Any]:
-    """Open a TIFF for its first page.
-
-    Raises
-    ------
-    SlideError
-        Its structure is damaged.
-    """
-    with tiff_errors(path, "opened"), tifffile.TiffFile(path) as tiff:
-        yield tiff.pages[0]
 
 
 def check_file(path: Path) -> None:
