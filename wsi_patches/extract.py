@@ -24,6 +24,8 @@ from wsi_patches.stores.writer import PatchRows
 
 __all__ = ["ExtractTask", "SlideJob", "extract_part", "grid_for"]
 
+ELSEWHERE = 64
+"""Places that are tried before a slide is given up of which a whole run cannot be read."""
 BAND_COLUMNS = 32
 """Two rows of tiles below this many patches of 256 px are 12 MB, which a slide's cache holds for each worker."""
 
@@ -133,7 +135,9 @@ def _extract_slide(job: SlideJob, task: ExtractTask, writer: PartWriter, row: in
         # What was looked at may have changed since: other tiles than the part's are kept as pixels.
         as_tiles = task.tiles is not None and jpeg_tiles_of(slide, whole) == task.tiles
         indices, xy, unreadable = grid.index_array(), grid.xy(), []
-        for batch in read_batches(source, as_tiles=as_tiles):
+        spread = np.unique(np.linspace(0, len(whole) - 1, ELSEWHERE).astype(np.int64))
+        elsewhere = GridSource(slide, whole.take(spread), record)
+        for batch in read_batches(source, elsewhere, as_tiles=as_tiles):
             positions = batch.positions
             members = tuple(labels.cells[labels.indptr[i] : labels.indptr[i + 1]] for i in positions.tolist())
             unreadable += indices[positions[batch.failed]].tolist()

@@ -30,7 +30,7 @@ class Batch:
     """Why the first of them could not."""
 
 
-def read_batches(source: GridSource, *, as_tiles: bool = False) -> Iterator[Batch]:
+def read_batches(source: GridSource, elsewhere: GridSource, *, as_tiles: bool = False) -> Iterator[Batch]:
     """Yield all patches of a source, in order.
 
     Nothing is yielded before one patch was read, so a slide of which nothing can be read leaves nothing behind.
@@ -38,14 +38,17 @@ def read_batches(source: GridSource, *, as_tiles: bool = False) -> Iterator[Batc
     Parameters
     ----------
     source
-        A grid over an open slide.
+        A run of a grid over an open slide.
+    elsewhere
+        Places all over the slide: where one of them can be read, a run of which nothing can be is a hole in a slide,
+        not a slide that is lost.
     as_tiles
         Take the file's own JPEG bytes where a patch is exactly a tile.
 
     Raises
     ------
     SlideError
-        No patch at all could be read.
+        No patch at all could be read, here or elsewhere.
     """
     held: list[NDArray[np.int64]] = []
     first_error: SlideError | None = None
@@ -61,8 +64,19 @@ def read_batches(source: GridSource, *, as_tiles: bool = False) -> Iterator[Batc
         while held:
             yield _unreadable(source, held.pop(0))
         yield batch
-    if not readable and first_error is not None:
-        raise first_error
+    if first_error is not None and held:
+        if not any(_can_be_read(elsewhere, position) for position in range(len(elsewhere))):
+            raise first_error
+        for positions in held:
+            yield _unreadable(source, positions)
+
+
+def _can_be_read(source: GridSource, position: int) -> bool:
+    try:
+        source.read([position])
+    except SlideError:
+        return False
+    return True
 
 
 def _read(source: GridSource, positions: NDArray[np.int64], *, as_tiles: bool) -> Batch:

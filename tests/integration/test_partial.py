@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from wsi_patches.geometry import Box
+from wsi_patches.geometry import Box, Size
 from wsi_patches.stores import MosaicSlide, open_store, verify_store
+from wsi_patches.synthetic import SmearSettings, paint_smear
 from wsi_patches.workflows.extract import ExtractSettings, extract
+from wsi_patches.workflows.infer import InferSettings, infer
 
 SIDE, TILE, PATCH = 512, 64, 32
 ACROSS = SIDE // PATCH
@@ -71,3 +73,39 @@ def test_a_slide_of_which_nothing_can_be_read_leaves_nothing_behind(tmp_path, pi
     alone = extract(ExtractSettings((tmp_path / "a.tif",), tmp_path / "b.zarr", patch_size=PATCH))
     assert alone.patches == 0
     assert open_store(alone.out).unfinished == []
+
+
+def test_a_run_of_a_large_slide_that_cannot_be_read_is_a_hole_not_a_lost_slide(tmp_path, pixels, monkeypatch):
+    """Cut into many parts, the first of which holds nothing that can be read."""
+    monkeypatch.setattr("wsi_patches.workflows.extract.part_patches", lambda *_: 16)
+    path = tmp_path / "damaged.tif"
+    write_damaged(path, pixels, list(range(16)))
+    result = extract(ExtractSettings((path,), tmp_path / "a.zarr", patch_size=PATCH))
+    (outcome,) = result.outcomes
+    assert (outcome.status, outcome.unreadable, outcome.patches) == ("partial", 64, ACROSS**2)
+    assert verify_store(result.out) == []
+    again = extract(ExtractSettings((path,), tmp_path / "a.zarr", patch_size=PATCH, resume=True))
+    assert [(one.status, one.unreadable) for one in again.outcomes] == [("partial", 64)]
+
+
+def test_infer_counts_what_can_be_read_and_says_what_could_not(tmp_path):
+    image, _ = paint_smear(Size(1024, 768), SmearSettings.random(5, cell_diameter_px=60.0))
+    whole, damaged = tmp_path / "whole.tif", tmp_path / "damaged.tif"
+    tiles = [17, 18]
+    for path, bad in ((whole, []), (damaged, tiles)):
+        write_damaged(path, image, bad)
+    result = infer(InferSettings((whole, damaged), tmp_path / "counts"))
+    first, second = result.reports
+    assert (first.status, first.patches_failed, first.coverage) == ("done", 0, 1.0)
+    assert (second.status, second.patches_failed) == ("partial", len(tiles))
+    assert second.coverage == pytest.approx(1 - len(tiles) * TILE**2 / (1024 * 768))
+    assert "2 places could not be read" in second.warnings[0]
+    assert second.extra["unreadable_places"] == [[64, 64, TILE, TILE], [128, 64, TILE, TILE]]
+    assert abs(second.white_cells.value - first.white_cells.value) <= 2
+
+
+def test_infer_fails_a_slide_of_which_nothing_can_be_read(tmp_path, pixels):
+    write_damaged(tmp_path / "a.tif", pixels, range(64))
+    (report,) = infer(InferSettings((tmp_path / "a.tif",), tmp_path / "counts")).reports
+    assert report.status == "failed"
+    assert "a.tif" in report.error

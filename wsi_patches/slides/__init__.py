@@ -2,6 +2,7 @@
 
 from wsi_patches.slides.array import ArraySlide
 from wsi_patches.slides.fingerprint import fingerprint
+from wsi_patches.slides.forgiving import ForgivingSlide
 from wsi_patches.slides.image import ImageSlide
 from wsi_patches.slides.ome_zarr import OmeZarrSlide
 from wsi_patches.slides.opening import READERS, SUFFIXES, is_slide_folder, open_as, open_slide
@@ -12,6 +13,7 @@ __all__ = [
     "READERS",
     "SUFFIXES",
     "ArraySlide",
+    "ForgivingSlide",
     "ImageSlide",
     "OmeZarrSlide",
     "OpenSlideSlide",

@@ -10,12 +10,13 @@ from typing import ClassVar
 from wsi_patches.datasets import find_slides, safe_id
 from wsi_patches.errors import UsageError
 from wsi_patches.executors import make_executor
+from wsi_patches.geometry import Box
 from wsi_patches.infer import count_slide, load_classifier
-from wsi_patches.outcome import FAILED, Outcome, SlideReport
+from wsi_patches.outcome import FAILED, PARTIAL, Outcome, SlideReport
 from wsi_patches.pipeline import Progress, Stage, run
 from wsi_patches.report import overview, read_report, remove_slide_reports, write_counts, write_slide_report
-from wsi_patches.slide import AS_IT_IS, ReadOptions, Slide
-from wsi_patches.slides import open_as
+from wsi_patches.slide import AS_IT_IS, ReadOptions
+from wsi_patches.slides import ForgivingSlide, open_as
 from wsi_patches.stores import MosaicSlide, is_store, open_store
 from wsi_patches.workflows.look import Looked, look_at
 from wsi_patches.workflows.output import Existing, check_output, make_folder
@@ -24,6 +25,7 @@ __all__ = ["InferPlan", "InferResult", "InferSettings", "infer", "plan_infer"]
 
 COUNTS = "counts.csv"
 METHODS = ("cells",)
+HOLES_NAMED = 5
 NO_MODEL = (
     "No model was given, so white cells are counted and blasts cannot be told: the blast columns stay empty. "
     "Give a cell classifier with --model."
@@ -155,20 +157,34 @@ def infer_slide(task: InferTask) -> SlideReport:
     classifier = load_classifier(task.model, task.device) if task.model is not None else None
     with _open(task) as slide:
         report, cells = count_slide(slide, task.slide_id, classifier)
-        coverage = slide.coverage() if isinstance(slide, MosaicSlide) else 1.0
         picture, downsample = overview(slide)
-    warnings = (*task.warnings, *report.warnings)
+        report = replace(report, coverage=slide.coverage())
+        if isinstance(slide, ForgivingSlide):
+            slide.check()
+            report = _with_holes(report, slide.holes)
+        notes = slide.info.notes
+    warnings = (*task.warnings, *notes, *report.warnings)
     extra = {**report.extra, "slide_mpp_stated_by_user": task.options.mpp is not None}
-    report = replace(report, group=task.group, coverage=coverage, warnings=warnings, extra=extra)
+    report = replace(report, group=task.group, warnings=warnings, extra=extra)
     write_slide_report(Path(task.out), report, cells, picture, downsample)
     return report
 
 
-def _open(task: InferTask) -> Slide:
+def _open(task: InferTask) -> MosaicSlide | ForgivingSlide:
     if task.in_store:
         return MosaicSlide(open_store(Path(task.path)), task.slide_id)
-    slide: Slide = open_as(task.path, task.options)
-    return slide
+    return ForgivingSlide(open_as(task.path, task.options))
+
+
+def _with_holes(report: SlideReport, holes: list[Box]) -> SlideReport:
+    """Say in a report what could not be read."""
+    if not holes:
+        return report
+    where = ", ".join(f"({hole.x}, {hole.y})" for hole in holes[:HOLES_NAMED])
+    more = f" and {len(holes) - HOLES_NAMED} more" if len(holes) > HOLES_NAMED else ""
+    warning = f"{len(holes)} places could not be read, and cells there are not counted: at {where}{more}"
+    extra = {**report.extra, "unreadable_places": [list(hole) for hole in holes]}
+    return replace(report, status=PARTIAL, patches_failed=len(holes), warnings=(*report.warnings, warning), extra=extra)
 
 
 def _ordered(plan: InferPlan, reports: Sequence[SlideReport]) -> list[SlideReport]:
