@@ -11,16 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import BmpImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from wsi_patches.errors import SlideError
+from wsi_patches.errors import SlideError, WsiPatchesError
 from wsi_patches.geometry import Box, Size
 from wsi_patches.slide import AS_IT_IS, Level, ReadOptions, SlideBase, SlideInfo
+from wsi_patches.slides.channels import refuse_channels
 from wsi_patches.slides.fingerprint import fingerprint
-from wsi_patches.slides.pixels import guard_size, over
-from wsi_patches.slides.resolution import mean_mpp, plausible_mpp
+from wsi_patches.slides.pixels import full_range, guard_size, over, to_8bit
+from wsi_patches.slides.reasons import reason_of
+from wsi_patches.slides.resolution import UNSTATED, PixelSize, number
 
 __all__ = ["ImageSlide", "image_format"]
 
@@ -36,7 +39,11 @@ PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "WebP": WebPImagePlugin.WebPImageFile,
 }
 """Called without ``Image.open``, whose size limit is one for the whole process; `guard_size` is ours."""
-MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
+GREY_MODES = frozenset({"1", "L", "I;16"})
+MODES = GREY_MODES | {"LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
+INCHES_PER_UNIT = {2: 1.0, 3: 1 / 2.54}
+"""EXIF's numbers for inch and centimetre."""
 PNG_DEPTH_BYTE = 24
 UM_PER_INCH = 25_400.0
 _header_lock = threading.Lock()
@@ -68,17 +75,22 @@ class ImageSlide(SlideBase):
     Raises
     ------
     SlideError
-        The file is no such photograph, is damaged, or holds 16-bit samples or several frames.
+        The file is no such photograph, is damaged, or holds several frames.
+    UsageError
+        A channel was asked for.
     """
 
     def __init__(self, path: Path | str, options: ReadOptions = AS_IT_IS) -> None:
-        self._path, self._options, mpp = Path(path), options, options.mpp
+        self._path, self._options = Path(path), options
         identity = fingerprint(self._path)
         with _opened(self._path) as image:
-            size, own = Size(*image.size), _mpp(image)
-        super().__init__(
-            SlideInfo(str(path), identity, size, (Level(size, 1.0),), mpp or own, reader="image"),
-        )
+            size, own, sixteen = Size(*image.size), _pixel_size(image), _is_16bit(self._path)
+            if image.mode not in GREY_MODES or options.channels != ("0",):
+                refuse_channels(self._path, options.channels)
+            levels = (Level(size, 1.0, compression=(image.format or "").lower()),)
+        notes = () if options.mpp else own.notes
+        info = SlideInfo(str(path), identity, size, levels, options.mpp or own.mpp, reader="image", notes=notes)
+        super().__init__(info.with_notes(full_range(16).note) if sixteen else info)
         self._lock = threading.Lock()
         self._pixels: NDArray[np.uint8] | None = None
         self._failure: SlideError | None = None
@@ -122,14 +134,13 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
             stream.seek(0)
             with _header(path, head, stream) as image:
                 guard_size(path, *image.size, path.stat().st_size)
-                _check_samples(path, image, head)
+                _check_samples(path, image)
                 yield image
-    except SlideError:
+    except WsiPatchesError:
         raise
     except (*IMAGE_ERRORS, Warning) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         msg = (
-            f"{path} cannot be read as a photograph ({reason[:200]}): the file is damaged; "
+            f"{path} cannot be read as a photograph ({reason_of(error)}): the file is damaged; "
             "copy it again from its source"
         )
         raise SlideError(msg) from error
@@ -144,14 +155,13 @@ def _header(path: Path, head: bytes, stream: Any) -> ImageFile.ImageFile:
     with _header_lock, warnings.catch_warnings():
         warnings.filterwarnings("error", module=r"PIL\.")
         warnings.filterwarnings("ignore", message="Corrupt EXIF data", module=r"PIL\.")
-        return PLUGINS[name](stream)
+        image = PLUGINS[name](stream)
+        if "exif" in image.info:
+            image.getexif()  # parsed here, once, where its warnings are kept
+        return image
 
 
-def _check_samples(path: Path, image: ImageFile.ImageFile, head: bytes) -> None:
-    sixteen = image_format(head) == "PNG" and head[PNG_DEPTH_BYTE] == 16
-    if sixteen or image.mode.startswith("I"):
-        msg = f"{path} holds 16-bit samples, not supported yet: convert it to 8-bit"
-        raise SlideError(msg)
+def _check_samples(path: Path, image: ImageFile.ImageFile) -> None:
     if image.mode not in MODES:
         msg = f"{path} holds samples of Pillow's mode {image.mode}, not supported: convert it to 8-bit RGB"
         raise SlideError(msg)
@@ -161,20 +171,52 @@ def _check_samples(path: Path, image: ImageFile.ImageFile, head: bytes) -> None:
         raise SlideError(msg)
 
 
-def _mpp(image: ImageFile.ImageFile) -> float | None:
-    """Return the pixel size where the file's print density is a microscope's: 72 or 300 dpi say nothing."""
-    density = image.info.get("dpi")
-    if density is None:
-        return None
-    x_mpp, y_mpp = (UM_PER_INCH / float(dots) if dots else None for dots in density)
-    return plausible_mpp(mean_mpp(x_mpp, y_mpp))
+def _is_16bit(path: Path) -> bool:
+    """Say whether a file is a PNG of 16-bit samples, of which Pillow would keep the upper half."""
+    with path.open("rb") as stream:
+        head = stream.read(PNG_DEPTH_BYTE + 1)
+    return image_format(head) == "PNG" and head[PNG_DEPTH_BYTE] == 16
+
+
+def _pixel_size(image: ImageFile.ImageFile) -> PixelSize:
+    """Return the pixel where the print density is a microscope's: 72 or 300 dpi say nothing.
+
+    Pillow puts PNG's and BMP's pixels per metre, JFIF's density and, where there is none, EXIF's in one place.
+    """
+    stated = _of_density(image.info.get("dpi"), 1.0).if_plausible()
+    if stated != UNSTATED or "exif" not in image.info:
+        return stated
+    exif = image.getexif()  # a camera's JFIF density is mostly 72 dpi
+    unit = INCHES_PER_UNIT.get(exif.get(RESOLUTION_UNIT, 2))
+    return _of_density((exif.get(X_RESOLUTION), exif.get(Y_RESOLUTION)), unit).if_plausible()
+
+
+def _of_density(density: Any, inches: float | None) -> PixelSize:
+    """Return the pixel of so many dots in a unit of so many inches."""
+    if density is None or inches is None:
+        return UNSTATED
+    dots = [number(str(one)) for one in density]
+    return PixelSize(*(UM_PER_INCH * inches / one if one else None for one in dots))
 
 
 def _decode(path: Path, background: tuple[int, int, int]) -> NDArray[np.uint8]:
     """Return all pixels, uint8 RGB ``(h, w, 3)``; a truncated file is an error, never half a picture."""
     with _opened(path) as image:
         image.load()
+        if _is_16bit(path):  # only now, since libpng fills what is cut off
+            return _from_16bit(imagecodecs.png_decode(path.read_bytes()), background)
         if not image.has_transparency_data:
             return np.array(image.convert("RGB"))
         rgba = np.asarray(image.convert("RGBA"))
         return over(rgba[..., :3], rgba[..., 3], background)
+
+
+def _from_16bit(samples: NDArray[np.uint16], background: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return RGB of 16-bit grey or RGB, with alpha or without.
+
+    PNG stretches samples to all 16 bits; what its sBIT chunk says of significant bits does not change that.
+    """
+    shrunk = to_8bit(samples if samples.ndim == 3 else samples[..., None], full_range(16))
+    colours = 1 if shrunk.shape[2] <= 2 else 3
+    rgb = np.repeat(shrunk[..., :1], 3, axis=2) if colours == 1 else shrunk[..., :3]
+    return over(rgb, shrunk[..., -1], background) if shrunk.shape[2] > colours else np.ascontiguousarray(rgb)

@@ -8,7 +8,7 @@ from typing import Any
 from wsi_patches.geometry import Size
 from wsi_patches.slides.resolution import number
 
-__all__ = ["philips_downsamples", "philips_power", "philips_size"]
+__all__ = ["philips_downsamples", "philips_power", "philips_size", "philips_spacing_mm"]
 
 MAX_POWER = 200
 """The first of the levels in the derivation may be the objective's power, or some number far above any."""
@@ -35,6 +35,16 @@ def philips_downsamples(description: str) -> list[int]:
 def philips_size(full: Size, downsample: int) -> Size:
     """Return a level's size in its own pixels without the padding, as OpenSlide has it."""
     return Size(full.width // downsample, full.height // downsample)
+
+
+def philips_spacing_mm(description: str) -> tuple[float, float] | None:
+    """Return width and height in mm of the pixels of the scanned picture, or None where it does not state them."""
+    for image in ET.fromstring(description).iterfind("./Attribute[@Name='PIM_DP_SCANNED_IMAGES']/Array/DataObject"):
+        if _value(image, "PIM_DP_IMAGE_TYPE") == "WSI":
+            sides = [number(part) for part in (_value(image, "DICOM_PIXEL_SPACING") or "").replace('"', " ").split()]
+            if len(sides) == 2 and sides[0] and sides[1]:
+                return sides[1], sides[0]  # rows come first in the file
+    return None
 
 
 def philips_power(description: str) -> float | None:

@@ -6,6 +6,8 @@ tifffile says where they lie; from there on bytes go from the file to the decode
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,17 @@ from wsi_patches.geometry import Box, Size
 from wsi_patches.jpeg_tile import JpegTiles, check_jpeg_tile
 from wsi_patches.slide import AS_IT_IS, Level, ReadOptions, SlideBase, SlideInfo
 from wsi_patches.slides.fingerprint import fingerprint
+from wsi_patches.slides.ome_xml import OmePicture
+from wsi_patches.slides.resolution import UNSTATED
 from wsi_patches.slides.segment_cache import SegmentCache
 from wsi_patches.slides.shared_file import SharedFile
-from wsi_patches.slides.tiff_level import TiffLevel
+from wsi_patches.slides.tiff_level import ChannelLevel, TiffLevel
+from wsi_patches.slides.tiff_mpp import tiff_pixel_size
 from wsi_patches.slides.tiff_pages import check_page, level_pages, level_sizes
+from wsi_patches.slides.tiff_samples import SampleView, ome_picture, view_of
 from wsi_patches.slides.tiff_tags import (
     compression_of,
     objective_power,
-    stated_mpp,
     tiff_errors,
     vendor_of,
 )
@@ -34,7 +39,6 @@ __all__ = ["TiffSlide"]
 
 CACHE_BYTES = 64 << 20
 """Decoded segments kept for each open slide: patches overlap tiles, and some files are one single strip."""
-WHITE = (255, 255, 255)
 
 
 class TiffSlide(SlideBase):
@@ -53,21 +57,27 @@ class TiffSlide(SlideBase):
     Raises
     ------
     SlideError
-        The file is damaged or truncated, or does not hold one 8-bit colour picture.
+        The file is damaged or truncated, or does not hold one picture of colours or of some channels.
+    UsageError
+        A channel was asked for that is not there.
     """
 
     def __init__(self, path: Path | str, options: ReadOptions = AS_IT_IS) -> None:
         self._path, self._options = Path(path), options
         identity = fingerprint(self._path)
         with tiff_errors(self._path, "opened"), tifffile.TiffFile(self._path) as tiff:
-            pages = level_pages(tiff, self._path)
-            for page in pages:
+            channels = level_pages(tiff, self._path)
+            for page in chain.from_iterable(channels):
                 check_page(page, self._path)
+            pages = [of_level[0] for of_level in channels]
+            ome = ome_picture(tiff, pages[0], self._path)
+            view = view_of(channels[0], ome, options.channels, self._path)
             sizes = level_sizes(pages)
             self._levels = [
-                TiffLevel(page, size, self._path, WHITE) for page, (size, _) in zip(pages, sizes, strict=True)
+                _level(of_level, size, self._path, view) for of_level, (size, _) in zip(channels, sizes, strict=True)
             ]
-            super().__init__(_describe(tiff, pages, sizes, str(self._path), identity, options), WHITE)
+            info = _describe(tiff, pages, sizes, str(self._path), identity)
+            super().__init__(_complete(info, ome, view, options), view.background)
             self._file: SharedFile | None = SharedFile(self._path)
         self._cache = SegmentCache(CACHE_BYTES)
 
@@ -171,22 +181,34 @@ class TiffSlide(SlideBase):
         return TiffSlide, (str(self._path), self._options)
 
 
+def _level(pages: Sequence[Any], size: Size, path: Path, view: SampleView) -> TiffLevel:
+    return TiffLevel(pages[0], size, path, view) if len(pages) == 1 else ChannelLevel(pages, size, path, view)
+
+
 def _describe(
-    tiff: Any,
-    pages: Sequence[Any],
-    sizes: Sequence[tuple[Size, float]],
-    path: str,
-    identity: str,
-    options: ReadOptions,
+    tiff: Any, pages: Sequence[Any], sizes: Sequence[tuple[Size, float]], path: str, identity: str
 ) -> SlideInfo:
     page = pages[0]
     levels = tuple(
         Level(size, downsample, _tile_size(page), compression_of(page))
         for page, (size, downsample) in zip(pages, sizes, strict=True)
     )
-    mpp = options.mpp or stated_mpp(page, tiff.ome_metadata)
-    power = objective_power(page)
-    return SlideInfo(path, identity, levels[0].size, levels, mpp, vendor_of(page), power, reader="tifffile")
+    own, power = tiff_pixel_size(page, tiff), objective_power(page)
+    return SlideInfo(
+        path, identity, levels[0].size, levels, own.mpp, vendor_of(page), power, reader="tifffile", notes=own.notes
+    )
+
+
+def _complete(info: SlideInfo, ome: OmePicture | None, view: SampleView, options: ReadOptions) -> SlideInfo:
+    """Return what the tags say, overruled by OME-XML, and that by the user."""
+    mpp, notes, power = info.mpp, info.notes, info.objective_power
+    if ome is not None:
+        power = ome.objective_power or power
+        if ome.pixel_size != UNSTATED:
+            mpp, notes = ome.pixel_size.mpp, ome.pixel_size.notes
+    if options.mpp is not None:
+        mpp, notes = options.mpp, ()
+    return replace(info, mpp=mpp, objective_power=power, channels=view.channels, notes=(*notes, *view.notes))
 
 
 def _tile_size(page: Any) -> Size | None:

@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 
 from wsi_patches.geometry import Size
 from wsi_patches.jpeg_tile import JpegTiles, check_jpeg_part, check_jpeg_tile, check_scans, decode_jpeg_tile
+from wsi_patches.slides.channels import as_rgb
 from wsi_patches.slides.jpeg2000 import check_jpeg2000
-from wsi_patches.slides.pixels import cmyk_to_rgb, guard_size, over
-from wsi_patches.slides.tiff_tags import APERIO_YCBCR, JPEG, JPEG_2000, alpha_kind, segment_size
+from wsi_patches.slides.pixels import cmyk_to_rgb, guard_size, over, to_8bit
+from wsi_patches.slides.tiff_samples import SampleView
+from wsi_patches.slides.tiff_tags import APERIO_YCBCR, JPEG, JPEG_2000, alpha_kind, in_colours, segment_size
 
 __all__ = ["Decode", "decoder_of", "jpeg_tiles_of"]
 
 Pixels = NDArray[np.uint8]
+Samples = NDArray[np.unsignedinteger[Any]]
 Decode = Callable[[Sequence[bytes], int], Pixels]
 """From the bytes of a segment's planes (mostly one) and its number to RGB ``(h, w, 3)``."""
 OLD_JPEG = frozenset({6, 33007, 34892})
@@ -29,7 +32,7 @@ MIN_IS_WHITE, PALETTE, SEPARATED = 0, 3, 5
 PREMULTIPLIED = 1
 
 
-def decoder_of(page: Any, path: Path, background: tuple[int, int, int]) -> Decode:
+def decoder_of(page: Any, path: Path, view: SampleView) -> Decode:
     """Return the function that decodes a page's segments.
 
     Parameters
@@ -38,8 +41,8 @@ def decoder_of(page: Any, path: Path, background: tuple[int, int, int]) -> Decod
         tifffile's page; the file behind it may be closed by the time of decoding.
     path
         For messages.
-    background
-        RGB colour under transparent pixels.
+    view
+        How samples are shown.
     """
     jpeg = jpeg_tiles_of(page)
     if jpeg is not None:
@@ -54,7 +57,7 @@ def decoder_of(page: Any, path: Path, background: tuple[int, int, int]) -> Decod
             check(data)
         samples = [_samples(page, data, number, tables) for data in planes]
         together = samples[0] if len(samples) == 1 else np.concatenate(samples, axis=2)
-        return to_rgb(together, page, palette, background)
+        return to_rgb(together, page, palette, view) if in_colours(page) else _channels(together, page, view)
 
     return decode
 
@@ -97,24 +100,29 @@ def _jpeg_tables(page: Any) -> dict[str, Any]:
     return {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
 
 
-def _samples(page: Any, data: bytes, number: int, tables: dict[str, Any]) -> Pixels:
+def _samples(page: Any, data: bytes, number: int, tables: dict[str, Any]) -> Samples:
     """Return the samples ``(h, w, s)`` of one plane of a segment."""
     decoded, _, shape = page.decode(data, number, **tables)
-    if decoded is None or decoded.dtype != np.uint8 or decoded.ndim != 4 or decoded.shape[3] != shape[3]:
+    if decoded is None or decoded.dtype != page.dtype or decoded.ndim != 4 or decoded.shape[3] != shape[3]:
         msg = f"segment {number} decodes to something else than its tags say"
         raise ValueError(msg)
-    samples: Pixels = decoded[0]
+    samples: Samples = decoded[0].view(np.uint8) if decoded.dtype == bool else decoded[0]
     return samples
 
 
-def to_rgb(samples: Pixels, page: Any, palette: Pixels | None, background: tuple[int, int, int]) -> Pixels:
+def _channels(samples: Samples, page: Any, view: SampleView) -> Pixels:
+    """Return RGB ``(h, w, 3)`` of the channels that are shown."""
+    planes = to_8bit(samples[..., list(view.shown)], view.range).transpose(2, 0, 1)
+    return as_rgb(255 - planes if int(page.photometric) == MIN_IS_WHITE else planes)
+
+
+def to_rgb(samples: Samples, page: Any, palette: Pixels | None, view: SampleView) -> Pixels:
     """Return RGB ``(h, w, 3)`` of samples ``(h, w, s)`` as their page means them."""
     alpha, photometric = alpha_kind(page), int(page.photometric)
-    colour = samples if alpha is None else samples[..., :-1]
+    stored = samples if alpha is None else samples[..., :-1]
+    colour = to_8bit(stored, view.range) if palette is None else palette[stored[..., 0]]
     if photometric == MIN_IS_WHITE:
         colour = 255 - colour
-    elif palette is not None:
-        colour = palette[colour[..., 0]]
     elif photometric == SEPARATED:
         colour = cmyk_to_rgb(colour)
     elif int(page.compression) == APERIO_YCBCR:
@@ -123,11 +131,12 @@ def to_rgb(samples: Pixels, page: Any, palette: Pixels | None, background: tuple
         colour = np.repeat(colour, 3, axis=2)
     if not alpha:  # none, or a fourth sample of which the file does not say that it is alpha
         return np.ascontiguousarray(colour)
-    return over(colour, samples[..., -1], background, premultiplied=alpha == PREMULTIPLIED)
+    opacity = to_8bit(samples[..., -1], view.range)
+    return over(colour, opacity, view.background, premultiplied=alpha == PREMULTIPLIED)
 
 
 def _palette(page: Any) -> Pixels | None:
-    """Return the colour map, uint8 RGB ``(256, 3)``; it is 16-bit by the standard, 8-bit in some files."""
+    """Return the colour map, uint8 RGB ``(colours, 3)``; it is 16-bit by the standard, 8-bit in some files."""
     if int(page.photometric) != PALETTE:
         return None
     colours = np.asarray(page.colormap)

@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_patches.errors import SlideError
 from wsi_patches.geometry import Box, Size
+from wsi_patches.jpeg_tile import JpegTiles
+from wsi_patches.slides.channels import as_rgb
 from wsi_patches.slides.shared_file import SharedFile
 from wsi_patches.slides.tiff_decode import decoder_of, jpeg_tiles_of
+from wsi_patches.slides.tiff_samples import SampleView
 from wsi_patches.slides.tiff_tags import IMAGE_LENGTH, IMAGE_WIDTH, segment_size
 
-__all__ = ["TiffLevel"]
+__all__ = ["ChannelLevel", "TiffLevel"]
 
 PLANES_APART = 2
 
@@ -30,19 +34,20 @@ class TiffLevel:
         Width and height of the level; less than the page's own where that was padded to whole tiles.
     path
         For messages.
-    background
-        RGB colour under transparent pixels.
+    view
+        How samples are shown.
     """
 
-    def __init__(self, page: Any, size: Size, path: Path, background: tuple[int, int, int]) -> None:
+    def __init__(self, page: Any, size: Size, path: Path, view: SampleView) -> None:
         self.size, self.segment = size, Size(*segment_size(page))
         # The tags, since tifffile corrects a padded page's attributes, and segments are numbered by the padded width.
         width, height = (int(page.tags.valueof(tag)) for tag in (IMAGE_WIDTH, IMAGE_LENGTH))
         self._columns, self._rows = -(-width // self.segment.width), -(-height // self.segment.height)
         self._planes = page.samplesperpixel if int(page.planarconfig) == PLANES_APART else 1
         self._offsets, self._counts = page.dataoffsets, page.databytecounts
-        self._decode = decoder_of(page, path, background)
-        self.samples, self.jpeg = int(page.samplesperpixel), jpeg_tiles_of(page)
+        self._decode = decoder_of(page, path, view)
+        self.samples: int = page.samplesperpixel
+        self.jpeg: JpegTiles | None = jpeg_tiles_of(page)
 
     def number_of(self, box_px: Box) -> int | None:
         """Return the number of the tile that a box is exactly, or None where it is none or reaches over the level."""
@@ -88,3 +93,36 @@ class TiffLevel:
         if not all(count for _, count in pieces):
             return None
         return self._decode([file.read(*piece) for piece in pieces], number)
+
+
+class ChannelLevel(TiffLevel):
+    """A level whose channels are pages of their own, of which one to three are shown.
+
+    Parameters
+    ----------
+    pages
+        tifffile's pages, one a channel.
+    size, path, view
+        As of `TiffLevel`.
+
+    Raises
+    ------
+    SlideError
+        The channels are cut into tiles of several sizes.
+    """
+
+    def __init__(self, pages: Sequence[Any], size: Size, path: Path, view: SampleView) -> None:
+        super().__init__(pages[0], size, path, view)
+        self.jpeg = None  # no tile of the file is a picture of several channels
+        self._shown = [TiffLevel(pages[channel], size, path, view) for channel in view.shown]
+        if any(level.segment != self.segment for level in self._shown):
+            msg = f"{path} keeps its channels in tiles of several sizes, not supported: export it as OME-TIFF"
+            raise SlideError(msg)
+
+    def load(self, file: SharedFile, number: int) -> NDArray[np.uint8] | None:
+        """Return a segment's RGB, or None where all channels leave it out; one that is left out alone is 0."""
+        planes = [None if grey is None else grey[..., 0] for grey in (one.load(file, number) for one in self._shown)]
+        held = next((plane for plane in planes if plane is not None), None)
+        if held is None:
+            return None
+        return as_rgb(np.stack([np.zeros_like(held) if plane is None else plane for plane in planes]))

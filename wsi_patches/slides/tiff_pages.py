@@ -18,6 +18,7 @@ from wsi_patches.slides.tiff_tags import (
     alpha_kind,
     check_samples,
     check_segments,
+    in_colours,
     tiff_errors,
 )
 
@@ -48,7 +49,8 @@ def needs_openslide(path: Path, vendor: str) -> bool:
         page = tiff.pages.first
         # Of a pyramid in SubIFDs, as OME-TIFF has it, OpenSlide sees level 0 only, and no OME metadata.
         hides_levels = vendor == GENERIC_TIFF and bool(page.is_ome or page.subifds)
-        if int(page.compression) not in READABLE_COMPRESSIONS or hides_levels:
+        more_than_colours = page.bitspersample != 8 or not in_colours(page)
+        if int(page.compression) not in READABLE_COMPRESSIONS or hides_levels or more_than_colours:
             return False
         if vendor not in OWN_VENDORS or (vendor == "philips" and not page.is_philips):
             return True
@@ -77,27 +79,46 @@ def _lacks_tiles(tiff: Any) -> bool:
     return len(tiled) > 1 and any(0 in page.databytecounts for page in tiled)
 
 
-def level_pages(tiff: Any, path: Path) -> list[Any]:
-    """Return one page a level, finest first, of the largest picture in the file: labels and thumbnails are smaller.
+def level_pages(tiff: Any, path: Path) -> list[list[Any]]:
+    """Return the pages of each level, finest first, of the largest picture in the file: labels and thumbnails are less.
+
+    A level is one page, or one for each channel.
 
     Raises
     ------
     SlideError
-        There is none, or several of one size.
+        There is no picture, or several times, planes or pictures of one size.
     """
     pictures = [series for series in tiff.series if series.keyframe is not None and 0 not in series.shape]
     if not pictures:
         msg = f"{path} holds no picture that can be read: the file is damaged or incomplete"
         raise SlideError(msg)
     series = max(pictures, key=lambda one: one.keyframe.imagewidth * one.keyframe.imagelength)
-    if len(series.pages) != 1:
+    _check_axes(series, path)
+    levels = [[page.aspage() for page in level.pages] for level in series.levels]
+    finest = levels[0]
+    if finest[0].is_philips:
+        return levels
+    return [pages for pages in levels if _has_shape_of(pages[0], finest[0]) and len(pages) == len(finest)]
+
+
+def _check_axes(series: Any, path: Path) -> None:
+    """Refuse a series that is more than one picture of some channels."""
+    others = {
+        axis: side for axis, side in zip(series.axes, series.shape, strict=True) if axis not in "CSYX" and side > 1
+    }
+    samples = series.keyframe.samplesperpixel
+    channels = dict(zip(series.axes, series.shape, strict=True)).get("C", 1)
+    pages = len(series.pages)
+    if others or pages not in (1, channels) or (pages > 1 and samples > 1):
         msg = (
-            f"{path} holds {len(series.pages)} pictures of one size (axes {series.axes}: channels, planes or times), "
-            "and a slide is one RGB picture: export the one that is meant as 8-bit RGB"
+            f"{path} holds {pages} pictures of one size (axes {series.axes}, {series.shape}: planes, times or parts), "
+            "and a slide is one picture of some channels: export the one that is meant"
         )
         raise SlideError(msg)
-    pages = [level.pages[0].aspage() for level in series.levels]
-    return pages if pages[0].is_philips else [page for page in pages if _has_shape_of(page, pages[0])]
+    if pages == 1 and channels not in (1, samples):  # ImageJ keeps one page for a whole stack over 4 GB
+        msg = f"{path} describes one page for {channels} channels, not supported: export it as OME-TIFF"
+        raise SlideError(msg)
 
 
 def level_sizes(pages: Sequence[Any]) -> list[tuple[Size, float]]:

@@ -15,10 +15,12 @@ from typing import Any
 
 import tifffile
 
-from wsi_patches.errors import SlideError
+from wsi_patches.errors import SlideError, WsiPatchesError
 from wsi_patches.slides.philips import philips_power
 from wsi_patches.slides.pixels import guard_size
-from wsi_patches.slides.resolution import mean_mpp, number, plausible_mpp
+from wsi_patches.slides.reasons import reason_of
+from wsi_patches.slides.resolution import number
+from wsi_patches.slides.tiff_mpp import aperio_value
 
 __all__ = [
     "APERIO_YCBCR",
@@ -33,10 +35,10 @@ __all__ = [
     "check_samples",
     "check_segments",
     "compression_of",
+    "in_colours",
     "is_tiff",
     "objective_power",
     "segment_size",
-    "stated_mpp",
     "tiff_errors",
     "vendor_of",
 ]
@@ -50,20 +52,8 @@ TIFF_ERRORS = (
 )
 """What tifffile and imagecodecs raise of damaged or unsupported files."""
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}
-UM_PER_OME_UNIT = {
-    "nm": 1e-3,
-    "µm": 1.0,
-    "μm": 1.0,
-    "um": 1.0,
-    "mm": 1e3,
-    "cm": 1e4,
-    "m": 1e6,
-    "Å": 1e-4,
-    "in": 25_400.0,
-}
 IMAGE_WIDTH, IMAGE_LENGTH = 256, 257
-X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, NDPI_SOURCE_LENS = 282, 283, 296, 65421
+NDPI_SOURCE_LENS = 65421
 JPEG, APERIO_YCBCR = 7, 33003
 JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
 COMPRESSIONS = {
@@ -72,6 +62,8 @@ COMPRESSIONS = {
     **{34925: "lzma", 34926: "zstd", 50000: "zstd", 34927: "webp", 50001: "webp", 50002: "jpegxl", 52546: "jpegxl"},
 }
 """Names of the compressions by the numbers that TIFFs have for them."""
+CHANNELS = frozenset({0, 1, 2})
+"""Photometric interpretations under which further samples are channels: grey, and RGB for want of a better word."""
 COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}
 """Samples without alpha, by photometric interpretation: white or black is 0, RGB, palette, inks, YCbCr."""
 VENDORS = {"svs": "aperio", "ndpi": "hamamatsu", "scn": "leica", "bif": "ventana", "philips": "philips"}
@@ -96,13 +88,12 @@ def tiff_errors(path: Path, what: str) -> Iterator[None]:
     _here.reading = True
     try:
         yield
-    except SlideError:
+    except WsiPatchesError:
         raise
     except TIFF_ERRORS as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
         msg = (
-            f"{path} cannot be {what} as a TIFF ({reason[:200]}): the file is damaged, or stored in a way that is not "
-            "supported; copy it again from its source, or convert it to an 8-bit RGB TIFF"
+            f"{path} cannot be {what} as a TIFF ({reason_of(error)}): the file is damaged, or stored in a way that is "
+            "not supported; copy it again from its source, or convert it to an 8-bit RGB TIFF"
         )
         raise SlideError(msg) from error
     finally:
@@ -115,7 +106,7 @@ def is_tiff(head: bytes) -> bool:
 
 
 def check_file(path: Path) -> None:
-    """Refuse a TIFF whose samples are not 8-bit colours or whose tiles lie beyond its end.
+    """Refuse a TIFF that OpenSlide would read wrongly: of other than 8-bit colours, or with tiles beyond its end.
 
     Raises
     ------
@@ -123,7 +114,14 @@ def check_file(path: Path) -> None:
         With the reason.
     """
     with tiff_errors(path, "opened"), tifffile.TiffFile(path) as tiff:
-        check_samples(tiff.pages[0], path)
+        first = tiff.pages.first
+        check_samples(first, path)
+        if first.bitspersample != 8 or not in_colours(first):
+            msg = (
+                f"{path} holds {first.samplesperpixel} channels of {first.bitspersample}-bit samples, which OpenSlide "
+                "cuts to 8-bit colours in silence: leave the reader out"
+            )
+            raise SlideError(msg)
         for page in tiff.pages:
             whole = page.aspage()
             if whole.is_tiled:
@@ -131,26 +129,29 @@ def check_file(path: Path) -> None:
 
 
 def check_samples(page: Any, path: Path) -> None:
-    """Refuse what is not 8-bit grey, RGB, palette, CMYK or YCbCr, with alpha or without.
+    """Refuse samples that have no stated way to 8-bit colours or channels.
 
     Raises
     ------
     SlideError
         With the reason.
     """
-    if not all(isinstance(value, int) for value in (page.imagewidth, page.imagelength, page.samplesperpixel)):
+    numbers = (page.imagewidth, page.imagelength, page.samplesperpixel)
+    if not all(isinstance(value, int) for value in numbers):
         msg = f"{path} states its size in something else than whole numbers: the file is damaged"
         raise SlideError(msg)
     bits, kind = page.bitspersample, {1: "", 2: "signed ", 3: "floating point "}.get(page.sampleformat, "unusual ")
-    if bits != 8 or page.sampleformat != 1:
-        msg = f"{path} holds {kind}{bits}-bit samples, not supported yet: convert it to 8-bit"
+    if page.sampleformat != 1 or not isinstance(bits, int) or not 1 <= bits <= 16:
+        msg = (
+            f"{path} holds {kind}{bits}-bit samples in {page.samplesperpixel} channels a pixel, and how bright they "
+            "are meant is not stated: convert it to unsigned 8-bit or 16-bit samples"
+        )
         raise SlideError(msg)
-    colours = page.samplesperpixel - (1 if alpha_kind(page) is not None else 0)
-    if colours != COLOURS.get(int(page.photometric)):
+    if not in_colours(page) and int(page.photometric) not in CHANNELS:
         photometric = getattr(page.photometric, "name", page.photometric)
         msg = (
             f"{path} holds {page.samplesperpixel} channels stored as {photometric}: only grey, RGB, palette and CMYK "
-            "pictures are supported, not multichannel fluorescence; export it as 8-bit RGB"
+            "pictures and channels of grey are supported; export it as 8-bit RGB"
         )
         raise SlideError(msg)
     if page.imagedepth != 1:
@@ -158,12 +159,20 @@ def check_samples(page: Any, path: Path) -> None:
         raise SlideError(msg)
 
 
+def in_colours(page: Any) -> bool:
+    """Say whether a page's samples are grey or colours by its tags, with transparency or without."""
+    extra = 1 if alpha_kind(page) is not None else 0
+    return bool(page.samplesperpixel - extra == COLOURS.get(int(page.photometric)))
+
+
 def alpha_kind(page: Any) -> int | None:
     """Return what the sample after the colours is: 0 not said, 1 premultiplied alpha, 2 alpha; None without one."""
     if page.samplesperpixel != COLOURS.get(int(page.photometric), 0) + 1:
         return None
     extra = tuple(page.extrasamples)
-    return int(extra[0]) if extra else 0
+    kind = int(extra[0]) if extra else 0
+    # A second grey sample of which nothing is said is a second channel.
+    return None if kind == 0 and page.samplesperpixel == 2 else kind
 
 
 def segment_size(page: Any) -> tuple[int, int]:
@@ -219,47 +228,4 @@ def objective_power(page: Any) -> float | None:
         return philips_power(page.description)
     if page.is_ndpi:
         return number(str(page.tags.valueof(NDPI_SOURCE_LENS)))
-    return number(_aperio(page, "AppMag"))
-
-
-def stated_mpp(page: Any, ome_xml: str | None) -> float | None:
-    """Return the level-0 pixel size in um that a TIFF states, or None.
-
-    OME's and Aperio's own statements count as they are; the general resolution tags only with a unit and where the
-    value is plausible for a microscope.
-    """
-    if ome_xml is not None:
-        return _ome_mpp(ome_xml, page.imagewidth, page.imagelength)
-    aperio = number(_aperio(page, "MPP"))
-    if aperio is not None:
-        return aperio
-    unit_um = UM_PER_RESOLUTION_UNIT.get(page.tags.valueof(RESOLUTION_UNIT))
-    x_mpp, y_mpp = (_pixel_um(page.tags.valueof(tag), unit_um) for tag in (X_RESOLUTION, Y_RESOLUTION))
-    return plausible_mpp(mean_mpp(x_mpp, y_mpp))
-
-
-def _pixel_um(rational: tuple[int, int] | None, unit_um: float | None) -> float | None:
-    if rational is None or unit_um is None or not rational[0]:
-        return None
-    return unit_um * rational[1] / rational[0]
-
-
-def _aperio(page: Any, name: str) -> str | None:
-    """Return a value of Aperio's ``|name = value|`` description."""
-    if not page.is_svs:
-        return None
-    pairs = (part.partition("=") for part in page.description.split("|")[1:])
-    return next((value.strip() for key, _, value in pairs if key.strip() == name), None)
-
-
-def _ome_mpp(xml: str, width: int, height: int) -> float | None:
-    """Return the pixel size of the OME image of this size in pixels."""
-    for pixels in ET.fromstring(xml).iterfind(".//{*}Pixels"):
-        if (pixels.get("SizeX"), pixels.get("SizeY")) == (str(width), str(height)):
-            return mean_mpp(_ome_um(pixels, "PhysicalSizeX"), _ome_um(pixels, "PhysicalSizeY"))
-    return None
-
-
-def _ome_um(pixels: ET.Element, name: str) -> float | None:
-    size, factor = number(pixels.get(name)), UM_PER_OME_UNIT.get(pixels.get(f"{name}Unit", "µm"))
-    return None if size is None or factor is None else size * factor
+    return number(aperio_value(page, "AppMag"))

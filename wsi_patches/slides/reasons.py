@@ -1,0 +1,16 @@
+"""What a library says of a damaged file, fit for a user's eyes."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["reason_of"]
+
+QUOTED = re.compile(r"""b?'.*'|b?".*"|<.*>|\{.*\}|\[.*\]""")
+LONGEST = 200
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an error's text without what it quotes of the file: a description or a label may name a patient."""
+    text = QUOTED.sub("...", " ".join(str(error).split()))
+    return text[:LONGEST] or type(error).__name__
