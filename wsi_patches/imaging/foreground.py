@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from wsi_patches.errors import UsageError
 from wsi_patches.grid import PatchGrid
-from wsi_patches.imaging.foreground_scan import BlockScan, ScanSettings, relative, scan_blocks
+from wsi_patches.imaging.foreground_preview import draw_kept
+from wsi_patches.imaging.foreground_scan import BlockScan, ScanSettings, scan_blocks
 from wsi_patches.imaging.illumination import surface
 from wsi_patches.slide import Slide
 
@@ -30,6 +31,12 @@ GLASS_QUANTILE = 0.75
 """Flat blocks are glass and, the darker ones, insides of cells."""
 GLASS_BLOCKS = 64
 """Longer side of the map that the glass is averaged on."""
+DARKEST = np.float32(64)
+"""Light below this counts as this where a share of it is taken, so that the noise of dark pictures is no contrast."""
+RING_BLOCKS = 2
+"""How far around a piece the glass is looked for."""
+BLACK = np.uint8(8)
+"""Light below this counts as this where its logarithm is taken, which would show nothing but noise."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +48,15 @@ class ForegroundSettings:
     scale
         At what scale the slide is looked at.
     least_contrast, most_contrast
-        Share of the light that must be missing somewhere in a block: the threshold lies between the two, at
-        ``over_noise`` times the contrast of the quietest blocks.
+        Share of the light that must be missing somewhere in a block: the threshold is what noise may do, but lies
+        between the two.
     over_noise
-        See there.
+        How many times the contrast of the quietest blocks noise may have.
     least_difference
         Share of the light by which a block without contrast must differ from the glass.
+    least_taken_um2
+        Light that something on its own must take away to be kept, as the area of something black that takes as much;
+        it counts only where the slide states its resolution. A pale lymphocyte takes three times the default.
 
     Raises
     ------
@@ -56,9 +66,10 @@ class ForegroundSettings:
 
     scale: ScanSettings = field(default_factory=ScanSettings)
     least_contrast: float = 0.06
-    most_contrast: float = 0.12
-    over_noise: float = 2.0
+    most_contrast: float = 0.15
+    over_noise: float = 2.6
     least_difference: float = 0.12
+    least_taken_um2: float = 3.0
 
     def __post_init__(self) -> None:
         if not 0 < self.least_contrast <= self.most_contrast < 1:
@@ -67,7 +78,7 @@ class ForegroundSettings:
                 f"found {self.least_contrast} and {self.most_contrast}"
             )
             raise UsageError(msg)
-        for name in ("over_noise", "least_difference"):
+        for name in ("over_noise", "least_difference", "least_taken_um2"):
             if not getattr(self, name) > 0:
                 msg = f"{name} of the foreground must be greater than 0, found {getattr(self, name)}"
                 raise UsageError(msg)
@@ -116,6 +127,20 @@ class Foreground:
         total = cv2.integral(self.mask.view(np.uint8))
         return np.asarray(total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left] > 0)
 
+    def preview(self, places: PatchGrid | ArrayLike) -> NDArray[np.uint8]:
+        """Return a picture for people of what is kept and what is dropped; the slide is not read again.
+
+        Parameters
+        ----------
+        places
+            As for `keep`.
+
+        Returns
+        -------
+        uint8 RGB of shape ``(h, w, 3)``, 600 to 1200 px on the longer side and a strip of text below.
+        """
+        return draw_kept(self.picture, self.picture_downsample, self.mask, _boxes(places), self.keep(places))
+
 
 def find_foreground(slide: Slide, settings: ForegroundSettings | None = None) -> Foreground:
     """Look at a slide once, at a coarse scale, and tell cells and tissue from glass.
@@ -132,26 +157,59 @@ def find_foreground(slide: Slide, settings: ForegroundSettings | None = None) ->
     """
     settings = settings or ForegroundSettings()
     scan = scan_blocks(slide, settings.scale)
-    readable = ~scan.unreadable
-    mask = ~readable
-    if readable.any():
-        noise = float(np.quantile(scan.contrast[readable], NOISE_QUANTILE))
-        threshold = np.clip(settings.over_noise * noise, settings.least_contrast, settings.most_contrast)
-        flat = readable & (scan.contrast < threshold)
-        mask |= ~flat | (difference_from_glass(scan, flat) > settings.least_difference)
+    mask = scan.unreadable | _uneven(scan, settings)
+    mask |= _unlike_glass(scan, ~mask, settings.least_difference)
+    if slide.info.mpp is not None:
+        mask &= scan.unreadable | ~_specks(
+            scan, mask, settings.least_taken_um2 / (scan.downsample * slide.info.mpp) ** 2
+        )
     notes = _notes(slide.info.path, scan.errors)
     return Foreground(mask, scan.downsample, scan.picture, scan.picture_downsample, notes)
 
 
-def difference_from_glass(scan: BlockScan, flat: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Return by what share of the light each block differs from the glass around it, lighter or darker."""
-    if not flat.any():
-        return np.zeros(flat.shape, np.float32)
-    glass = np.dstack([_glass(np.ascontiguousarray(scan.light[:, :, colour]), flat) for colour in range(3)])
-    return relative(np.abs(glass - scan.light), glass)
+def _uneven(scan: BlockScan, settings: ForegroundSettings) -> NDArray[np.bool_]:
+    """Return the blocks that have a contrast which noise does not make."""
+    if scan.unreadable.all():
+        return np.zeros_like(scan.unreadable)
+    light = np.maximum(scan.light.max(axis=2), DARKEST)
+    noise = np.quantile(scan.spread[~scan.unreadable], NOISE_QUANTILE)
+    threshold = np.clip(settings.over_noise * noise / light, settings.least_contrast, settings.most_contrast)
+    return np.asarray(scan.spread > threshold * light)
 
 
-def _glass(light: NDArray[np.uint8], flat: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _unlike_glass(scan: BlockScan, flat: NDArray[np.bool_], least_difference: float) -> NDArray[np.bool_]:
+    """Return the blocks that are lighter or darker than the glass around them, in any colour."""
+    unlike = np.zeros_like(flat)
+    if flat.any():
+        # A fluorescent cell is lighter than its ground, and so are insides of cells that have no contrast.
+        is_dark = np.median(scan.light.max(axis=2)[flat]) < DARKEST
+        quantile = 1 - GLASS_QUANTILE if is_dark else GLASS_QUANTILE
+        for colour in range(3):
+            light = np.maximum(scan.light[:, :, colour], BLACK)
+            glass = _glass(light, flat, quantile)
+            unlike |= np.abs(glass - light) > least_difference * np.maximum(glass, DARKEST)
+    return unlike
+
+
+def _specks(scan: BlockScan, mask: NDArray[np.bool_], least_taken_blocks: float) -> NDArray[np.bool_]:
+    """Return the pieces of a mask that take or give less light than so many black blocks would."""
+    around = (2 * RING_BLOCKS + 1,) * 2
+    flat = (~mask).astype(np.float32)
+    seen = cv2.blur(flat, around)
+    taken = np.zeros(mask.shape, np.float32)
+    for colour in range(3):
+        light = scan.light[:, :, colour].astype(np.float32)
+        glass = cv2.blur(light * flat, around) / np.maximum(seen, 1e-6)
+        taken = np.maximum(taken, np.abs(glass - light) / np.maximum(glass, DARKEST))
+    # Where no glass is near there is no saying.
+    taken[seen < 1e-6] = np.inf
+    count, pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    total = np.bincount(pieces.ravel(), taken.ravel(), count)
+    total[0] = np.inf
+    return np.asarray(total[pieces] < least_taken_blocks)
+
+
+def _glass(light: NDArray[np.uint8], flat: NDArray[np.bool_], quantile: float) -> NDArray[np.float32]:
     """Return the light of the glass in one colour: a smooth surface through the flat blocks."""
     height, width = flat.shape
     shrink = max(1.0, max(height, width) / GLASS_BLOCKS)
@@ -163,10 +221,11 @@ def _glass(light: NDArray[np.uint8], flat: NDArray[np.bool_]) -> NDArray[np.floa
     _, nearest = cv2.distanceTransformWithLabels(
         np.where(seen, 0, 1).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    values = np.zeros(int(nearest.max()) + 1, np.float32)
+    values = np.ones(int(nearest.max()) + 1, np.float32)
     values[nearest[seen]] = summed[seen] / weight[seen]
-    fitted = surface(np.asarray(values[nearest], np.float32), GLASS_QUANTILE)
-    return np.asarray(cv2.resize(fitted, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    # The fall of light towards the corners is nearly of second order in its logarithm.
+    fitted = surface(np.log(values[nearest]), quantile)
+    return np.asarray(cv2.resize(np.exp(fitted), (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _boxes(places: PatchGrid | ArrayLike) -> NDArray[np.float64]:

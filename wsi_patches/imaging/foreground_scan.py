@@ -14,12 +14,16 @@ from wsi_patches.errors import SlideError, UsageError
 from wsi_patches.geometry import Box, Size, round_half_up
 from wsi_patches.slide import Level, Slide, SlideInfo, level_for
 
-__all__ = ["BlockScan", "ScanSettings", "relative", "scan_blocks"]
+__all__ = ["BlockScan", "ScanSettings", "scan_blocks"]
 
 BLOCK = 4
 """Side of a block in working pixels: smaller than a white cell, and large enough to have a contrast."""
-DARKEST = 64.0
-"""Light below this counts as this where contrasts are taken, so that the noise of a dark picture is not one."""
+LAMP_FALL = 0.015
+"""Share of the light by which uneven light may fall from one working pixel to the next; an edge falls faster."""
+STEPS = np.arange(BLOCK, dtype=np.float32) - (BLOCK - 1) / 2
+"""Working pixels from the middle of a block."""
+MOST_WORKING_PX = 512
+"""Side of a window in working pixels at the most."""
 PICTURE_PX = 1200
 """Longer side that the kept picture has at the most."""
 Pixels = NDArray[np.uint8]
@@ -51,7 +55,7 @@ class ScanSettings:
     pixel_um: float = 2.0
     pixel_px: float = 8.0
     least_px: int = 256
-    most_px: int = 4096
+    most_px: int = 8192
     window_px: int = 2048
 
     def __post_init__(self) -> None:
@@ -73,8 +77,9 @@ class BlockScan:
 
     light: Pixels
     """Mean colour, RGB of shape ``(h, w, 3)``."""
-    contrast: NDArray[np.float32]
-    """Share of the brightest pixel's light that the darkest pixel of the block lacks, in the colour that shows most."""
+    spread: NDArray[np.uint8]
+    """Grey levels between the lightest and the darkest working pixel, the fall of uneven light taken out, in the colour
+    that shows most."""
     unreadable: NDArray[np.bool_]
     """Blocks whose pixels could not be read."""
     downsample: float
@@ -85,11 +90,6 @@ class BlockScan:
     """Level-0 pixels for each pixel of the picture."""
     errors: list[str] = field(default_factory=list)
     """What each window that could not be read was refused for."""
-
-
-def relative(difference: NDArray[np.float32], light: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a difference of grey levels ``(h, w, 3)`` as a share of the light, of the colour that shows most."""
-    return np.asarray((difference / np.maximum(light, DARKEST)).max(axis=2), np.float32)
 
 
 def scan_blocks(slide: Slide, settings: ScanSettings) -> BlockScan:
@@ -116,7 +116,7 @@ def scan_blocks(slide: Slide, settings: ScanSettings) -> BlockScan:
             continue
         picture, working = plan.shrunk(pixels)
         scan.picture[plan.part(window_px, plan.picture_shrink)] = picture
-        scan.light[blocks], scan.contrast[blocks] = _measured(working)
+        scan.light[blocks], scan.spread[blocks] = _measured(working)
     return scan
 
 
@@ -138,7 +138,8 @@ class _Plan:
     @classmethod
     def of(cls, info: SlideInfo, settings: ScanSettings) -> _Plan:
         wanted = settings.downsample(info)
-        number = level_for(info.levels, wanted)
+        # As much coarser as the nearest power of two may be.
+        number = level_for(info.levels, wanted * math.sqrt(2))
         level = info.levels[number]
         shrink = 1 << max(0, round(math.log2(wanted / level.downsample)))
         to_picture = 1 << max(0, math.ceil(math.log2(max(level.size) / PICTURE_PX)))
@@ -154,7 +155,7 @@ class _Plan:
         finer = self.unit // self.picture_shrink
         return BlockScan(
             light=np.zeros((height, width, 3), np.uint8),
-            contrast=np.zeros((height, width), np.float32),
+            spread=np.zeros((height, width), np.uint8),
             unreadable=np.zeros((height, width), np.bool_),
             downsample=self.unit * self.level.downsample,
             picture=np.full((height * finer, width * finer, 3), 255, np.uint8),
@@ -165,6 +166,7 @@ class _Plan:
         """Yield boxes that cover the level, in its own pixels: whole tiles of the file where those are small enough."""
         tile = self.level.tile or Size(1, 1)
         # A strip is as wide as its slide; a window that is not would decode it again and again.
+        side_px = min(side_px, MOST_WORKING_PX * self.shrink)
         width = tile.width if tile.width > side_px else _whole(side_px, tile.width, self.unit)
         width = _whole(width + self.unit - 1, self.unit)
         height = _whole(max(1, side_px * side_px // width), tile.height, self.unit)
@@ -208,12 +210,15 @@ def _means(pixels: Pixels, side: int) -> Pixels:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _measured(working: Pixels) -> tuple[Pixels, NDArray[np.float32]]:
-    """Return mean colour and contrast of each block."""
-    height, width = (side // BLOCK for side in working.shape[:2])
-    rows = working.reshape(height, BLOCK, width * BLOCK, 3)
-    brightest, darkest = (
-        reduce(reduce(rows, axis=1).reshape(height, width, BLOCK, 3), axis=2).astype(np.float32)
-        for reduce in (np.max, np.min)
-    )
-    return _means(working, BLOCK), relative(brightest - darkest, brightest)
+def _measured(working: Pixels) -> tuple[Pixels, NDArray[np.uint8]]:
+    """Return mean colour and spread of each block."""
+    light = _means(working, BLOCK)
+    height, width = light.shape[:2]
+    pixels = working.reshape(height, BLOCK, width, BLOCK, 3).astype(np.float32)
+    for axis, subscripts in ((1, "hywxc,y->hwc"), (3, "hywxc,x->hwc")):
+        slope = np.einsum(subscripts, pixels, STEPS) / (BLOCK * np.square(STEPS).sum())
+        fall = np.clip(slope, -LAMP_FALL * light, LAMP_FALL * light)
+        along = STEPS.reshape(1, BLOCK, 1, 1, 1) if axis == 1 else STEPS.reshape(1, 1, 1, BLOCK, 1)
+        pixels -= fall[:, None, :, None] * along
+    spread = (pixels.max(axis=(1, 3)) - pixels.min(axis=(1, 3))).max(axis=2)
+    return light, np.clip(np.rint(spread), 0, 255).astype(np.uint8)
