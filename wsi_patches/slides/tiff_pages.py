@@ -89,6 +89,8 @@ def level_pages(tiff: Any, path: Path) -> list[list[Any]]:
     SlideError
         There is no picture, or several times, planes or pictures of one size.
     """
+    if tiff.pages.first.is_svs and tiff.pages.first.is_tiled:
+        return _aperio_levels(tiff)
     pictures = [series for series in tiff.series if series.keyframe is not None and 0 not in series.shape]
     if not pictures:
         msg = f"{path} holds no picture that can be read: the file is damaged or incomplete"
@@ -100,6 +102,19 @@ def level_pages(tiff: Any, path: Path) -> list[list[Any]]:
     if finest[0].is_philips:
         return levels
     return [pages for pages in levels if _has_shape_of(pages[0], finest[0]) and len(pages) == len(finest)]
+
+
+def _aperio_levels(tiff: Any) -> list[list[Any]]:
+    """Return every tiled page of Aperio's: the thumbnail, the label and the macro picture are in strips.
+
+    tifffile takes the second page for the thumbnail whatever it is, and some programs write none. Of several pages of
+    one size, which are focal planes, the first is taken.
+    """
+    by_size: dict[tuple[int, ...], Any] = {}
+    for page in (page.aspage() for page in tiff.pages):
+        if page.is_tiled:
+            by_size.setdefault(page.shape, page)
+    return [[page] for page in by_size.values()]
 
 
 def _check_axes(series: Any, path: Path) -> None:
