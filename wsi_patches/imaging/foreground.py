@@ -35,6 +35,10 @@ DARKEST = np.float32(64)
 """Light below this counts as this where a share of it is taken, so that the noise of dark pictures is no contrast."""
 RING_BLOCKS = 2
 """How far around a piece the glass is looked for."""
+LEAST_SEEN = np.float32(1e-3)
+"""Share of glass around a block below which there is none, but for rounding."""
+BAND_BLOCKS = 256
+"""Rows that are worked on at a time, to save memory."""
 BLACK = np.uint8(8)
 """Light below this counts as this where its logarithm is taken, which would show nothing but noise."""
 
@@ -193,20 +197,28 @@ def _unlike_glass(scan: BlockScan, flat: NDArray[np.bool_], least_difference: fl
 
 def _specks(scan: BlockScan, mask: NDArray[np.bool_], least_taken_blocks: float) -> NDArray[np.bool_]:
     """Return the pieces of a mask that take or give less light than so many black blocks would."""
-    around = (2 * RING_BLOCKS + 1,) * 2
-    flat = (~mask).astype(np.float32)
-    seen = cv2.blur(flat, around)
-    taken = np.zeros(mask.shape, np.float32)
-    for colour in range(3):
-        light = scan.light[:, :, colour].astype(np.float32)
-        glass = cv2.blur(light * flat, around) / np.maximum(seen, 1e-6)
-        taken = np.maximum(taken, np.abs(glass - light) / np.maximum(glass, DARKEST))
-    # Where no glass is near there is no saying.
-    taken[seen < 1e-6] = np.inf
-    count, pieces = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-    total = np.bincount(pieces.ravel(), taken.ravel(), count)
+    count, pieces = cv2.connectedComponents(mask.view(np.uint8), connectivity=8)
+    total = np.zeros(count)
+    for top in range(0, len(mask), BAND_BLOCKS):
+        first, stop = max(0, top - RING_BLOCKS), top + BAND_BLOCKS
+        around = slice(first, stop + RING_BLOCKS)
+        taken = _taken(scan.light[around], mask[around])[top - first :][:BAND_BLOCKS]
+        total += np.bincount(pieces[top:stop].ravel(), taken.ravel(), count)
     total[0] = np.inf
-    return np.asarray(total[pieces] < least_taken_blocks)
+    return np.asarray((total < least_taken_blocks)[pieces])
+
+
+def _taken(light: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the share of light that each block takes or gives, next to the glass around it; infinite where none is."""
+    window = (2 * RING_BLOCKS + 1,) * 2
+    flat = (~mask).astype(np.float32)
+    seen = cv2.blur(flat, window)
+    taken = np.where(seen < LEAST_SEEN, np.inf, 0).astype(np.float32)
+    for colour in range(3):
+        here = light[:, :, colour].astype(np.float32)
+        glass = cv2.blur(here * flat, window) / np.maximum(seen, LEAST_SEEN)
+        taken = np.maximum(taken, np.abs(glass - here) / np.maximum(glass, DARKEST))
+    return np.asarray(taken, np.float32)
 
 
 def _glass(light: NDArray[np.uint8], flat: NDArray[np.bool_], quantile: float) -> NDArray[np.float32]:
