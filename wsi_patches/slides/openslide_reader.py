@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from wsi_patches.errors import SlideError
 from wsi_patches.geometry import Box, Size, round_half_up
 from wsi_patches.slide import AS_IT_IS, Level, ReadOptions, SlideBase, SlideInfo
+from wsi_patches.slides.channels import refuse_channels
 from wsi_patches.slides.fingerprint import fingerprint
 from wsi_patches.slides.pixels import over
-from wsi_patches.slides.resolution import mean_mpp, number, plausible_mpp
+from wsi_patches.slides.reasons import reason_of
+from wsi_patches.slides.resolution import PixelSize, number
 from wsi_patches.slides.tiff_tags import GENERIC_TIFF, check_file, is_tiff
 
 __all__ = ["OpenSlideSlide", "detect_vendor"]
@@ -55,10 +57,13 @@ class OpenSlideSlide(SlideBase):
     ------
     SlideError
         OpenSlide does not read the file, or would read it wrongly (16-bit samples, a truncated TIFF).
+    UsageError
+        A channel was asked for: OpenSlide gives colours.
     """
 
     def __init__(self, path: Path | str, options: ReadOptions = AS_IT_IS) -> None:
         self._path, self._options, mpp = Path(path), options, options.mpp
+        refuse_channels(self._path, options.channels)
         identity = fingerprint(self._path)
         _check_tiff(self._path)
         self._repair = threading.Lock()
@@ -131,17 +136,18 @@ def _check_tiff(path: Path) -> None:
 def _describe(handle: openslide.OpenSlide, path: Path, identity: str, mpp: float | None) -> SlideInfo:
     properties = handle.properties
     vendor = properties.get(openslide.PROPERTY_NAME_VENDOR)
-    own = mean_mpp(
+    own = PixelSize(
         number(properties.get(openslide.PROPERTY_NAME_MPP_X)), number(properties.get(openslide.PROPERTY_NAME_MPP_Y))
     )
     if vendor == GENERIC_TIFF:
-        own = plausible_mpp(own)
+        own = own.if_plausible()
     levels = tuple(
         Level(Size(*size), float(downsample), _tile_size(properties, level))
         for level, (size, downsample) in enumerate(zip(handle.level_dimensions, handle.level_downsamples, strict=True))
     )
     power = number(properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
-    return SlideInfo(str(path), identity, levels[0].size, levels, mpp or own, vendor, power, "openslide")
+    info = SlideInfo(str(path), identity, levels[0].size, levels, mpp or own.mpp, vendor, power, "openslide")
+    return info if mpp else info.with_notes(*own.notes)
 
 
 def _tile_size(properties: Mapping[str, str], level: int) -> Size | None:
@@ -157,6 +163,6 @@ def _rgb(text: str) -> tuple[int, int, int]:
 
 def _error(path: Path, what: str, error: Exception) -> SlideError:
     return SlideError(
-        f"{path} cannot be {what} by OpenSlide ({error}): the file is damaged or incomplete; copy it again from its "
-        "source, with all files beside it that belong to it"
+        f"{path} cannot be {what} by OpenSlide ({reason_of(error)}): the file is damaged or incomplete; copy it again from "
+        "its source, with all files beside it that belong to it"
     )

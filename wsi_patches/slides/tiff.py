@@ -68,7 +68,7 @@ class TiffSlide(SlideBase):
         with tiff_errors(self._path, "opened"), tifffile.TiffFile(self._path) as tiff:
             channels = level_pages(tiff, self._path)
             for page in chain.from_iterable(channels):
-                check_page(page, self._path)
+                check_page(page, self._path, len(channels[0]))
             pages = [of_level[0] for of_level in channels]
             ome = ome_picture(tiff, pages[0], self._path)
             view = view_of(channels[0], ome, options.channels, self._path)
@@ -87,7 +87,9 @@ class TiffSlide(SlideBase):
             number = of_level.number_of(box_px)
             if number is not None:
                 tile = of_level.load(file, number)
-                return self._empty(box_px) if tile is None else tile
+                if tile is None:
+                    return self._empty(box_px)
+                return tile if tile.flags.writeable else tile.copy()  # lossless samples may lie in the decoder's bytes
             out = np.empty((box_px.height, box_px.width, 3), np.uint8)
             for number in of_level.touching(box_px):
                 self._paste(out, box_px, file, level, number)

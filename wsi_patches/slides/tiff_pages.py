@@ -154,15 +154,15 @@ def _has_shape_of(page: Any, finest: Any) -> bool:
     return bool(abs(x - y) <= SHAPE_TOLERANCE * max(x, y) + rounding)
 
 
-def check_page(page: Any, path: Path) -> None:
-    """Refuse a page whose samples or segments cannot be read.
+def check_page(page: Any, path: Path, pages: int = 1) -> None:
+    """Refuse a page, one of so many of its level, whose samples or segments cannot be read.
 
     Raises
     ------
     SlideError
         With the reason.
     """
-    check_samples(page, path)
+    check_samples(page, path, pages)
     check_segments(page, path)
     if _is_raw_ycbcr(page):
         msg = f"{path} holds YCbCr samples in {page.compression!r}, which the tifffile reader does not turn into RGB"

@@ -128,8 +128,17 @@ def check_file(path: Path) -> None:
                 check_segments(whole, path)
 
 
-def check_samples(page: Any, path: Path) -> None:
+def check_samples(page: Any, path: Path, pages: int = 1) -> None:
     """Refuse samples that have no stated way to 8-bit colours or channels.
+
+    Parameters
+    ----------
+    page
+        tifffile's page.
+    path
+        For messages.
+    pages
+        Over how many pages the level's channels are spread.
 
     Raises
     ------
@@ -143,7 +152,7 @@ def check_samples(page: Any, path: Path) -> None:
     bits, kind = page.bitspersample, {1: "", 2: "signed ", 3: "floating point "}.get(page.sampleformat, "unusual ")
     if page.sampleformat != 1 or not isinstance(bits, int) or not 1 <= bits <= 16:
         msg = (
-            f"{path} holds {kind}{bits}-bit samples in {page.samplesperpixel} channels a pixel, and how bright they "
+            f"{path} holds {kind}{bits}-bit samples (channels: {page.samplesperpixel * pages}), and how bright they "
             "are meant is not stated: convert it to unsigned 8-bit or 16-bit samples"
         )
         raise SlideError(msg)
