@@ -135,7 +135,7 @@ def _extract_slide(job: SlideJob, task: ExtractTask, writer: PartWriter, row: in
         # What was looked at may have changed since: other tiles than the part's are kept as pixels.
         as_tiles = task.tiles is not None and jpeg_tiles_of(slide, whole) == task.tiles
         indices, xy, unreadable = grid.index_array(), grid.xy(), []
-        spread = np.unique(np.linspace(0, len(whole) - 1, ELSEWHERE).astype(np.int64))
+        spread = sorted(set(np.linspace(0, len(whole) - 1, ELSEWHERE).astype(int).tolist()))
         elsewhere = GridSource(slide, whole.take(spread), record)
         for batch in read_batches(source, elsewhere, as_tiles=as_tiles):
             positions = batch.positions
@@ -191,7 +191,7 @@ def _warnings(
     """Return what a user of the slide's patches should know, and of cells that no patch of the whole grid holds."""
     warnings = [*job.item.warnings, *info.notes]
     if job.start == 0 and len(cells):  # once a slide: it looks at the whole grid
-        lost = len(cells) - len(np.unique(label_patches(grid.xy(), grid.side, cells, settings.rule).cells))
+        lost = len(cells) - len(set(label_patches(grid.xy(), grid.side, cells, settings.rule).cells.tolist()))
         if lost:
             warnings.append(f"{lost} of {len(cells)} annotated cells lie in no patch (edge {settings.spec.edge})")
     return tuple(warnings)

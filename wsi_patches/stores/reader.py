@@ -217,7 +217,7 @@ class Store:
     def _read_share(self, order: NDArray[np.int64], wanted: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
         """Read the patches ``wanted[order]``, ascending, into their places in ``out``."""
         part_of = np.searchsorted(self.offsets, wanted[order], side="right") - 1
-        for part_row in np.unique(part_of).tolist():
+        for part_row in sorted(set(part_of.tolist())):
             places = order[part_of == part_row]
             rows = wanted[places] - self.offsets[part_row]
             self.parts[part_row].images.read(rows.tolist(), [out[place] for place in places.tolist()])
