@@ -4,14 +4,18 @@ import logging
 import struct
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from wsi_patches.errors import SlideError
 from wsi_patches.geometry import Box
 from wsi_patches.slides import open_slide
+from wsi_patches.slides.pixels import full_range, to_8bit
 
 HEIGHT, WIDTH = 70, 90
 
@@ -170,3 +174,134 @@ def test_what_tifffile_logs_stays_off_the_terminal_while_we_read(path, rgb, capl
     with caplog.at_level(logging.WARNING):
         tifffile.logger().warning("from somebody else")
     assert caplog.records
+
+
+def shown_as(samples, highest):
+    return np.clip(np.floor(samples.astype(float) * 255 / highest + 0.5), 0, 255)
+
+
+@pytest.fixture
+def deep(rng):
+    return rng.integers(0, 1 << 16, (HEIGHT, WIDTH, 3), np.uint16)
+
+
+TIFF_LAYOUTS = {
+    "strips": {},
+    "tiles": {"tile": (32, 32)},
+    "deflate with predictor": {"tile": (32, 32), "compression": "zlib", "predictor": True},
+    "lzw": {"compression": "lzw"},
+    "planes": {"planarconfig": "separate", "tile": (32, 32)},
+    "big endian": {"byteorder": ">"},
+    "jpeg 2000": {"tile": (32, 32), "compression": "jpeg2000"},
+}
+
+
+@pytest.mark.parametrize("name", TIFF_LAYOUTS)
+def test_16_bit_samples_of_a_tiff_are_scaled_and_this_is_noted(path, deep, name):
+    pixels = deep.transpose(2, 0, 1) if name == "planes" else deep
+    tifffile.imwrite(path, pixels, photometric="rgb", metadata=None, **TIFF_LAYOUTS[name])
+    assert np.array_equal(read_all(path), shown_as(deep, 65535))
+    with open_slide(path) as slide:
+        assert slide.info.reader == "tifffile"
+        assert slide.info.notes[0].startswith("16-bit samples are shown as 8-bit: 0 to 65535 became 0 to 255")
+    with pytest.raises(SlideError, match="OpenSlide cuts"):
+        open_slide(path, reader="openslide")
+
+
+def test_a_highest_value_that_the_file_states_becomes_white(path, deep):
+    tags = [(281, "H", 3, (4095, 4095, 4095), True)]
+    tifffile.imwrite(path, deep % 5000, photometric="rgb", metadata=None, extratags=tags)
+    assert np.array_equal(read_all(path), shown_as(deep % 5000, 4095))
+    with open_slide(path) as slide:
+        assert "0 to 4095 became 0 to 255 (MaxSampleValue)" in slide.info.notes[0]
+
+
+def test_white_is_zero_in_16_bits_too(path, deep):
+    tifffile.imwrite(path, deep[..., 0], photometric="miniswhite")
+    assert np.array_equal(read_all(path)[..., 1], 255 - shown_as(deep[..., 0], 65535))
+
+
+def test_16_bit_transparency_lies_over_white(path, deep):
+    alpha = np.full((HEIGHT, WIDTH, 1), 32896, np.uint16)  # 128 of 255
+    tifffile.imwrite(path, np.dstack([deep, alpha]), photometric="rgb", extrasamples=["unassalpha"])
+    expected = shown_as(deep, 65535) * 128 / 255 + 127
+    assert np.abs(read_all(path) - expected).max() <= 1.01
+
+
+def test_a_sample_that_is_not_said_to_be_transparency_is_left_out_with_a_note(path, rgb):
+    four = np.dstack([rgb, rgb[..., :1]])
+    tifffile.imwrite(path, four, photometric="rgb", extrasamples=["unspecified"], metadata=None)
+    with open_slide(path) as slide:
+        assert np.array_equal(slide.read(Box(0, 0, WIDTH, HEIGHT)), rgb)
+        assert "is not shown" in slide.info.notes[0]
+
+
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_1_bit(path, rgb, photometric):
+    bits = rgb[..., 0] > 128
+    tifffile.imwrite(path, bits, photometric=photometric)
+    white = bits if photometric == "minisblack" else ~bits
+    assert np.array_equal(read_all(path)[..., 0], white * 255)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 10, 12])
+def test_other_depths_have_their_own_white(path, rgb, bits):
+    highest = (1 << bits) - 1
+    samples = (rgb[..., 0].astype(np.uint16) * 257) % (highest + 1)
+    packed = samples.astype(np.uint8 if bits <= 8 else np.uint16)
+    tifffile.imwrite(path, packed, photometric="minisblack", bitspersample=bits)
+    assert np.array_equal(read_all(path)[..., 0], shown_as(samples, highest))
+
+
+@pytest.mark.parametrize("channels", [0, 2, 3, 4])
+def test_16_bit_png(tmp_path, deep, channels):
+    path = tmp_path / "a.png"
+    alpha = np.full((HEIGHT, WIDTH, 1), 32896, np.uint16)
+    grey = deep[..., :1]
+    stored = {0: grey[..., 0].copy(), 2: np.dstack([grey, alpha]), 3: deep, 4: np.dstack([deep, alpha])}[channels]
+    path.write_bytes(imagecodecs.png_encode(stored))
+    expected = np.broadcast_to(shown_as(grey if channels in (0, 2) else deep, 65535), (HEIGHT, WIDTH, 3))
+    if channels in (2, 4):
+        expected = expected * 128 / 255 + 127
+    assert np.abs(read_all(path) - expected).max() <= (1.01 if channels in (2, 4) else 0)
+    with open_slide(path) as slide:
+        assert "0 to 65535 became 0 to 255" in slide.info.notes[0]
+
+
+def test_a_16_bit_png_that_is_cut_off_is_refused(tmp_path, deep):
+    content = imagecodecs.png_encode(deep)
+    (tmp_path / "a.png").write_bytes(content[: len(content) // 2])
+    with pytest.raises(SlideError):
+        read_all(tmp_path / "a.png")
+
+
+def test_inks_that_adobe_writes_upside_down(tmp_path):
+    inks = np.full((HEIGHT, WIDTH, 4), (0, 255, 255, 0), np.uint8)
+    path = tmp_path / "a.jpg"
+    Image.fromarray(inks, "CMYK").save(path, quality=95)
+    stored = imagecodecs.jpeg8_decode(path.read_bytes(), colorspace="CMYK", outcolorspace="CMYK")
+    assert np.abs(stored.astype(int) - (255 - inks)).max() <= 2
+    assert np.abs(read_all(path).astype(int) - (255, 0, 0)).max() <= 3
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".bmp", ".png", ".jpg"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_photographs(tmp_path, suffix, mode):
+    smooth = np.add.outer(np.arange(HEIGHT), np.arange(WIDTH)).astype(np.uint8)
+    pixels = smooth if mode == "L" else np.dstack([smooth, 255 - smooth, smooth // 2])
+    options = {".webp": {"lossless": True}, ".jpg": {"quality": 98}}.get(suffix, {})
+    Image.fromarray(pixels, mode).save(tmp_path / f"a{suffix}", **options)
+    expected = np.broadcast_to(pixels[..., None] if mode == "L" else pixels, (HEIGHT, WIDTH, 3)).astype(int)
+    assert np.abs(read_all(tmp_path / f"a{suffix}") - expected).max() <= (8 if suffix == ".jpg" else 0)
+    with open_slide(tmp_path / f"a{suffix}") as slide:
+        assert (slide.info.reader, slide.info.notes) == ("image", ())
+
+
+@given(st.integers(1, 16).flatmap(lambda bits: st.tuples(st.just(bits), st.integers(0, (1 << bits) - 1))))
+def test_samples_keep_their_order_and_reach_both_ends(bits_and_value):
+    bits, value = bits_and_value
+    whole = full_range(bits)
+    ends = np.array([0, value, (1 << bits) - 1], np.uint16)
+    low, middle, high = to_8bit(ends, whole).astype(float)
+    assert (low, high) == (0, 255)
+    assert abs(middle - value * 255 / ((1 << bits) - 1)) <= 0.5
