@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -13,9 +14,13 @@ from numpy.typing import NDArray
 
 from wsi_patches.geometry import Size
 
-__all__ = ["JpegTiles", "check_jpeg_part", "check_jpeg_tile", "check_scans", "decode_jpeg_tile"]
+__all__ = ["JpegTiles", "check_jpeg", "check_jpeg_part", "check_jpeg_tile", "decode_jpeg_tile"]
 
 START, END, SCAN = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
+HUFFMAN, END_OF_BLOCK = 0xC4, 0
+HOLE = bytes(64)
+"""With the usual Huffman tables so many zeros are hundreds of coefficients of -1: a hole that a broken copy left."""
+SEQUENTIAL = frozenset({0xC0, 0xC1})
 FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 BETWEEN_SCANS = frozenset({0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})
 """What a progressive picture may hold between its scans: tables, the next scan, a comment, application data."""
@@ -36,13 +41,15 @@ class JpegTiles:
     """How the samples in the stream are to be read: ``rgb``, ``ycbcr`` or ``grey``."""
 
 
-class _Frame(NamedTuple):
-    """What a JPEG's frame header states."""
+class _Header(NamedTuple):
+    """What the headers before a JPEG's first scan state."""
 
     bits: int
     height: int
     width: int
     samples: int
+    zeros_mean_detail: frozenset[int]
+    """The AC tables in which a run of zero bits stands for detail in every place, not for blocks without any."""
 
 
 def decode_jpeg_tile(
@@ -69,8 +76,8 @@ def decode_jpeg_tile(
         libjpeg cannot decode it. Data that is cut off it fills with grey and says nothing: see `check_jpeg_tile`.
     """
     if out is None:
-        _, frame = _first_scan(data)
-        out = _fast_memory(frame.height, frame.width)
+        _, header = _first_scan(data, tables)
+        out = _fast_memory(header.height, header.width)
     rgb: NDArray[np.uint8] = imagecodecs.jpeg8_decode(
         data, tables=tables or None, colorspace=JPEG_COLOURS[colour], outcolorspace="RGB", out=out
     )
@@ -88,8 +95,11 @@ def _fast_memory(height: int, width: int) -> NDArray[np.uint8]:
     return memory[begin : begin + size].reshape(height, width, 3)
 
 
-def check_jpeg_tile(data: bytes, size: Size, samples: int) -> None:
+def check_jpeg_tile(data: bytes, size: Size, samples: int, tables: bytes = b"") -> None:
     """Refuse what cannot be a whole JPEG of a size, by its markers and without decoding.
+
+    What was overwritten by zeros is found where the Huffman tables leave no doubt; other bytes that show no marker
+    are not found out, and mean other pixels.
 
     Parameters
     ----------
@@ -99,20 +109,25 @@ def check_jpeg_tile(data: bytes, size: Size, samples: int) -> None:
         Width and height in pixels that it must state.
     samples
         How many components it must state.
+    tables
+        As in `JpegTiles`.
 
     Raises
     ------
     ValueError
         With what is wrong.
     """
-    at, frame = _first_scan(data)
-    if frame != (8, size.height, size.width, samples):
-        msg = f"a JPEG of {size.width} x {size.height} pixels with {samples} components was expected, found {frame}"
+    at, header = _first_scan(data, tables)
+    if header[:4] != (8, size.height, size.width, samples):
+        msg = (
+            f"a JPEG of {size.width} x {size.height} pixels of {samples} samples was expected, found "
+            f"{header.width} x {header.height} pixels of {header.samples} samples of {header.bits} bits"
+        )
         raise ValueError(msg)
-    _check_from(data, at)
+    _check_from(data, at, header)
 
 
-def check_scans(data: bytes) -> None:
+def check_jpeg(data: bytes, tables: bytes = b"") -> None:
     """Refuse what cannot be a whole JPEG, whatever its size.
 
     Raises
@@ -120,7 +135,7 @@ def check_scans(data: bytes) -> None:
     ValueError
         With what is wrong.
     """
-    _check_from(data, _first_scan(data)[0])
+    _check_from(data, *_first_scan(data, tables))
 
 
 def check_jpeg_part(data: bytes) -> None:
@@ -138,34 +153,56 @@ def check_jpeg_part(data: bytes) -> None:
         raise ValueError(msg)
 
 
-def _first_scan(data: bytes) -> tuple[int, _Frame]:
-    """Return where the first scan's header lies, and the frame before it."""
+def _first_scan(data: bytes, tables: bytes) -> tuple[int, _Header]:
+    """Return where the first scan begins, and what the headers before it state."""
     at = data.find(SCAN)
     while at >= 0:
-        frame = _frame(data[:at])
-        if frame is not None:
-            return at, frame
-        at = data.find(SCAN, at + 1)
+        header = _header(data[:at], tables)
+        if header is not None:
+            return at, header
+        at = data.find(SCAN, at + 1)  # that one was part of a header
     msg = "JPEG data holds no picture: it was cut off or overwritten"
     raise ValueError(msg)
 
 
 @lru_cache(maxsize=256)
-def _frame(head: bytes) -> _Frame | None:
-    """Return the frame that all headers up to the first scan state; None where they are no such headers.
+def _header(head: bytes, tables: bytes) -> _Header | None:
+    """Return what the headers up to the first scan state; None where they are no such headers.
 
     The tiles of a slide mostly share their headers to the byte, so these are walked once.
     """
-    frame, at = None, 2
-    while at + 4 <= len(head) and head[at] == 0xFF:
-        if head[at + 1] in FRAMES and at + 10 <= len(head):
-            height, width = (int.from_bytes(head[at + i : at + i + 2]) for i in (5, 7))
-            frame = _Frame(head[at + 4], height, width, head[at + 9])
-        at += 2 + int.from_bytes(head[at + 2 : at + 4])
-    return frame if at == len(head) and head.startswith(START) else None
+    segments = list(_segments(head))
+    frames = [(marker, body) for marker, body in segments if marker in FRAMES and len(body) > 5]
+    if not head.startswith(START) or not frames or len(head) != 2 + sum(4 + len(body) for _, body in segments):
+        return None
+    marker, frame = frames[0]
+    height, width = (int.from_bytes(frame[at : at + 2]) for at in (1, 3))
+    huffman = [body for marker, body in (*_segments(tables), *segments) if marker == HUFFMAN]
+    first_codes = dict(pair for body in huffman for pair in _first_codes(body))
+    detail = {table & 15 for table, symbol in first_codes.items() if table & 16 and symbol != END_OF_BLOCK}
+    return _Header(frame[0], height, width, frame[5], frozenset(detail if marker in SEQUENTIAL else ()))
 
 
-def _check_from(data: bytes, scan: int) -> None:
+def _segments(stream: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield marker and body of each whole header of a stream, up to where there is none."""
+    at = 2
+    while at + 4 <= len(stream) and stream[at] == 0xFF:
+        begin, end = at + 4, at + 2 + int.from_bytes(stream[at + 2 : at + 4])
+        if not begin <= end <= len(stream):
+            return
+        yield stream[at + 1], stream[begin:end]
+        at = end
+
+
+def _first_codes(body: bytes) -> Iterator[tuple[int, int]]:
+    """Yield class and number, in one byte, of each Huffman table, and the symbol whose code is all zeros."""
+    at = 0
+    while at + 17 < len(body):
+        yield body[at], body[at + 17]
+        at += 17 + sum(body[at + 1 : at + 17])
+
+
+def _check_from(data: bytes, scan: int, header: _Header) -> None:
     """Refuse data that does not run from a scan to the end of the picture; what follows the end is padding."""
     at = scan
     while True:
@@ -173,9 +210,13 @@ def _check_from(data: bytes, scan: int) -> None:
         if marker is None:
             msg = "JPEG data has no end: it was cut off"
             raise ValueError(msg)
-        if marker[0] == END:
-            return
         at = marker.start()
+        if marker[0] == END:
+            break
         if data[at + 1] not in BETWEEN_SCANS:
             msg = f"JPEG data holds the marker 0x{marker[0].hex()} where none can be: it was overwritten"
             raise ValueError(msg)
+    # After the marker and the length come the number of components, the first one's name, and its two tables.
+    if data[scan + 6] & 15 in header.zeros_mean_detail and data.find(HOLE, scan, at) >= 0:
+        msg = f"JPEG data holds {len(HOLE)} zeros in a row, which no picture has: it was overwritten"
+        raise ValueError(msg)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.painted_tiffs import jpeg, smooth_noise, without_tables
 from wsi_patches.geometry import Size
-from wsi_patches.jpeg_tile import check_jpeg_part, check_jpeg_tile, check_scans, decode_jpeg_tile
+from wsi_patches.jpeg_tile import check_jpeg, check_jpeg_part, check_jpeg_tile, decode_jpeg_tile
 
 HEIGHT, WIDTH = 48, 64
 PIXELS = smooth_noise(HEIGHT, WIDTH)
@@ -47,7 +47,7 @@ def test_a_tile_can_be_decoded_into_a_row_of_a_batch():
 @pytest.mark.parametrize("tile", [TILE, TILE + bytes(7), without_tables(TILE)[1], progressive(PIXELS)])
 def test_whole_tiles_pass(tile):
     check_jpeg_tile(tile, SIZE, 3)
-    check_scans(tile)
+    check_jpeg(tile)
 
 
 @given(st.integers(0, len(TILE) - 2))
@@ -68,6 +68,32 @@ def test_a_marker_where_none_can_be_is_refused_or_ends_in_nothing(at, code):
         check_jpeg_tile(broken, SIZE, 3)
 
 
+def test_a_marker_within_a_header_is_not_taken_for_the_first_scan():
+    comment = b"a thumbnail \xff\xda within"
+    tile = TILE[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2) + comment + TILE[2:]
+    check_jpeg_tile(tile, SIZE, 3)
+    assert np.array_equal(decode_jpeg_tile(tile, b"", "ycbcr"), decode_jpeg_tile(TILE, b"", "ycbcr"))
+
+
+def test_a_hole_of_zeros_is_refused_where_no_picture_can_hold_it():
+    hole = bytearray(TILE)
+    hole[-200:-100] = bytes(100)
+    with pytest.raises(ValueError, match="zeros"):
+        check_jpeg_tile(bytes(hole), SIZE, 3)
+    tables, rest = without_tables(bytes(hole))
+    with pytest.raises(ValueError, match="zeros"):
+        check_jpeg_tile(rest, SIZE, 3, tables)
+
+
+def test_an_even_tile_whose_own_tables_make_it_all_zeros_passes():
+    white = np.full((HEIGHT * 8, WIDTH * 8, 3), 255, np.uint8)
+    for optimize in (False, True):
+        tile = imagecodecs.jpeg8_encode(white, level=80, optimize=optimize)
+        assert not optimize or bytes(64) in tile
+        check_jpeg_tile(tile, Size(WIDTH * 8, HEIGHT * 8), 3)
+        assert np.array_equal(decode_jpeg_tile(tile, b"", "ycbcr"), white)
+
+
 @pytest.mark.parametrize(("size", "samples"), [(Size(WIDTH, WIDTH), 3), (Size(HEIGHT, WIDTH), 3), (SIZE, 1)])
 def test_a_tile_of_another_size_or_kind_is_refused(size, samples):
     with pytest.raises(ValueError, match="expected"):
@@ -77,7 +103,7 @@ def test_a_tile_of_another_size_or_kind_is_refused(size, samples):
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff\xd9", b"\xff\xd8\xff\xda" + bytes(30), bytes(100), b"\xff" * 100])
 def test_what_is_no_jpeg_is_refused(data):
     with pytest.raises(ValueError, match="JPEG data"):
-        check_scans(data)
+        check_jpeg(data)
 
 
 def test_runs_between_restarts_end_in_a_restart_or_the_end():

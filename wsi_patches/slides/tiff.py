@@ -154,7 +154,7 @@ class TiffSlide(SlideBase):
 
     def _check_tile(self, tile: bytes, jpeg: JpegTiles, of_level: TiffLevel, box_px: Box, level: int) -> None:
         try:
-            check_jpeg_tile(tile, jpeg.size, of_level.samples)
+            check_jpeg_tile(tile, jpeg.size, of_level.samples, jpeg.tables)
         except ValueError as error:
             msg = (
                 f"{self._path} holds a damaged tile at {tuple(box_px)} of level {level} ({error}): leave this place "

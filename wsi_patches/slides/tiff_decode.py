@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.geometry import Size
-from wsi_patches.jpeg_tile import JpegTiles, check_jpeg_part, check_jpeg_tile, check_scans, decode_jpeg_tile
+from wsi_patches.jpeg_tile import JpegTiles, check_jpeg, check_jpeg_part, check_jpeg_tile, decode_jpeg_tile
 from wsi_patches.slides.channels import as_rgb
 from wsi_patches.slides.jpeg2000 import check_jpeg2000
 from wsi_patches.slides.pixels import cmyk_to_rgb, guard_size, over, to_8bit
@@ -76,7 +76,7 @@ def _jpeg_decoder(jpeg: JpegTiles, samples: int) -> Decode:
     size, tables, colour = jpeg.size, jpeg.tables, jpeg.colour
 
     def decode(planes: Sequence[bytes], number: int) -> Pixels:  # noqa: ARG001 - tiles are all of one size
-        check_jpeg_tile(planes[0], size, samples)
+        check_jpeg_tile(planes[0], size, samples, tables)
         return decode_jpeg_tile(planes[0], tables, colour)
 
     return decode
@@ -86,7 +86,7 @@ def _check_of(page: Any) -> Callable[[bytes], None]:
     """Return what finds out that a segment was cut off, where its decoder would say nothing."""
     compression = int(page.compression)
     if compression == JPEG:
-        return check_scans if page.jpegheader is None else check_jpeg_part
+        return partial(check_jpeg, tables=page.jpegtables or b"") if page.jpegheader is None else check_jpeg_part
     return check_jpeg2000 if compression in JPEG_2000 else _no_check
 
 

@@ -110,6 +110,17 @@ def test_a_damaged_tile_costs_its_own_place_on_any_thread(path, how):
         assert len(slide.encoded([tile_box(8), tile_box(10)], 0)) == 2
 
 
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw", "zstd", "jpeg", "jpeg2000"])
+def test_what_is_read_is_the_readers_own(path, compression):
+    tifffile.imwrite(path, PIXELS, tile=(SIDE, SIDE), compression=compression, photometric="rgb", metadata=None)
+    with TiffSlide(path) as slide:
+        for box in (tile_box(0), Box(10, 10, 30, 30)):
+            first = slide.read(box)
+            kept = first.copy()
+            first[:] = 7
+            assert np.array_equal(slide.read(box), kept)
+
+
 def test_overlapping_patches_decode_each_tile_once(path, monkeypatch):
     decoded = []
     load = SharedFile.read
