@@ -60,7 +60,7 @@ class ForegroundSettings:
         Share of the light by which a block without contrast must differ from the glass.
     least_taken_um2
         Light that something on its own must take away to be kept, as the area of something black that takes as much;
-        it counts only where the slide states its resolution. A pale lymphocyte takes three times the default.
+        it counts only where the slide states its resolution. A pale lymphocyte takes four times the default.
 
     Raises
     ------
@@ -73,7 +73,7 @@ class ForegroundSettings:
     most_contrast: float = 0.15
     over_noise: float = 2.6
     least_difference: float = 0.12
-    least_taken_um2: float = 3.0
+    least_taken_um2: float = 2.0
 
     def __post_init__(self) -> None:
         if not 0 < self.least_contrast <= self.most_contrast < 1:
@@ -149,8 +149,8 @@ class Foreground:
 def find_foreground(slide: Slide, settings: ForegroundSettings | None = None) -> Foreground:
     """Look at a slide once, at a coarse scale, and tell cells and tissue from glass.
 
-    Dust, scratches and pen marks that are darker than the glass count as foreground: without knowing what they are, a
-    cell could be lost with them.
+    Scratches, pen marks, folds and large dust count as foreground: what they are cannot be told without risking a cell.
+    Nor can small dust on a slide that does not state its resolution.
 
     Parameters
     ----------
@@ -250,4 +250,4 @@ def _boxes(places: PatchGrid | ArrayLike) -> NDArray[np.float64]:
 def _notes(path: str, errors: list[str]) -> tuple[str, ...]:
     if not errors:
         return ()
-    return (f"{path}: {len(errors)} parts could not be read for the foreground and count as it; first: {errors[0]}",)
+    return (f"{path}: what could not be read counts as foreground, {len(errors)} windows of it; first: {errors[0]}",)

@@ -25,7 +25,7 @@ PLANES = np.indices((BLOCK, BLOCK), np.float32).reshape(2, -1) - np.float32((BLO
 MOST_WORKING_PX = 512
 """Side of a window in working pixels at the most."""
 PICTURE_PX = 1200
-"""Longer side that the kept picture has at the most."""
+"""Longer side that the kept picture has at the most, unless a pixel would be more than a block."""
 Pixels = NDArray[np.uint8]
 
 
