@@ -19,6 +19,7 @@ from wsi_patches.slides.fingerprint import fingerprint
 from wsi_patches.slides.pixels import over
 from wsi_patches.slides.reasons import reason_of
 from wsi_patches.slides.resolution import PixelSize, number
+from wsi_patches.slides.tiff_guard import TiffGuard
 from wsi_patches.slides.tiff_tags import GENERIC_TIFF, check_file, is_tiff
 
 __all__ = ["OpenSlideSlide", "detect_vendor"]
@@ -43,8 +44,9 @@ class OpenSlideSlide(SlideBase):
     """A slide that OpenSlide reads.
 
     OpenSlide places a read by level-0 pixels: at a level whose downsample is not a whole number (2.0005 where odd sides
-    were halved) pixels are interpolated from up to half a level-0 pixel away. Of a JPEG tile that is cut short inside
-    of a file of the right length it fills the rest with grey and says nothing; the tifffile reader refuses such a tile.
+    were halved) pixels are interpolated from up to half a level-0 pixel away. What a damaged JPEG tile lacks it fills
+    with grey and says nothing, so in a TIFF we look at the tiles first; at levels that are no page of their own it must
+    be trusted (the smallest of Hamamatsu's; those of Leica's, and of the formats that are no TIFF).
 
     Parameters
     ----------
@@ -65,7 +67,7 @@ class OpenSlideSlide(SlideBase):
         self._path, self._options, mpp = Path(path), options, options.mpp
         refuse_channels(self._path, options.channels)
         identity = fingerprint(self._path)
-        _check_tiff(self._path)
+        is_a_tiff = _check_tiff(self._path)
         self._repair = threading.Lock()
         self._handle: openslide.OpenSlide | None = self._opened()
         try:
@@ -74,6 +76,7 @@ class OpenSlideSlide(SlideBase):
             raise _error(self._path, "described", error) from error
         colour = self._handle.properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR)
         super().__init__(info, WHITE if colour is None else _rgb(colour))
+        self._guard = TiffGuard(self._path, [level.size for level in info.levels]) if is_a_tiff else None
 
     def _opened(self) -> openslide.OpenSlide:
         try:
@@ -88,6 +91,8 @@ class OpenSlideSlide(SlideBase):
         if handle is None:
             msg = f"{self._path} is closed: open it again to read it"
             raise SlideError(msg)
+        if self._guard is not None:
+            self._guard.check(box_px, level)
         try:
             return self._region(handle, box_px, level)
         except OPENSLIDE_ERRORS:
@@ -125,12 +130,14 @@ class OpenSlideSlide(SlideBase):
         return OpenSlideSlide, (str(self._path), self._options)
 
 
-def _check_tiff(path: Path) -> None:
-    """Refuse what OpenSlide would read wrongly: it cuts 16-bit samples to 8 in silence."""
+def _check_tiff(path: Path) -> bool:
+    """Say whether a file is a TIFF; refuse one that OpenSlide would read wrongly: it cuts 16-bit samples in silence."""
     with path.open("rb") as stream:
         head = stream.read(4)
-    if is_tiff(head):
-        check_file(path)
+    if not is_tiff(head):
+        return False
+    check_file(path)
+    return True
 
 
 def _describe(handle: openslide.OpenSlide, path: Path, identity: str, mpp: float | None) -> SlideInfo:

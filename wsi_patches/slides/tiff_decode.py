@@ -18,7 +18,7 @@ from wsi_patches.slides.pixels import cmyk_to_rgb, guard_size, over, to_8bit
 from wsi_patches.slides.tiff_samples import SampleView
 from wsi_patches.slides.tiff_tags import APERIO_YCBCR, JPEG, JPEG_2000, alpha_kind, in_colours, segment_size
 
-__all__ = ["Decode", "decoder_of", "jpeg_tiles_of"]
+__all__ = ["Decode", "check_of", "decoder_of", "jpeg_tiles_of"]
 
 Pixels = NDArray[np.uint8]
 Samples = NDArray[np.unsignedinteger[Any]]
@@ -49,7 +49,7 @@ def decoder_of(page: Any, path: Path, view: SampleView) -> Decode:
         return _jpeg_decoder(jpeg, page.samplesperpixel)
     page.init_decode()  # here, since it is not safe in several threads
     # Tags are read here too, while the file is open.
-    check, tables, palette = _check_of(page), _jpeg_tables(page), _palette(page)
+    check, tables, palette = check_of(page), _jpeg_tables(page), _palette(page)
 
     def decode(planes: Sequence[bytes], number: int) -> Pixels:
         guard_size(path, *segment_size(page), max(map(len, planes)))
@@ -82,8 +82,8 @@ def _jpeg_decoder(jpeg: JpegTiles, samples: int) -> Decode:
     return decode
 
 
-def _check_of(page: Any) -> Callable[[bytes], None]:
-    """Return what finds out that a segment was cut off, where its decoder would say nothing."""
+def check_of(page: Any) -> Callable[[bytes], None]:
+    """Return what raises ValueError of a segment that was cut off, where its decoder would say nothing."""
     compression = int(page.compression)
     if compression == JPEG:
         return partial(check_jpeg, tables=page.jpegtables or b"") if page.jpegheader is None else check_jpeg_part

@@ -18,13 +18,13 @@ from wsi_patches.slides.tiff_decode import decoder_of, jpeg_tiles_of
 from wsi_patches.slides.tiff_samples import SampleView
 from wsi_patches.slides.tiff_tags import IMAGE_LENGTH, IMAGE_WIDTH, segment_size
 
-__all__ = ["ChannelLevel", "TiffLevel"]
+__all__ = ["ChannelLevel", "Segments", "TiffLevel"]
 
 PLANES_APART = 2
 
 
-class TiffLevel:
-    """The tiles or strips ("segments") of one level, numbered by row, then column.
+class Segments:
+    """The tiles or strips of one level, numbered by row, then column; those of further planes follow.
 
     Parameters
     ----------
@@ -32,22 +32,15 @@ class TiffLevel:
         tifffile's page.
     size
         Width and height of the level; less than the page's own where that was padded to whole tiles.
-    path
-        For messages.
-    view
-        How samples are shown.
     """
 
-    def __init__(self, page: Any, size: Size, path: Path, view: SampleView) -> None:
+    def __init__(self, page: Any, size: Size) -> None:
         self.size, self.segment = size, Size(*segment_size(page))
         # The tags, since tifffile corrects a padded page's attributes, and segments are numbered by the padded width.
         width, height = (int(page.tags.valueof(tag)) for tag in (IMAGE_WIDTH, IMAGE_LENGTH))
         self._columns, self._rows = -(-width // self.segment.width), -(-height // self.segment.height)
         self._planes = page.samplesperpixel if int(page.planarconfig) == PLANES_APART else 1
         self._offsets, self._counts = page.dataoffsets, page.databytecounts
-        self._decode = decoder_of(page, path, view)
-        self.samples: int = page.samplesperpixel
-        self.jpeg: JpegTiles | None = jpeg_tiles_of(page)
 
     def number_of(self, box_px: Box) -> int | None:
         """Return the number of the tile that a box is exactly, or None where it is none or reaches over the level."""
@@ -76,6 +69,40 @@ class TiffLevel:
         """Return offset and byte count of segments of one plane; a count of 0 for those that the file leaves out."""
         return [(self._offsets[number], self._counts[number]) for number in numbers]
 
+    def read(self, file: SharedFile, number: int) -> list[bytes] | None:
+        """Return a segment's bytes in each plane, or None for one that the file leaves out as empty.
+
+        Raises
+        ------
+        SlideError
+            The file ends within it.
+        """
+        each = self._columns * self._rows
+        pieces = self.pieces(range(number, each * self._planes, each))
+        if not all(count for _, count in pieces):
+            return None
+        return [file.read(*piece) for piece in pieces]
+
+
+class TiffLevel(Segments):
+    """The segments of one level, and how they become RGB.
+
+    Parameters
+    ----------
+    page, size
+        As of `Segments`.
+    path
+        For messages.
+    view
+        How samples are shown.
+    """
+
+    def __init__(self, page: Any, size: Size, path: Path, view: SampleView) -> None:
+        super().__init__(page, size)
+        self._decode = decoder_of(page, path, view)
+        self.samples: int = page.samplesperpixel
+        self.jpeg: JpegTiles | None = jpeg_tiles_of(page)
+
     def load(self, file: SharedFile, number: int) -> NDArray[np.uint8] | None:
         """Return a segment's RGB ``(h, w, 3)``, or None for one that the file leaves out as empty.
 
@@ -88,11 +115,8 @@ class TiffLevel:
         ValueError, RuntimeError and others of `TIFF_ERRORS`
             It cannot be decoded.
         """
-        each = self._columns * self._rows
-        pieces = self.pieces(range(number, each * self._planes, each))
-        if not all(count for _, count in pieces):
-            return None
-        return self._decode([file.read(*piece) for piece in pieces], number)
+        planes = self.read(file, number)
+        return None if planes is None else self._decode(planes, number)
 
 
 class ChannelLevel(TiffLevel):
