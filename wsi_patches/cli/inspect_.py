@@ -7,17 +7,37 @@ from pathlib import Path
 
 import click
 
+from wsi_patches.cli.options import as_names
+
 __all__ = ["command"]
 
+EPILOG = """Example:  wsi-patches inspect patches.zarr
 
-@click.command("inspect", epilog="Example:  wsi-patches inspect patches.zarr")
+Scanners keep pictures of the label and of the whole glass beside a slide. They may name the patient: they are listed,
+and read only by --image NAME -o FILE.png."""
+
+
+@click.command("inspect", epilog=EPILOG)
 @click.argument("path", type=Path)
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-def command(path: Path, as_json: bool) -> None:
+@click.option("--backend", metavar="NAME", help="Force a reader.  [default: by the file's content]")
+@click.option("--channels", metavar="A[,B[,C]]", help="Of fluorescence, the channels to show.")
+@click.option("--image", metavar="NAME", help="Write one of the pictures beside the slide, such as macro.")
+@click.option("-o", "--out", type=Path, metavar="FILE.png", help="Where to write it.")
+def command(
+    path: Path, as_json: bool, backend: str | None, channels: str | None, image: str | None, out: Path | None
+) -> None:
     """Say what a slide, a folder of slides, a dataset's folder or a store at PATH is."""
-    from wsi_patches.workflows.inspect import describe
+    from wsi_patches.slide import ReadOptions
+    from wsi_patches.workflows.inspect import describe, write_picture
 
-    facts = describe(path)
+    if (image is None) != (out is None):
+        msg = "--image NAME and -o FILE.png belong together: which picture, and where to write it"
+        raise click.UsageError(msg)
+    if image is not None and out is not None:
+        write_picture(path, image, out)
+        return
+    facts = describe(path, ReadOptions(reader=backend, channels=as_names(channels) or ()))
     if as_json:
         click.echo(json.dumps(facts, indent=1))
         return

@@ -1,6 +1,7 @@
 """Opening slides: one file a backend, one door, `open_slide`."""
 
 from wsi_patches.slides.array import ArraySlide
+from wsi_patches.slides.associated import associated_names, read_associated
 from wsi_patches.slides.fingerprint import fingerprint
 from wsi_patches.slides.forgiving import ForgivingSlide
 from wsi_patches.slides.image import ImageSlide
@@ -18,8 +19,10 @@ __all__ = [
     "OmeZarrSlide",
     "OpenSlideSlide",
     "TiffSlide",
+    "associated_names",
     "fingerprint",
     "is_slide_folder",
     "open_as",
     "open_slide",
+    "read_associated",
 ]

@@ -6,19 +6,31 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from wsi_patches.datasets import SlideItem, find_slides
-from wsi_patches.errors import UsageError
-from wsi_patches.slides import open_slide
+from wsi_patches.errors import OutputExists, UsageError
+from wsi_patches.report.atomic import replacing
+from wsi_patches.slide import AS_IT_IS, Level, ReadOptions
+from wsi_patches.slides import associated_names, is_slide_folder, open_as, read_associated
 from wsi_patches.stores import is_store, open_store
 from wsi_patches.workflows.look import look_at
+from wsi_patches.workflows.output import make_folder
 
-__all__ = ["describe"]
+__all__ = ["describe", "write_picture"]
 
 UNKNOWN = "unknown: state it with --slide-mpp"
 
 
-def describe(path: Path) -> dict[str, Any]:
+def describe(path: Path, options: ReadOptions = AS_IT_IS) -> dict[str, Any]:
     """Return what a slide, a folder or a store is, as names and plain values.
+
+    Parameters
+    ----------
+    path
+        What to look at.
+    options
+        How to open a slide.
 
     Raises
     ------
@@ -30,26 +42,54 @@ def describe(path: Path) -> dict[str, Any]:
     if not path.exists():
         msg = f"{path} does not exist: give a slide, a folder of slides, a dataset's folder, or a store"
         raise UsageError(msg)
-    if path.is_file():
-        return _slide(path)
-    return _store(path) if is_store(path) else _folder(path)
+    if path.is_dir() and is_store(path):
+        return _store(path)
+    return _slide(path, options) if path.is_file() or is_slide_folder(path) else _folder(path)
 
 
-def _slide(path: Path) -> dict[str, Any]:
-    with open_slide(path) as slide:
+def write_picture(path: Path, name: str, out: Path) -> None:
+    """Write a picture that lies beside a slide, such as its macro, as PNG; it may show whose slide it is.
+
+    Raises
+    ------
+    UsageError
+        There is no such picture, or the output is there already.
+    SlideError
+        The slide or the picture is damaged.
+    """
+    if out.exists():
+        msg = f"-o {out} is there already: name another file"
+        raise OutputExists(msg)
+    pixels = read_associated(path, name)
+    make_folder(out.absolute().parent)
+    with replacing(out) as partial:
+        Image.fromarray(pixels).save(partial, format="PNG")
+
+
+def _slide(path: Path, options: ReadOptions) -> dict[str, Any]:
+    with open_as(path, options) as slide:
         info = slide.info
-        levels = [f"{level.size.width} x {level.size.height} px (1 : {level.downsample:g})" for level in info.levels]
-        return {
-            "kind": "slide",
-            "path": str(path),
-            "reader": info.reader,
-            "vendor": info.vendor or "unknown",
-            "size": f"{info.size.width} x {info.size.height} px",
-            "levels": levels,
-            "mpp": f"{info.mpp:g} um per pixel" if info.mpp else UNKNOWN,
-            "objective": f"{info.objective_power:g}" if info.objective_power else "unknown",
-            "fingerprint": info.fingerprint,
-        }
+    return {
+        "kind": "slide",
+        "path": str(path),
+        "reader": info.reader,
+        "vendor": info.vendor or "unknown",
+        "size": f"{info.size.width} x {info.size.height} px",
+        "levels": [_level(level) for level in info.levels],
+        "mpp": f"{info.mpp:g} um per pixel" if info.mpp else UNKNOWN,
+        "objective": f"{info.objective_power:g}" if info.objective_power else "unknown",
+        "channels": list(info.channels) or "colours",
+        "notes": list(info.notes),
+        "pictures": list(associated_names(path)),
+        "fingerprint": info.fingerprint,
+    }
+
+
+def _level(level: Level) -> str:
+    tile = f"tiles of {level.tile.width} x {level.tile.height} px" if level.tile else ""
+    stored = ", ".join(part for part in (tile, level.compression) if part)
+    size = f"{level.size.width} x {level.size.height} px (1 : {level.downsample:g})"
+    return f"{size}, {stored}" if stored else size
 
 
 def _folder(path: Path) -> dict[str, Any]:
