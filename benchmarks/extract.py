@@ -3,8 +3,8 @@
     python benchmarks/extract.py [SLIDE ...] [--work DIR] [--repeat 3] [--plain-patches 3000] [--save FILE.md]
 
 Without a slide two are painted, 8192 and 30208 px of 256 px JPEG tiles. Every case is a process of its own on a warm
-page cache; the best of ``--repeat`` turns counts, and the turns of all cases are interleaved, so that a busy machine is busy
-for all. The plain loop is openslide-python's ``read_region`` into zarr-python's defaults, a patch at a time.
+page cache; the best of ``--repeat`` turns counts, and the turns of all cases are interleaved, so that a busy machine is
+busy for all. The plain loop is openslide-python's ``read_region`` into zarr-python's defaults, a patch at a time.
 tiatoolbox and cuCIM join where they are installed.
 """
 

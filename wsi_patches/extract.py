@@ -42,6 +42,8 @@ class SlideJob:
     """How to open the slide."""
     kept: Kept | None = None
     """The places of the run that hold foreground; all of them if None."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how they were found."""
 
     @property
     def patches(self) -> int:
@@ -110,16 +112,25 @@ def extract_part(task: ExtractTask) -> list[Outcome]:
                 outcomes.append(Outcome.failed(job.slide_id, job.item.path, error))
                 continue
             records.append(record)
-            status = PARTIAL if record.unreadable else DONE
-            outcomes.append(
-                Outcome(job.slide_id, job.item.path, status, patches, len(record.unreadable), warnings=record.warnings)
-            )
+            outcomes.append(_outcome(record, patches))
         if records:
             writer.complete(records)
     finally:
         if not writer.is_complete:
             writer.abandon()
     return outcomes
+
+
+def _outcome(record: SlideRecord, patches: int) -> Outcome:
+    return Outcome(
+        record.id,
+        record.path,
+        PARTIAL if record.unreadable else DONE,
+        patches,
+        len(record.unreadable),
+        warnings=record.warnings,
+        blank=record.blank,
+    )
 
 
 def _extract_slide(job: SlideJob, task: ExtractTask, writer: PartWriter, row: int) -> tuple[SlideRecord, int]:
@@ -189,7 +200,7 @@ def _warnings(
     job: SlideJob, info: SlideInfo, grid: PatchGrid, cells: Cells, settings: StoreSettings
 ) -> tuple[str, ...]:
     """Return what a user of the slide's patches should know, and of cells that no patch of the whole grid holds."""
-    warnings = [*job.item.warnings, *info.notes]
+    warnings = [*job.item.warnings, *info.notes, *job.notes]
     if job.start == 0 and len(cells):  # once a slide: it looks at the whole grid
         lost = len(cells) - len(set(label_patches(grid.xy(), grid.side, cells, settings.rule).cells.tolist()))
         if lost:

@@ -25,6 +25,8 @@ class Outcome:
     error: str = ""
     """What went wrong and what to do, for a failed slide."""
     warnings: tuple[str, ...] = ()
+    blank: int = 0
+    """How many places were left out as bare glass."""
 
     @classmethod
     def failed(cls, slide_id: str, path: str, error: BaseException | str) -> Outcome:
@@ -48,6 +50,7 @@ def _join(one: Outcome, other: Outcome) -> Outcome:
         status=worst,
         patches=one.patches + other.patches,
         unreadable=one.unreadable + other.unreadable,
+        blank=one.blank + other.blank,
         error=one.error or other.error,
         warnings=tuple(dict.fromkeys((*one.warnings, *other.warnings))),
     )

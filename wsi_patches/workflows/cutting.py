@@ -87,7 +87,8 @@ def _runs(one: Looked, gap: Range, size: int, options: ReadOptions) -> Iterator[
         return
     mask = one.kept.mask()[start:stop]
     for begin, end in _kept_runs(mask, size):
-        yield SlideJob(one.item, one.slide_id, start + begin, start + end, options, Kept.of(mask[begin:end]))
+        kept = Kept.of(mask[begin:end])
+        yield SlideJob(one.item, one.slide_id, start + begin, start + end, options, kept, one.notes)
 
 
 def _kept_runs(mask: NDArray[np.bool_], size: int) -> Iterator[Range]:

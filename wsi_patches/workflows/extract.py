@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from wsi_patches.cells import ALL_IDB_RULE, LabelRule
-from wsi_patches.datasets import SlideItem, find_slides
-from wsi_patches.datasets.all_idb1 import LAYOUT as ALL_IDB1
+from wsi_patches.datasets import find_slides
 from wsi_patches.errors import NoPatches, UsageError
 from wsi_patches.executors import Executor, make_executor
 from wsi_patches.extract import ExtractTask, SlideJob, extract_part
@@ -21,10 +18,8 @@ from wsi_patches.jpeg_tile import JpegTiles
 from wsi_patches.outcome import DONE, PARTIAL, Outcome, merge_outcomes
 from wsi_patches.patch import SlideRecord
 from wsi_patches.pipeline import Progress, Stage, run
-from wsi_patches.slide import ReadOptions
 from wsi_patches.slides.pool import close_idle_slides
 from wsi_patches.stores import (
-    CODECS,
     Store,
     StoreSettings,
     create_group,
@@ -35,7 +30,8 @@ from wsi_patches.stores import (
 )
 from wsi_patches.stores.format import PARTS
 from wsi_patches.workflows.cutting import cut_parts, part_id, part_patches
-from wsi_patches.workflows.foreground import FOREGROUNDS, keep_foreground
+from wsi_patches.workflows.extract_settings import ExtractSettings
+from wsi_patches.workflows.foreground import keep_foreground
 from wsi_patches.workflows.look import Looked, look_at
 from wsi_patches.workflows.output import Existing, check_output, make_folder
 
@@ -44,69 +40,6 @@ __all__ = ["ExtractPlan", "ExtractResult", "ExtractSettings", "extract", "plan_e
 PREVIEWS = "foreground"
 COMPRESSED = {"zstd": 0.6, "lz4": 0.85, "none": 1.0, "jpeg": 0.06}
 """Roughly what is left of a patch's bytes, for --dry-run."""
-
-
-@dataclass(frozen=True)
-class ExtractSettings:
-    """What ``extract`` is asked to do; the keys of a recipe, and the command's options."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    inputs: tuple[Path, ...]
-    """Slides, folders of slides, or dataset folders."""
-    out: Path
-    """The store to write."""
-    patch_size: int | None = None
-    """Side of a patch in patch pixels; 256 if not given."""
-    overlap: float | None = None
-    stride: int | None = None
-    edge: str | None = None
-    level: int | None = None
-    mpp: float | None = None
-    magnification: float | None = None
-    tolerance: int | None = None
-    """How far outside of a patch, in level-0 pixels, a cell's centre may lie and still count."""
-    annotations: Path | None = None
-    """A folder of annotation files that bear their slide's name."""
-    slide_mpp: float | None = None
-    """The slides' level-0 pixel size in um, where their files do not say."""
-    backend: str | None = None
-    """Which reader opens the slides; chosen by each file's content if not given."""
-    channels: tuple[str, ...] = ()
-    """Of pictures of several channels, the one to three that are meant, by name or 0-based number."""
-    foreground: str = "none"
-    """``auto`` leaves out patches of bare glass."""
-    codec: str = "auto"
-    fsync: bool = True
-    """Wait until the disk has every file, so that a power cut loses nothing that was called done."""
-    workers: int | None = None
-    cluster: str | None = None
-    resume: bool = False
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        for name, allowed in (("codec", CODECS), ("foreground", FOREGROUNDS)):
-            if getattr(self, name) not in allowed:
-                msg = f"{name} must be one of {', '.join(allowed)}, found {getattr(self, name)!r}"
-                raise UsageError(msg)
-        self.read_options()
-
-    def read_options(self) -> ReadOptions:
-        """Return how slides are to be opened."""
-        return ReadOptions(self.slide_mpp, self.backend, self.channels)
-
-    def store_settings(self, items: Sequence[SlideItem]) -> StoreSettings:
-        """Return the patches and labels that were asked for; ALL-IDB1 folders get their published protocol."""
-        published = bool(items) and all(item.layout == ALL_IDB1 for item in items)
-        chosen: dict[str, Any] = {"edge": "drop", "overlap": 0.25} if published else {}
-        if self.stride is not None:
-            chosen.pop("overlap", None)
-        named = {"size_px": self.patch_size, "stride_px": self.stride, "overlap": self.overlap, "edge": self.edge}
-        named |= {"level": self.level, "mpp": self.mpp, "magnification": self.magnification}
-        chosen |= {name: value for name, value in named.items() if value is not None}
-        default = ALL_IDB_RULE.tolerance_px if published else 0
-        rule = LabelRule(default if self.tolerance is None else self.tolerance)
-        return StoreSettings(PatchSpec(**chosen), rule, self.foreground)
 
 
 @dataclass(frozen=True)
@@ -140,6 +73,11 @@ class ExtractResult:
     """One for each slide, failed ones included."""
     patches: int
     """How many patches the store holds."""
+
+    @property
+    def previews(self) -> Path:
+        """The folder of pictures of what was kept, where only foreground was asked for."""
+        return self.out / PREVIEWS
 
 
 def extract(settings: ExtractSettings, progress: Progress | None = None) -> ExtractResult:
@@ -210,7 +148,7 @@ class _Survey:
         parts = self.records[one.slide_id]
         unreadable, blank = sum(len(part.unreadable) for part in parts), sum(part.blank for part in parts)
         status = PARTIAL if unreadable else DONE
-        return Outcome(one.slide_id, one.item.path, status, one.total - blank, unreadable)
+        return Outcome(one.slide_id, one.item.path, status, one.total - blank, unreadable, blank=blank)
 
 
 def _survey(settings: ExtractSettings) -> _Survey:
@@ -286,11 +224,15 @@ def _lost(task: ExtractTask, error: BaseException) -> list[Outcome]:
 
 
 def _same_settings(store: Store, asked: StoreSettings) -> None:
-    have = store.settings
-    if (have.spec, have.rule, have.foreground) != (asked.spec, asked.rule, asked.foreground):
+    have, want = (_flat(settings) for settings in (store.settings, asked))
+    different = [f"{name} {have[name]} (asked: {want[name]})" for name in want if have[name] != want[name]]
+    if different:
         msg = (
-            f"{store.path} holds patches of {have.spec} labelled by {have.rule}, foreground {have.foreground}; asked "
-            f"were {asked.spec} labelled by {asked.rule}, foreground {asked.foreground}: "
+            f"{store.path} holds patches of other settings: {', '.join(different)}; "
             "give the same options to --resume, or another -o"
         )
         raise UsageError(msg)
+
+
+def _flat(settings: StoreSettings) -> dict[str, Any]:
+    return {**settings.spec.to_dict(), **settings.rule.to_dict(), "foreground": settings.foreground}

@@ -1,0 +1,82 @@
+"""What ``extract`` can be asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from wsi_patches.cells import ALL_IDB_RULE, LabelRule
+from wsi_patches.datasets import SlideItem
+from wsi_patches.datasets.all_idb1 import LAYOUT as ALL_IDB1
+from wsi_patches.errors import UsageError
+from wsi_patches.grid import PatchSpec
+from wsi_patches.slide import ReadOptions
+from wsi_patches.stores import CODECS, StoreSettings
+from wsi_patches.workflows.foreground import FOREGROUNDS
+
+__all__ = ["ExtractSettings"]
+
+
+@dataclass(frozen=True)
+class ExtractSettings:
+    """What ``extract`` is asked to do; the keys of a recipe, and the command's options."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    inputs: tuple[Path, ...]
+    """Slides, folders of slides, or dataset folders."""
+    out: Path
+    """The store to write."""
+    patch_size: int | None = None
+    """Side of a patch in patch pixels; 256 if not given."""
+    overlap: float | None = None
+    stride: int | None = None
+    edge: str | None = None
+    level: int | None = None
+    mpp: float | None = None
+    magnification: float | None = None
+    tolerance: int | None = None
+    """How far outside of a patch, in level-0 pixels, a cell's centre may lie and still count."""
+    annotations: Path | None = None
+    """A folder of annotation files that bear their slide's name."""
+    slide_mpp: float | None = None
+    """The slides' level-0 pixel size in um, where their files do not say."""
+    backend: str | None = None
+    """Which reader opens the slides; chosen by each file's content if not given."""
+    channels: tuple[str, ...] = ()
+    """Of pictures of several channels, the one to three that are meant, by name or 0-based number."""
+    foreground: str = "none"
+    """``auto`` leaves out patches of bare glass."""
+    codec: str = "auto"
+    fsync: bool = True
+    """Wait until the disk has every file, so that a power cut loses nothing that was called done."""
+    workers: int | None = None
+    cluster: str | None = None
+    resume: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("codec", CODECS), ("foreground", FOREGROUNDS)):
+            if getattr(self, name) not in allowed:
+                msg = f"{name} must be one of {', '.join(allowed)}, found {getattr(self, name)!r}"
+                raise UsageError(msg)
+        self.read_options()
+
+    def read_options(self) -> ReadOptions:
+        """Return how slides are to be opened."""
+        return ReadOptions(self.slide_mpp, self.backend, self.channels)
+
+    def store_settings(self, items: Sequence[SlideItem]) -> StoreSettings:
+        """Return the patches and labels that were asked for; ALL-IDB1 folders get their published protocol."""
+        published = bool(items) and all(item.layout == ALL_IDB1 for item in items)
+        chosen: dict[str, Any] = {"edge": "drop", "overlap": 0.25} if published else {}
+        if self.stride is not None:
+            chosen.pop("overlap", None)
+        named = {"size_px": self.patch_size, "stride_px": self.stride, "overlap": self.overlap, "edge": self.edge}
+        named |= {"level": self.level, "mpp": self.mpp, "magnification": self.magnification}
+        chosen |= {name: value for name, value in named.items() if value is not None}
+        default = ALL_IDB_RULE.tolerance_px if published else 0
+        rule = LabelRule(default if self.tolerance is None else self.tolerance)
+        return StoreSettings(PatchSpec(**chosen), rule, self.foreground)
