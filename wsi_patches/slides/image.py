@@ -22,6 +22,7 @@ from wsi_patches.slide import AS_IT_IS, Level, ReadOptions, SlideBase, SlideInfo
 from wsi_patches.slides.channels import refuse_channels
 from wsi_patches.slides.fingerprint import fingerprint
 from wsi_patches.slides.pixels import full_range, guard_size, over, to_8bit
+from wsi_patches.slides.quiet import quietly
 from wsi_patches.slides.reasons import reason_of
 from wsi_patches.slides.resolution import UNSTATED, PixelSize, number
 
@@ -129,7 +130,7 @@ class ImageSlide(SlideBase):
 def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
     """Open a photograph whose header was found in order; errors inside of the block become SlideErrors."""
     try:
-        with path.open("rb") as stream:
+        with quietly(), path.open("rb") as stream:
             head = stream.read(PNG_DEPTH_BYTE + 1)
             stream.seek(0)
             with _header(path, head, stream) as image:

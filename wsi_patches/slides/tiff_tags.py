@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import struct
-import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ import tifffile
 from wsi_patches.errors import SlideError, WsiPatchesError
 from wsi_patches.slides.philips import philips_power
 from wsi_patches.slides.pixels import guard_size
+from wsi_patches.slides.quiet import quietly
 from wsi_patches.slides.reasons import reason_of
 from wsi_patches.slides.resolution import number
 from wsi_patches.slides.tiff_mpp import aperio_value
@@ -69,35 +68,22 @@ COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}
 VENDORS = {"svs": "aperio", "ndpi": "hamamatsu", "scn": "leica", "bif": "ventana", "philips": "philips"}
 GENERIC_TIFF = "generic-tiff"
 """OpenSlide's word for a tiled TIFF of no maker that it knows."""
-_here = threading.local()
-
-
-def _is_ours(record: logging.LogRecord) -> bool:  # noqa: ARG001 - the signature of a logging filter
-    return not getattr(_here, "reading", False)
-
-
-# tifffile logs what it finds odd. While we read, each such finding either does not matter or becomes a SlideError, and
-# must not reach a terminal; what others do with tifffile, in other threads or calls, is logged as ever.
-tifffile.logger().addFilter(_is_ours)
 
 
 @contextmanager
 def tiff_errors(path: Path, what: str) -> Iterator[None]:
     """Turn the errors of tifffile and imagecodecs into SlideErrors, and keep their log messages off the terminal."""
-    outer = getattr(_here, "reading", False)
-    _here.reading = True
-    try:
-        yield
-    except WsiPatchesError:
-        raise
-    except TIFF_ERRORS as error:
-        msg = (
-            f"{path} cannot be {what} as a TIFF ({reason_of(error)}): the file is damaged, or stored in a way that is "
-            "not supported; copy it again from its source, or convert it to an 8-bit RGB TIFF"
-        )
-        raise SlideError(msg) from error
-    finally:
-        _here.reading = outer
+    with quietly():
+        try:
+            yield
+        except WsiPatchesError:
+            raise
+        except TIFF_ERRORS as error:
+            msg = (
+                f"{path} cannot be {what} as a TIFF ({reason_of(error)}): the file is damaged, or stored in a way that "
+                "is not supported; copy it again from its source, or convert it to an 8-bit RGB TIFF"
+            )
+            raise SlideError(msg) from error
 
 
 def is_tiff(head: bytes) -> bool:
