@@ -1,11 +1,13 @@
 """Any box of a TIFF without loss is the slice of its array, however it is tiled, by every reader that reads it."""
 
 import numpy as np
+import openslide
 import pytest
 import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.painted_tiffs import write_jpeg_tiff
 from wsi_patches.geometry import Box
 from wsi_patches.slides import open_slide
 
@@ -49,3 +51,32 @@ def test_any_box_is_the_slice_of_the_array(slide, x, y, width, height):
     padded = np.pad(PIXELS, ((margin, margin), (margin, margin), (0, 0)), constant_values=255)
     expected = padded[margin + y : margin + y + height, margin + x : margin + x + width]
     assert np.array_equal(slide.read(Box(x, y, width, height)), expected)
+
+
+@pytest.fixture(scope="module")
+def jpeg_slide(tmp_path_factory):
+    path = tmp_path_factory.mktemp("jpegs") / "a.tif"
+    even = PIXELS[:-1, :-1]  # so that the second level lies at a downsample of exactly 2
+    write_jpeg_tiff(path, even, (32, 48), shared_tables=True)
+    write_jpeg_tiff(path, even[::2, ::2], (32, 48), "rgb", subfiletype=1, append=True)
+    with openslide.OpenSlide(str(path)) as handle:
+        wholes = [handle.read_region((0, 0), level, size) for level, size in enumerate(handle.level_dimensions)]
+    with open_slide(path, reader="tifffile") as slide:
+        yield slide, [np.asarray(whole.convert("RGB")) for whole in wholes]
+
+
+SIDES = st.one_of(st.integers(1, 110), st.sampled_from([32, 48, 64, 96]))
+CORNERS = st.one_of(st.integers(0, 100), st.sampled_from([0, 32, 48, 64, 96]))
+
+
+@given(level=st.integers(0, 1), x=CORNERS, y=CORNERS, width=SIDES, height=SIDES)
+def test_any_box_of_jpeg_tiles_whole_or_not_is_the_slice_of_what_openslide_reads(
+    jpeg_slide, level, x, y, width, height
+):
+    slide, wholes = jpeg_slide
+    by = round(slide.info.levels[level].downsample)
+    box = Box(x, y, width, height).clipped(slide.info.levels[level].size)
+    expected = wholes[level][box.y : box.bottom, box.x : box.right]
+    if expected.size:
+        found = slide.read(Box(*(by * value for value in box)), level)
+        assert np.array_equal(found, expected)

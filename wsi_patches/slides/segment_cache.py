@@ -13,7 +13,7 @@ __all__ = ["SegmentCache"]
 
 Segment = NDArray[np.uint8]
 Key = tuple[int, int]
-STRIPES = 64
+STRIPES = 16
 
 
 class SegmentCache:
