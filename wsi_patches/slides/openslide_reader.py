@@ -29,6 +29,12 @@ OPENSLIDE_ERRORS = (openslide.OpenSlideError,)
 CACHE_BYTES = 32 << 20
 """Decoded tiles kept for each open slide: enough for a row of patches, small beside a worker's memory."""
 WHITE = (255, 255, 255)
+DICOM_COMPRESSIONS = {
+    **{f"1.2.840.10008.1.2.{end}": "none" for end in ("1", "2")},
+    **{f"1.2.840.10008.1.2.4.{end}": "jpeg" for end in (50, 51)},
+    **{f"1.2.840.10008.1.2.4.{end}": "jpeg2000" for end in (90, 91)},
+}
+"""By DICOM's transfer syntaxes (PS3.6, table A-1)."""
 
 
 def detect_vendor(path: Path) -> str | None:
@@ -87,12 +93,12 @@ class OpenSlideSlide(SlideBase):
         return handle
 
     def _read_level(self, box_px: Box, level: int) -> NDArray[np.uint8]:
-        handle = self._handle
+        guard, handle = self._guard, self._handle  # in this order, the other way round than `close`
         if handle is None:
             msg = f"{self._path} is closed: open it again to read it"
             raise SlideError(msg)
-        if self._guard is not None:
-            self._guard.check(box_px, level)
+        if guard is not None:
+            guard.check(box_px, level)
         try:
             return self._region(handle, box_px, level)
         except OPENSLIDE_ERRORS:
@@ -125,6 +131,7 @@ class OpenSlideSlide(SlideBase):
         """Let the file go; a read that another thread has begun still ends well."""
         with self._repair:
             self._handle = None
+            self._guard = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OpenSlideSlide, (str(self._path), self._options)
@@ -149,7 +156,7 @@ def _describe(handle: openslide.OpenSlide, path: Path, identity: str, mpp: float
     if vendor == GENERIC_TIFF:
         own = own.if_plausible()
     levels = tuple(
-        Level(Size(*size), float(downsample), _tile_size(properties, level))
+        Level(Size(*size), float(downsample), _tile_size(properties, level), _compression(properties))
         for level, (size, downsample) in enumerate(zip(handle.level_dimensions, handle.level_downsamples, strict=True))
     )
     power = number(properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
@@ -160,6 +167,11 @@ def _describe(handle: openslide.OpenSlide, path: Path, identity: str, mpp: float
 def _tile_size(properties: Mapping[str, str], level: int) -> Size | None:
     sides = [number(properties.get(f"openslide.level[{level}].tile-{side}")) for side in ("width", "height")]
     return Size(*(int(side) for side in sides if side)) if all(sides) else None
+
+
+def _compression(properties: Mapping[str, str]) -> str:
+    """Return how a DICOM slide's frames are compressed; OpenSlide says it of no other format."""
+    return DICOM_COMPRESSIONS.get(properties.get("dicom.TransferSyntaxUID", ""), "")
 
 
 def _rgb(text: str) -> tuple[int, int, int]:
