@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -130,42 +129,6 @@ def test_resume_adds_new_slides_and_keeps_the_ids_of_old_ones(all_idb1, tmp_path
 def run_cli(*arguments, **options):
     command = [sys.executable, "-m", "wsi_patches", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
-
-
-def kill_when(process, happened, then_wait_s):
-    """Kill a process without warning some time after something happened on disk, or let it end."""
-    while process.poll() is None and not happened():
-        time.sleep(0.002)
-    time.sleep(then_wait_s)
-    process.kill()
-    process.wait()
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_and_resumed_equals_undisturbed(tmp_path, rng):
-    """Small slides that share a part and a large one of two parts; kills from the first file on to the second part."""
-    slides, whole = tmp_path / "slides", tmp_path / "whole.zarr"
-    slides.mkdir()
-    for number in range(6):
-        cv2.imwrite(str(slides / f"s{number}.png"), rng.integers(0, 256, (512, 768, 3), np.uint8))
-    cv2.imwrite(str(slides / "large.png"), rng.integers(0, 256, (2048, 2600, 3), np.uint8))
-    options = ["--stride", "96", "--workers", "2"]
-    assert run_cli("extract", slides, "-o", whole, *options).returncode == 0
-    assert len(open_store(whole).parts) == 3
-    unfinished = 0
-    for number, (name, wait_s) in enumerate([("", 0.0), ("parts", 0.0), ("parts/*", 0.0), ("parts/*/images/c/*", 0.1)]):
-        out = tmp_path / f"killed{number}.zarr"
-        command = [sys.executable, "-m", "wsi_patches", "extract", str(slides), "-o", str(out), *options]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        kill_when(process, lambda out=out, name=name: any(out.glob(name)) if name else out.exists(), wait_s)
-        if (out / "zarr.json").is_file():
-            left = open_store(out)
-            unfinished += bool(left.unfinished)
-            assert len(left.read(np.arange(len(left)))) == sum(part.count for part in left.parts)
-        resumed = run_cli("extract", slides, "-o", out, "--resume", *options)
-        assert resumed.returncode == 0, resumed.stderr
-        assert contents(out) == contents(whole)
-    assert unfinished, "no kill fell into the writing of a part: the moments are badly chosen"
 
 
 def test_annotations_beside_a_plain_slide(tmp_path):

@@ -41,7 +41,10 @@ def start_conversion(store: Path, out: Path, codec: str, *, durable: bool = True
         The store cannot be read.
     """
     source = open_store(store)
-    (out / PARTS).mkdir(parents=True, exist_ok=True)
+    # The root comes first: a run that is killed before the rest leaves what is known as ours, and is completed.
+    write_whole(out / METADATA, (store / METADATA).read_bytes(), durable=durable)
+    (out / PARTS).mkdir(exist_ok=True)
+    write_whole(out / PARTS / METADATA, (store / PARTS / METADATA).read_bytes(), durable=durable)
     for orphan in (*out.glob(f"*{PARTIAL_SUFFIX}"), *(out / PARTS).glob(f"*{PARTIAL_SUFFIX}")):
         orphan.unlink()
     for part in (out / PARTS).iterdir():
@@ -49,8 +52,6 @@ def start_conversion(store: Path, out: Path, codec: str, *, durable: bool = True
             shutil.rmtree(part)
     for folder in (entry for entry in store.iterdir() if entry.is_dir() and entry.name != PARTS):
         shutil.copytree(folder, out / folder.name, dirs_exist_ok=True)
-    for name in (f"{PARTS}/{METADATA}", METADATA):
-        write_whole(out / name, (store / name).read_bytes(), durable=durable)
     return [
         ConvertTask(str(store), part.id, str(out), codec, part.count, durable)
         for part in source.parts

@@ -35,9 +35,9 @@ def create_store(path: Path, settings: StoreSettings, *, durable: bool = True) -
         The folder cannot be written.
     """
     try:
-        # The root comes last: a folder without it is no store, and a run that is killed here can simply be repeated.
-        create_group(path / PARTS, durable=durable)
+        # The root comes first: a run that is killed before the rest leaves what is known as ours, and is completed.
         create_group(path, settings.to_attributes(), durable=durable)
+        create_group(path / PARTS, durable=durable)
     except OSError as error:
         msg = f"{path} cannot be written: {error.strerror or error}"
         raise StoreError(msg) from error
