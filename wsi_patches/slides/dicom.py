@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from wsi_patches.errors import SlideError
 
-__all__ = ["SUFFIX", "find_volume", "is_one_series", "one_of_each_series"]
+__all__ = ["SUFFIX", "find_volume", "is_dicom", "is_one_series", "one_of_each_series"]
 
 SUFFIX = ".dcm"
 PREAMBLE_BYTES, MAGIC = 128, b"DICM"
@@ -36,6 +36,11 @@ class _Image:
     is_volume: bool
     """It holds a level, and not the label, overview or thumbnail."""
     pixels: int
+
+
+def is_dicom(head: bytes) -> bool:
+    """Say whether a file's first bytes are those of a DICOM file."""
+    return head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC
 
 
 def find_volume(folder: Path) -> Path | None:

@@ -147,6 +147,8 @@ def _looks_like(head: bytes) -> str:
     for signature, name in SIGNATURES.items():
         if head.startswith(signature):
             return name
+    if dicom.is_dicom(head):
+        return "a DICOM file that is no whole slide, or a damaged one"
     if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
         return "text"
     return f"data of an unknown kind (first bytes {head[:8].hex(' ')})"

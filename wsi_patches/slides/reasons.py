@@ -13,4 +13,4 @@ LONGEST = 200
 def reason_of(error: BaseException) -> str:
     """Return an error's text without what it quotes of the file: a description or a label may name a patient."""
     text = QUOTED.sub("...", " ".join(str(error).split()))
-    return text[:LONGEST] or type(error).__name__
+    return text[:LONGEST] if any(letter.isalpha() for letter in text) else type(error).__name__

@@ -89,6 +89,9 @@ def level_pages(tiff: Any, path: Path) -> list[list[Any]]:
     SlideError
         There is no picture, or several times, planes or pictures of one size.
     """
+    if not len(tiff.pages):
+        msg = f"{path} holds no page: it is truncated or damaged; copy it again from its source"
+        raise SlideError(msg)
     if tiff.pages.first.is_svs and tiff.pages.first.is_tiled:
         return _aperio_levels(tiff)
     pictures = [series for series in tiff.series if series.keyframe is not None and 0 not in series.shape]

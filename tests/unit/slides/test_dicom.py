@@ -41,7 +41,7 @@ def test_the_folder_and_every_file_of_a_series_open_its_volume(boxes, name):
     with open_slide(boxes / name) as slide:
         assert (slide.info.size, slide.info.vendor, slide.info.objective_power) == ((16, 16), "dicom", 20)
         assert slide.info.mpp == pytest.approx(0.499)
-        assert len(slide.info.levels) == 1
+        assert [level.compression for level in slide.info.levels] == ["jpeg"]
     assert np.array_equal(read_all(boxes / name), read_all(boxes / "boxes_0.dcm"))
 
 
@@ -77,6 +77,12 @@ def test_what_is_no_slide_stays_an_item_of_its_own_so_that_its_error_is_told(box
     for name in ("broken.dcm", "text.dcm"):
         with pytest.raises(SlideError):
             open_slide(boxes / name)
+
+
+def test_a_dicom_file_of_something_else_is_called_so(tmp_path):
+    (tmp_path / "a.dcm").write_bytes(bytes(128) + b"DICM" + element(dicom.TRANSFER_SYNTAX, b"UI", b"1.2\0"))
+    with pytest.raises(SlideError, match="DICOM file that is no whole slide"):
+        open_slide(tmp_path / "a.dcm")
 
 
 def test_a_folder_without_a_slide_is_refused(tmp_path):
