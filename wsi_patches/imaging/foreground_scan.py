@@ -24,6 +24,8 @@ PLANES = np.indices((BLOCK, BLOCK), np.float32).reshape(2, -1) - np.float32((BLO
 """How many working pixels below and to the right of its block's middle each pixel lies, shape ``(2, BLOCK ** 2)``."""
 MOST_WORKING_PX = 512
 """Side of a window in working pixels at the most."""
+LARGEST_TILE = 4
+"""Tiles up to so many windows high are read whole; a file that is one tile is its reader's to cut."""
 PICTURE_PX = 1200
 """Longer side that the kept picture has at the most, unless a pixel would be more than a block."""
 Pixels = NDArray[np.uint8]
@@ -169,7 +171,8 @@ class _Plan:
         side_px = min(side_px, MOST_WORKING_PX * self.shrink)
         width = tile.width if tile.width > side_px else _whole(side_px, tile.width, self.unit)
         width = _whole(width + self.unit - 1, self.unit)
-        height = _whole(max(1, side_px * side_px // width), tile.height, self.unit)
+        tallest = tile.height if tile.height <= LARGEST_TILE * side_px else 1
+        height = _whole(max(tallest, side_px * side_px // width), tile.height, self.unit)
         for y in range(0, self.level.size.height, height):
             for x in range(0, self.level.size.width, width):
                 yield Box(x, y, width, height).clipped(self.level.size)

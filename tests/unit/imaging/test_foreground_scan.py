@@ -47,10 +47,17 @@ def test_every_pixel_of_a_level_is_read_once_in_small_windows(tile):
     assert (times == 1).all()
 
 
-def test_windows_do_not_cut_tiles():
-    slide = WatchedSlide(Size(6000, 6000), tile=Size(240, 240))
+@pytest.mark.parametrize("side", [240, 512, 2048])
+def test_windows_do_not_cut_tiles(side):
+    slide = WatchedSlide(Size(6000, 6000), tile=Size(side, side))
     scan_blocks(slide, ScanSettings())
-    assert all(box_px.x % 240 == 0 and box_px.y % 240 == 0 for _, box_px in slide.asked)
+    assert all(box_px.x % side == 0 and box_px.y % side == 0 for _, box_px in slide.asked)
+
+
+def test_a_file_that_is_one_tile_is_read_in_bands():
+    slide = WatchedSlide(Size(6000, 6000), tile=Size(6000, 6000))
+    scan_blocks(slide, ScanSettings())
+    assert all(box_px.height <= 256 for _, box_px in slide.asked)
 
 
 @pytest.mark.parametrize(
