@@ -22,6 +22,7 @@ from wsi_patches.slide import AS_IT_IS, Level, ReadOptions, SlideBase, SlideInfo
 from wsi_patches.slides.channels import refuse_channels
 from wsi_patches.slides.fingerprint import fingerprint
 from wsi_patches.slides.pixels import full_range, guard_size, over, to_8bit
+from wsi_patches.slides.png import HEADER_BYTES, checked_pixels, is_16bit
 from wsi_patches.slides.quiet import quietly
 from wsi_patches.slides.reasons import reason_of
 from wsi_patches.slides.resolution import UNSTATED, PixelSize, number
@@ -45,7 +46,6 @@ MODES = GREY_MODES | {"LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 INCHES_PER_UNIT = {2: 1.0, 3: 1 / 2.54}
 """EXIF's numbers for inch and centimetre."""
-PNG_DEPTH_BYTE = 24
 UM_PER_INCH = 25_400.0
 _header_lock = threading.Lock()
 
@@ -85,7 +85,7 @@ class ImageSlide(SlideBase):
         self._path, self._options = Path(path), options
         identity = fingerprint(self._path)
         with _opened(self._path) as image:
-            size, own, sixteen = Size(*image.size), _pixel_size(image), _is_16bit(self._path)
+            size, own, sixteen = Size(*image.size), _pixel_size(image), is_16bit(_head(self._path))
             if image.mode not in GREY_MODES or options.channels != ("0",):
                 refuse_channels(self._path, options.channels)
             levels = (Level(size, 1.0, compression=(image.format or "").lower()),)
@@ -130,13 +130,10 @@ class ImageSlide(SlideBase):
 def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
     """Open a photograph whose header was found in order; errors inside of the block become SlideErrors."""
     try:
-        with quietly(), path.open("rb") as stream:
-            head = stream.read(PNG_DEPTH_BYTE + 1)
-            stream.seek(0)
-            with _header(path, head, stream) as image:
-                guard_size(path, *image.size, path.stat().st_size)
-                _check_samples(path, image)
-                yield image
+        with quietly(), path.open("rb") as stream, _header(path, _head(path), stream) as image:
+            guard_size(path, *image.size, path.stat().st_size)
+            _check_samples(path, image)
+            yield image
     except WsiPatchesError:
         raise
     except (*IMAGE_ERRORS, Warning) as error:
@@ -145,6 +142,11 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
             "copy it again from its source"
         )
         raise SlideError(msg) from error
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(HEADER_BYTES)
 
 
 def _header(path: Path, head: bytes, stream: Any) -> ImageFile.ImageFile:
@@ -172,13 +174,6 @@ def _check_samples(path: Path, image: ImageFile.ImageFile) -> None:
         raise SlideError(msg)
 
 
-def _is_16bit(path: Path) -> bool:
-    """Say whether a file is a PNG of 16-bit samples, of which Pillow would keep the upper half."""
-    with path.open("rb") as stream:
-        head = stream.read(PNG_DEPTH_BYTE + 1)
-    return image_format(head) == "PNG" and head[PNG_DEPTH_BYTE] == 16
-
-
 def _pixel_size(image: ImageFile.ImageFile) -> PixelSize:
     """Return the pixel where the print density is a microscope's: 72 or 300 dpi say nothing.
 
@@ -203,9 +198,10 @@ def _of_density(density: Any, inches: float | None) -> PixelSize:
 def _decode(path: Path, background: tuple[int, int, int]) -> NDArray[np.uint8]:
     """Return all pixels, uint8 RGB ``(h, w, 3)``; a truncated file is an error, never half a picture."""
     with _opened(path) as image:
+        pixels = checked_pixels(path.read_bytes()) if isinstance(image, PngImagePlugin.PngImageFile) else b""
         image.load()
-        if _is_16bit(path):  # only now, since libpng fills what is cut off
-            return _from_16bit(imagecodecs.png_decode(path.read_bytes()), background)
+        if is_16bit(pixels):  # only now, since libpng fills what is cut off
+            return _from_16bit(imagecodecs.png_decode(pixels), background)
         if not image.has_transparency_data:
             return np.array(image.convert("RGB"))
         rgba = np.asarray(image.convert("RGBA"))

@@ -305,3 +305,13 @@ def test_samples_keep_their_order_and_reach_both_ends(bits_and_value):
     low, middle, high = to_8bit(ends, whole).astype(float)
     assert (low, high) == (0, 255)
     assert abs(middle - value * 255 / ((1 << bits) - 1)) <= 0.5
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_png_whose_pixels_are_not_as_they_were_written_is_refused(tmp_path, deep, depth, capfd):
+    content = bytearray(imagecodecs.png_encode(deep.astype(depth), level=0))  # not compressed: no decoder would notice
+    content[len(content) // 2] ^= 1
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(SlideError, match="checksum"):
+        read_all(tmp_path / "a.png")
+    assert capfd.readouterr() == ("", "")
