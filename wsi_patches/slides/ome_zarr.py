@@ -21,12 +21,10 @@ from wsi_patches.slides.ome_xml import OmePicture
 from wsi_patches.slides.ome_zarr_array import ZARR_ERRORS, ZarrLevel
 from wsi_patches.slides.ome_zarr_metadata import Multiscale, find_pictures, ome_pictures, read_multiscale
 from wsi_patches.slides.pixels import SampleRange, full_range, to_8bit
-from wsi_patches.slides.segment_cache import SegmentCache
+from wsi_patches.slides.segment_cache import CACHE_BYTES, SegmentCache
 
 __all__ = ["OmeZarrSlide"]
 
-CACHE_BYTES = 64 << 20
-"""Decoded chunks kept for each open slide, as RGB: patches overlap chunks."""
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 """What lies outside of a picture of fluorescence, and of one in colours."""
 SHAPE_TOLERANCE = 0.05

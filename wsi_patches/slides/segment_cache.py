@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,11 +10,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SegmentCache"]
+__all__ = ["CACHE_BYTES", "SegmentCache"]
 
 Segment = NDArray[np.uint8]
 Key = tuple[int, int]
 STRIPES = 16
+CACHE_BYTES = max(2, os.cpu_count() or 1) * (16 << 20)
+"""Kept for each open slide: for each thread that may read it two rows of tiles under a band of patches that overlap."""
 
 
 class SegmentCache:

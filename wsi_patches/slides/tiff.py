@@ -22,7 +22,7 @@ from wsi_patches.slide import AS_IT_IS, Level, ReadOptions, SlideBase, SlideInfo
 from wsi_patches.slides.fingerprint import fingerprint
 from wsi_patches.slides.ome_xml import OmePicture
 from wsi_patches.slides.resolution import UNSTATED
-from wsi_patches.slides.segment_cache import SegmentCache
+from wsi_patches.slides.segment_cache import CACHE_BYTES, SegmentCache
 from wsi_patches.slides.shared_file import SharedFile
 from wsi_patches.slides.tiff_level import ChannelLevel, TiffLevel
 from wsi_patches.slides.tiff_mpp import tiff_pixel_size
@@ -37,8 +37,6 @@ from wsi_patches.slides.tiff_tags import (
 
 __all__ = ["TiffSlide"]
 
-CACHE_BYTES = 64 << 20
-"""Decoded segments kept for each open slide: patches overlap tiles, and some files are one single strip."""
 
 
 class TiffSlide(SlideBase):
