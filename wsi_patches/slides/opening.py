@@ -32,7 +32,8 @@ READERS: dict[str, type[OpenSlideSlide] | type[TiffSlide] | type[ImageSlide] | t
 """Every reader by its name."""
 
 SUFFIXES = frozenset(
-    {".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".dcm"}
+    {".svs", ".tif", ".tiff", ".btf", ".tf8", ".qptiff", ".ndpi", ".scn", ".bif", ".svslide"}
+    | {".mrxs", ".vms", ".vmu", ".czi", ".dcm"}
     | {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 )
 """Last suffixes, in lower case, of the files that count as slides when a folder is searched (OME-TIFF ends in .tif)."""

@@ -182,6 +182,6 @@ def _rgb(text: str) -> tuple[int, int, int]:
 
 def _error(path: Path, what: str, error: Exception) -> SlideError:
     return SlideError(
-        f"{path} cannot be {what} by OpenSlide ({reason_of(error)}): the file is damaged or incomplete; "
-        "copy it again from its source, with all files beside it that belong to it"
+        f"{path} cannot be {what} by OpenSlide ({reason_of(error)}): the file is damaged, incomplete, or of a "
+        "kind that OpenSlide does not read; copy it again from its source, with all files beside it that belong to it"
     )

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.painted_tiffs import write_philips
 from wsi_patches.slides import open_slide
 from wsi_patches.slides.resolution import UNSTATED, PixelSize, number, um_per_unit
 
@@ -143,6 +144,20 @@ def test_micro_manager_states_it_in_json(tmp_path):
         path, GREY, photometric="minisblack", extratags=[(51123, 2, len(facts), facts, True)], metadata=None
     )
     assert mpp_of(path) == 0.325
+
+
+@pytest.mark.parametrize("rows_first", [("0.00025", "0.00025"), ("0.00025", "0.00026"), ("0.00025", "0.00035")])
+def test_philips_states_millimetres_rows_first(tmp_path, rows_first):
+    path = tmp_path / "a.tiff"
+    write_philips(path, np.repeat(np.repeat(RGB, 4, axis=0), 4, axis=1))
+    row, column = rows_first
+    stated = b"&quot;0.00025&quot; &quot;0.00025&quot;</Attribute>"
+    asked = f"&quot;{row}&quot; &quot;{column}&quot;</Attribute>".encode()
+    assert stated in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(stated, asked))
+    own, theirs = info_of(path, reader="tifffile"), info_of(path, reader="openslide")
+    assert own.mpp == (None if theirs.mpp is None else pytest.approx(theirs.mpp))
+    assert own.notes == theirs.notes
 
 
 @pytest.mark.parametrize(("mpp", "known"), [("0.2528", 0.2528), ("0", None), ("-1", None), ("inf", None), ("x", None)])
