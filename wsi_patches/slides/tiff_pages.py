@@ -100,6 +100,9 @@ def level_pages(tiff: Any, path: Path) -> list[list[Any]]:
         raise SlideError(msg)
     series = max(pictures, key=lambda one: one.keyframe.imagewidth * one.keyframe.imagelength)
     _check_axes(series, path)
+    if any(page is None or page.parent.filehandle is not tiff.filehandle for page in series.pages):
+        msg = f"{path} is one of a set: parts of its picture lie in other files; export it as one OME-TIFF"
+        raise SlideError(msg)
     levels = [[page.aspage() for page in level.pages] for level in series.levels]
     finest = levels[0]
     if finest[0].is_philips:

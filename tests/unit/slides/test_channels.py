@@ -168,3 +168,26 @@ def test_perkin_elmer_names_the_channels_in_each_page(tmp_path, planes):
 def test_the_real_one_is_of_signed_samples_and_refused_with_a_reason(shared_data):
     with pytest.raises(SlideError, match="signed 8-bit samples"):
         open_slide(shared_data / "slides" / "ome_multi-channel.ome.tif", channels=["0"])
+
+
+def test_channels_in_other_files_are_refused_and_never_read_from_this_one(tmp_path, planes):
+    names, uuids = ("a.ome.tif", "b.ome.tif"), ("urn:uuid:" + "1" * 8, "urn:uuid:" + "2" * 8)
+    parts = "".join(
+        f'<TiffData FirstC="{i}" IFD="0" PlaneCount="1"><UUID FileName="{name}">{uuid}</UUID></TiffData>'
+        for i, (name, uuid) in enumerate(zip(names, uuids, strict=True))
+    )
+    pixels = (
+        f'ID="P:0" DimensionOrder="XYCZT" Type="uint8" SizeX="{WIDTH}" SizeY="{HEIGHT}" SizeC="2" SizeZ="1" SizeT="1"'
+    )
+    for i, (name, uuid) in enumerate(zip(names, uuids, strict=True)):
+        xml = (
+            f'<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="{uuid}">'
+            f'<Image ID="Image:0"><Pixels {pixels}>{parts}</Pixels></Image></OME>'
+        )
+        tifffile.imwrite(tmp_path / name, planes[i], photometric="minisblack", description=xml.encode(), metadata=None)
+    for channels in ([], ["0"], ["1"]):
+        with pytest.raises(SlideError, match="other files"):
+            open_slide(tmp_path / names[0], channels=channels)
+    (tmp_path / names[1]).unlink()
+    with pytest.raises(SlideError, match="other files"):
+        open_slide(tmp_path / names[0], channels=["1"])

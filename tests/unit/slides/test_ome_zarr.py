@@ -144,6 +144,27 @@ def test_units_of_the_axes(path, unit, scale, mpp):
         assert slide.info.mpp == (None if mpp is None else pytest.approx(mpp))
 
 
+def test_scales_of_the_level_and_of_the_picture_are_multiplied(path):
+    write(path, truth(), scale=5)
+    attributes = json.loads((path / ".zattrs").read_text())
+    whole = [{"type": "scale", "scale": [1, 0.05, 0.05]}, {"type": "translation", "translation": [0, 3, 4]}]
+    attributes["multiscales"][0]["coordinateTransformations"] = whole
+    write_attributes(path, attributes)
+    with open_slide(path) as slide:
+        assert slide.info.mpp == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("axes", [list("tczyx"), None])
+def test_axes_by_name_alone_and_the_five_of_old(path, axes):
+    write(path, truth(), "tczyx")
+    attributes = json.loads((path / ".zattrs").read_text())
+    del attributes["multiscales"][0]["axes"]
+    if axes is not None:
+        attributes["multiscales"][0]["axes"] = axes
+    write_attributes(path, attributes)
+    assert np.array_equal(read_all(path), truth().transpose(1, 2, 0))
+
+
 def test_pixels_that_are_not_square_have_no_resolution_and_a_note(path):
     write(path, truth())
     attributes = json.loads((path / ".zattrs").read_text())
@@ -412,6 +433,18 @@ def test_one_ome_zarr_in_a_folder_is_one_slide_and_a_store_is_none(tmp_path):
     found = [item.path for item in find_slides([tmp_path / "slides"])]
     assert found == [str(tmp_path / "slides" / name) for name in ("a.ome.zarr", "b.zarr", "no_suffix")]
     assert [item.path for item in find_slides([tmp_path / "slides" / "a.ome.zarr"])] == found[:1]
+
+
+def test_a_zarr_that_cannot_be_read_is_an_item_so_that_its_error_is_told(tmp_path):
+    write(tmp_path / "a.zarr", truth())
+    (tmp_path / "a.zarr" / ".zattrs").write_text("{")
+    (tmp_path / "b.ome.zarr").mkdir()
+    assert [item.path for item in find_slides([tmp_path])] == [
+        str(tmp_path / name) for name in ("a.zarr", "b.ome.zarr")
+    ]
+    for name in ("a.zarr", "b.ome.zarr"):
+        with pytest.raises(SlideError):
+            open_slide(tmp_path / name)
 
 
 def test_the_fingerprint_follows_the_content_and_not_the_place(path):
