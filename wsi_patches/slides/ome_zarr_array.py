@@ -28,6 +28,7 @@ ZARR_ERRORS = (
 """What zarr-python and numcodecs raise of damaged or unsupported arrays."""
 MAX_CHUNK_BYTES = 256 << 20
 """A chunk is decoded whole; one that claims more is not asked for."""
+MOST_CHANNELS = 1000
 METADATA_FILES = frozenset({".zarray", ".zattrs", ".zgroup", "zarr.json"})
 BLOSC_HEADER = struct.Struct("<4xI4xI")
 """Decoded and encoded bytes of a Blosc frame."""
@@ -92,6 +93,9 @@ class ZarrLevel:
                     "that is meant"
                 )
                 raise SlideError(msg)
+        if self.channels > MOST_CHANNELS:
+            msg = f"{self.folder} says that it has {self.channels:,} channels: the file is damaged"
+            raise SlideError(msg)
         if math.prod(chunks) * self.dtype.itemsize > MAX_CHUNK_BYTES:
             msg = f"{self.folder} has chunks of {chunks} samples, over the limit of {MAX_CHUNK_BYTES >> 20} MiB each"
             raise SlideError(msg)

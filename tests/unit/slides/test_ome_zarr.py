@@ -392,6 +392,7 @@ def breakages():
         "shape is negative": of_array("shape", [3, -90, 130]),
         "shape is empty": of_array("shape", [3, 0, 130]),
         "shape is less": of_array("shape", [90, 130]),
+        "channels are vast": of_array("shape", [1 << 40, 90, 130]),
         "chunks are 0": of_array("chunks", [1, 0, 32]),
         "chunks are vast": of_array("chunks", [1, 1 << 20, 1 << 20]),
         "dtype is text": of_array("dtype", SECRET),
