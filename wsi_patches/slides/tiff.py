@@ -38,7 +38,6 @@ from wsi_patches.slides.tiff_tags import (
 __all__ = ["TiffSlide"]
 
 
-
 class TiffSlide(SlideBase):
     """A tiled or stripped TIFF, its pyramid in pages or in SubIFDs.
 
