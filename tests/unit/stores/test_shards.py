@@ -44,7 +44,9 @@ def test_zarr_python_reads_what_we_write(tmp_path_factory, count, shard, codec):
     assert np.array_equal(read_all(folder), images)
 
 
-@pytest.mark.parametrize("compressors", [(ZstdCodec(level=3),), (BloscCodec(cname="lz4"), Crc32cCodec()), ()], ids=str)
+@pytest.mark.parametrize(
+    "compressors", [(ZstdCodec(level=3),), (BloscCodec(cname="lz4"), Crc32cCodec()), ()], ids=["zstd", "lz4", "none"]
+)
 def test_we_read_what_zarr_python_writes(tmp_path, compressors):
     images = images_of(11)
     array = zarr.create_array(
