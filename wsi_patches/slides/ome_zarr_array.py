@@ -28,6 +28,8 @@ ZARR_ERRORS = (
 """What zarr-python and numcodecs raise of damaged or unsupported arrays."""
 MAX_CHUNK_BYTES = 256 << 20
 """A chunk is decoded whole; one that claims more is not asked for."""
+SLACK_BYTES = 1 << 16
+"""A file longer by this than twice its decoded chunk was not made by compressing that: it may unpack to anything."""
 MOST_CHANNELS = 1000
 METADATA_FILES = frozenset({".zarray", ".zattrs", ".zgroup", "zarr.json"})
 BLOSC_HEADER = struct.Struct("<4xI4xI")
@@ -140,13 +142,17 @@ class ZarrLevel:
         return ordered.astype(self.dtype.newbyteorder("="), copy=False)
 
     def _check_chunks(self, channels: Sequence[int], box_px: Box) -> None:
-        """Refuse a chunk file that is cut short, or a link to nothing, which zarr takes for one that is not there."""
+        """Refuse a chunk file that is cut short or too long, or a link to nothing, which zarr takes for none."""
         for file in {self._chunk_file(channel, box_px) for channel in channels}:
             if not os.path.lexists(file):
                 continue
             if not file.is_file():
                 raise self._damaged(file, "is no file, or a link to none")
-            if self.array.shards is None and _is_blosc(self.array):
+            if self.array.shards is not None:
+                continue
+            if file.stat().st_size > 2 * math.prod(self.array.chunks) * self.dtype.itemsize + SLACK_BYTES:
+                raise self._damaged(file, "is far longer than its pixels")
+            if _is_blosc(self.array):
                 self._check_blosc(file)
 
     def _chunk_file(self, channel: int, box_px: Box) -> Path:

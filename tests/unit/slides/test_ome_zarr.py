@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import shutil
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
-from numcodecs import Blosc
+from numcodecs import Blosc, Zlib
 
 from wsi_patches.datasets import find_slides
 from wsi_patches.errors import SlideError, UsageError
@@ -328,6 +329,20 @@ def test_a_chunk_cut_short_costs_its_own_place_only(path, version, compressor):
             with pytest.raises(SlideError):
                 slide.read(Box(0, 0, 32, 32))
             assert np.array_equal(slide.read(Box(32, 32, 64, 40)), truth()[:, 32:72, 32:96].transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize("content", ["bomb", "blosc"])
+def test_a_chunk_that_unpacks_to_far_more_is_not_unpacked(path, content):
+    write(path, truth(), compressors=Zlib() if content == "bomb" else Blosc("lz4"))
+    chunk = path / "0" / "0.0.0"
+    if content == "bomb":
+        chunk.write_bytes(zlib.compress(bytes(100 << 20)))
+    else:
+        frame = bytearray(chunk.read_bytes())
+        frame[4:8] = (1 << 30).to_bytes(4, "little")
+        chunk.write_bytes(frame)
+    with open_slide(path) as slide, pytest.raises(SlideError, match=r"longer than its pixels|as long as it says"):
+        slide.read(Box(0, 0, 8, 8))
 
 
 def test_absent_chunks_are_the_fill_value_and_counted(path):
