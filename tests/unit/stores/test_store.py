@@ -1,10 +1,13 @@
 """The store: what is written is read back, by us and by plain zarr-python; what is unfinished or broken is told."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
+import torch
 import zarr
+from torch.utils.data import DataLoader
 
 from wsi_patches.cells import ALL_IDB_CLASSES, ALL_IDB_RULE, Cells
 from wsi_patches.errors import StoreError, UsageError
@@ -22,6 +25,7 @@ from wsi_patches.stores import (
     verify_store,
 )
 from wsi_patches.stores.writer import PatchRows
+from wsi_patches.torch_data import PatchDataset
 
 SIDE = 16
 SETTINGS = StoreSettings(PatchSpec(SIDE, overlap=0.25), ALL_IDB_RULE)
@@ -211,3 +215,33 @@ def test_record_round_trip_and_later_columns():
     assert SlideRecord.from_dict({**values, "later": 1}) == record
     with pytest.raises(StoreError, match="fingerprint"):
         SlideRecord.from_dict({"id": "a", "path": "b", "size": [1, 1], "levels": []})
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_batches_come_in_the_order_that_was_asked(tmp_path, pixels, rng, threads):
+    path = tmp_path / "a.zarr"
+    create_store(path, SETTINGS)
+    for number in range(3):
+        write_part(path, f"part{number}", np.roll(pixels, number, axis=0), f"slide{number}")
+    store = open_store(path, threads=threads)
+    everything = store.read(np.arange(len(store)))
+    wanted = rng.integers(-len(store), len(store), 40)
+    assert np.array_equal(store.read(wanted), everything[wanted])
+    assert store.read([]).shape == (0, SIDE, SIDE, 3)
+    with pytest.raises(IndexError, match="holds"):
+        store.read([len(store)])
+
+
+def test_a_store_travels_to_other_processes_as_its_path(store_path):
+    store = open_store(store_path)
+    store.read([0])
+    sent = pickle.dumps(store)
+    assert len(sent) < 5000
+    assert np.array_equal(pickle.loads(sent).read([1, 0]), store.read([1, 0]))
+
+
+def test_a_loader_with_workers_feeds_from_a_store(store_path):
+    store = open_store(store_path)
+    loader = DataLoader(PatchDataset.from_source(store), batch_size=4, num_workers=1)
+    images = torch.cat([images for images, _ in loader])
+    assert np.array_equal(images.permute(0, 2, 3, 1).numpy(), store.read(np.arange(len(store))))
