@@ -47,11 +47,14 @@ def find_slides(inputs: Sequence[Path], annotations: Path | None = None) -> list
 
 
 def _of(path: Path) -> Iterable[SlideItem]:
-    if path.is_file() or is_slide_folder(path):
-        return [SlideItem(str(path))]
-    if is_all_idb1(path):
-        return read_all_idb1(path)
-    return [SlideItem(str(file)) for file in _files(path)]
+    try:
+        if not path.is_dir() or is_slide_folder(path):
+            return [SlideItem(str(path))]
+        if is_all_idb1(path):
+            return read_all_idb1(path)
+        return [SlideItem(str(file)) for file in _files(path)]
+    except PermissionError:
+        return [SlideItem(str(path))]  # opening it says what is wrong
 
 
 def _files(folder: Path) -> list[Path]:
@@ -71,9 +74,12 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _folder(folder: Path) -> list[Path]:
-    if is_slide_folder(folder):
-        return [folder]
-    return [] if folder.suffix.lower() == ".zarr" else _files(folder)
+    try:
+        if is_slide_folder(folder):
+            return [folder]
+        return [] if folder.suffix.lower() == ".zarr" else _files(folder)
+    except PermissionError:
+        return [folder]  # opening it says what is wrong
 
 
 def _annotated(item: SlideItem, folder: Path) -> SlideItem:

@@ -92,7 +92,7 @@ def _files(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> _Image | None:
     """Return what a file's header says; None where it is none of a DICOM slide, which opening it then explains."""
-    if path.suffix.lower() != SUFFIX:
+    if path.suffix.lower() != SUFFIX or not path.is_file():
         return None
     try:
         with path.open("rb") as stream:

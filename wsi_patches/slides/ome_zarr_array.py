@@ -145,6 +145,8 @@ class ZarrLevel:
         """Refuse a chunk file that is cut short or too long, or a link to nothing, which zarr takes for none."""
         for file in {self._chunk_file(channel, box_px) for channel in channels}:
             if not os.path.lexists(file):
+                if not self.folder.is_dir():
+                    raise self._damaged(self.folder, "is not there any more")
                 continue
             if not file.is_file():
                 raise self._damaged(file, "is no file, or a link to none")

@@ -7,6 +7,7 @@ photographs. A reader that was chosen and fails is an error: nothing is tried be
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -90,8 +91,12 @@ def open_as(path: Path | str, options: ReadOptions) -> SlideBase:
     if options.reader is not None and options.reader not in READERS:
         msg = f"reader {options.reader!r} was asked for {path}: readers are {', '.join(READERS)}"
         raise UsageError(msg)
-    if path.is_dir():
+    mode = _mode(path)
+    if stat.S_ISDIR(mode):
         return _open_folder(path, options)
+    if not stat.S_ISREG(mode):  # reading a pipe or a device may never end
+        msg = f"{path} is no file but a pipe, a socket or a device: give a slide's file"
+        raise SlideError(msg)
     head = _head(path)
     return READERS[options.reader or _choose(path, head)](path, options)
 
@@ -101,10 +106,29 @@ def is_slide_folder(folder: Path) -> bool:
     return is_ome_zarr(folder) or dicom.is_one_series(folder)
 
 
+def _mode(path: Path) -> int:
+    """Return what a path is, in the way of `os.stat`."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # a ValueError is a null byte in the name
+        msg = f"{path} does not exist: check the path"
+        raise SlideError(msg) from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> SlideError:
+    return SlideError(f"{path} cannot be read: {error.strerror or error}")
+
+
 def _open_folder(folder: Path, options: ReadOptions) -> SlideBase:
-    if options.reader == "ome-zarr" or (options.reader is None and is_ome_zarr(folder)):
+    try:
+        as_zarr = options.reader == "ome-zarr" or (options.reader is None and is_ome_zarr(folder))
+        volume = None if as_zarr else dicom.find_volume(folder)
+    except PermissionError as error:
+        raise _unreadable(folder, error) from error
+    if as_zarr:
         return OmeZarrSlide(folder, options)
-    volume = dicom.find_volume(folder)
     if volume is None:
         msg = f"{folder} is a folder, and neither an OME-Zarr nor one of DICOM files: name a file inside it"
         raise SlideError(msg)
@@ -112,16 +136,12 @@ def _open_folder(folder: Path, options: ReadOptions) -> SlideBase:
 
 
 def _head(path: Path) -> bytes:
-    """Return the first bytes of a file that exists and is not empty."""
-    if not path.exists():
-        msg = f"{path} does not exist: check the path"
-        raise SlideError(msg)
+    """Return the first bytes of a file that is not empty."""
     try:
         with path.open("rb") as stream:
             head = stream.read(HEAD_BYTES)
     except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror or error}"
-        raise SlideError(msg) from error
+        raise _unreadable(path, error) from error
     if not head:
         msg = f"{path} is empty (0 bytes): copy it again from its source"
         raise SlideError(msg)
@@ -148,6 +168,8 @@ def _looks_like(head: bytes) -> str:
     for signature, name in SIGNATURES.items():
         if head.startswith(signature):
             return name
+    if head.startswith((b"II*", b"MM\0")):
+        return "a TIFF whose header is damaged"
     if dicom.is_dicom(head):
         return "a DICOM file that is no whole slide, or a damaged one"
     if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
