@@ -2,6 +2,7 @@
 
 from wsi_patches.stores.codecs import CODECS
 from wsi_patches.stores.convert import ConvertTask, convert_part, start_conversion
+from wsi_patches.stores.derived import Derived, DerivedWriter, derived_settings, read_derived
 from wsi_patches.stores.format import StoreSettings
 from wsi_patches.stores.mosaic import MosaicSlide
 from wsi_patches.stores.reader import Store, is_store, open_store
@@ -11,6 +12,8 @@ from wsi_patches.stores.writer import PartWriter, create_group, create_store, sw
 __all__ = [
     "CODECS",
     "ConvertTask",
+    "Derived",
+    "DerivedWriter",
     "MosaicSlide",
     "PartWriter",
     "Store",
@@ -18,8 +21,10 @@ __all__ = [
     "convert_part",
     "create_group",
     "create_store",
+    "derived_settings",
     "is_store",
     "open_store",
+    "read_derived",
     "start_conversion",
     "sweep_unfinished",
     "verify_store",

@@ -49,6 +49,8 @@ class MosaicSlide(SlideBase):
         down = self.record.downsample
         unreadable = {index for _, one in store.records() if one.id == slide_id for index in one.unreadable}
         readable = ~np.isin(store.grid_index[self.positions], sorted(unreadable))
+        side = round_half_up(store.settings.spec.size_px * down)
+        self.holes = [Box(x, y, side, side) for x, y in store.xy[self.positions[~readable]].tolist()]
         self.positions = self.positions[readable]
         self.xy_px = np.floor(store.xy[self.positions] / down + 0.5).astype(np.int64)
         width, height = (max(1, round_half_up(side / down)) for side in self.record.size)

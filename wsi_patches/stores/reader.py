@@ -19,6 +19,7 @@ from wsi_patches.geometry import Box, round_half_up
 from wsi_patches.grid import PatchPlace
 from wsi_patches.patch import SlideRecord
 from wsi_patches.stores.arrays import METADATA, METADATA_ERRORS, read_column
+from wsi_patches.stores.derived import read_derived
 from wsi_patches.stores.format import COMPLETE, PARTS, StoreSettings
 from wsi_patches.stores.shards import ImageReader
 
@@ -221,6 +222,16 @@ class Store:
             places = order[part_of == part_row]
             rows = wanted[places] - self.offsets[part_row]
             self.parts[part_row].images.read(rows.tolist(), [out[place] for place in places.tolist()])
+
+    def derived(self, name: str, column: str) -> NDArray[Any]:
+        """Return a column that a later stage derived for every patch, in the order of the patches.
+
+        Raises
+        ------
+        StoreError
+            Not every part holds that derived group complete.
+        """
+        return np.concatenate([read_derived(part.folder, name).column(column) for part in self.parts])
 
     def cells(self, slide_id: str) -> Cells:
         """Return the annotated cells of a slide, level-0 pixels."""

@@ -158,10 +158,9 @@ def infer_slide(task: InferTask) -> SlideReport:
     with _open(task) as slide:
         report, cells = count_slide(slide, task.slide_id, classifier)
         picture, downsample = overview(slide)
-        report = replace(report, coverage=slide.coverage())
         if isinstance(slide, ForgivingSlide):
             slide.check()
-            report = _with_holes(report, slide.holes)
+        report = _with_holes(replace(report, coverage=slide.coverage()), slide.holes)
         notes = slide.info.notes
     warnings = (*task.warnings, *notes, *report.warnings)
     extra = {**report.extra, "slide_mpp_stated_by_user": task.options.mpp is not None}
