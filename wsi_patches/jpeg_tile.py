@@ -6,16 +6,29 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from typing import NamedTuple
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
+from PIL.JpegImagePlugin import JpegImageFile
 
 from wsi_patches.geometry import Size
 
-__all__ = ["JpegTiles", "check_jpeg", "check_jpeg_part", "check_jpeg_tile", "decode_jpeg_tile"]
+__all__ = [
+    "GREY",
+    "JpegTiles",
+    "check_jpeg",
+    "check_jpeg_part",
+    "check_jpeg_tile",
+    "check_not_cut",
+    "decode_jpeg_tile",
+    "jpeg_size",
+]
 
+GREY = 128
+"""Every sample of what libjpeg makes up where data end too early."""
 START, END, SCAN = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
 HUFFMAN, END_OF_BLOCK = 0xC4, 0
 HOLE = bytes(64)
@@ -26,6 +39,7 @@ BETWEEN_SCANS = frozenset({0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0
 """What a progressive picture may hold between its scans: tables, the next scan, a comment, application data."""
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 """Within compressed data 0xff is followed by 0 or by a restart's number; all else ends the data."""
+LOOK_AHEAD = 8
 JPEG_COLOURS = {"rgb": "RGB", "ycbcr": "YCBCR", "grey": "GRAYSCALE"}
 
 
@@ -136,6 +150,47 @@ def check_jpeg(data: bytes, tables: bytes = b"") -> None:
         With what is wrong.
     """
     _check_from(data, *_first_scan(data, tables))
+
+
+def jpeg_size(data: bytes, tables: bytes = b"") -> tuple[int, int]:
+    """Return the height and width in pixels that a JPEG states.
+
+    Raises
+    ------
+    ValueError
+        It holds no picture.
+    """
+    _, header = _first_scan(data, tables)
+    return header.height, header.width
+
+
+def check_not_cut(data: bytes, tables: bytes = b"") -> None:
+    """Refuse a JPEG of one scan that was cut off and ended all the same, which `check_jpeg` takes for whole.
+
+    It is decoded once more, without the mark of its end: Pillow then says whether the data suffice, and libjpeg makes
+    nothing up. To be asked where the last pixel is `GREY`; of several scans nothing is found out.
+
+    Parameters
+    ----------
+    data, tables
+        As in `check_jpeg_tile`.
+
+    Raises
+    ------
+    ValueError
+        Data for some of the picture are missing.
+    """
+    scan, _ = _first_scan(data, tables)
+    end = MARKER.search(data, scan + 2)
+    if end is None or end[0] != END:
+        return
+    # Some bytes follow, since libjpeg looks that far ahead; they are too few for a block of pixels.
+    stream = START + tables[2:-2] + data[2 : end.start()] + bytes(LOOK_AHEAD)
+    try:
+        JpegImageFile(BytesIO(stream)).load()
+    except OSError as error:
+        msg = "JPEG data do not suffice for the picture: they were cut off"
+        raise ValueError(msg) from error
 
 
 def check_jpeg_part(data: bytes) -> None:

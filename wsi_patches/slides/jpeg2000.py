@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["check_jpeg2000", "is_subsampled"]
+import struct
+
+__all__ = ["check_jpeg2000", "is_subsampled", "jpeg2000_size"]
 
 START = b"\xff\x4f\xff\x51"
 TILE_PART, END = b"\xff\x90", b"\xff\xd9"
+SIDES = struct.Struct(">4I")
+SIZE = 8
+"""Where the size marker, right after the start, has the far corner of the picture and then the near one."""
 COMPONENTS, FIRST_COMPONENT, COMPONENT_BYTES = 40, 42, 3
-"""Where the size marker, right after the start, counts the components, and where their precision and steps lie."""
+"""Where it counts the components, and where their precision and steps lie."""
 
 
 def check_jpeg2000(data: bytes) -> None:
@@ -34,6 +39,22 @@ def check_jpeg2000(data: bytes) -> None:
     if parts == 0 or (data[at : at + 2] != END and at != len(data)):
         msg = "JPEG 2000 data has no end: it was cut off or overwritten"
         raise ValueError(msg)
+
+
+def jpeg2000_size(data: bytes) -> tuple[int, int]:
+    """Return the height and width in pixels that a codestream, bare or within a JP2 file, states.
+
+    Raises
+    ------
+    ValueError
+        There is no codestream.
+    """
+    at = data.find(START)
+    if at < 0 or at + SIZE + SIDES.size > len(data):
+        msg = "JPEG 2000 data holds no codestream: it was overwritten"
+        raise ValueError(msg)
+    right, bottom, left, top = SIDES.unpack_from(data, at + SIZE)
+    return bottom - top, right - left
 
 
 def is_subsampled(data: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ class OmePicture:
     """It is one channel of three samples, which are red, green and blue."""
     significant_bits: int | None
     objective_power: float | None
+    planes: int
+    """Of all channels, depths and times."""
 
 
 def read_ome_xml(xml: str, path: Path) -> tuple[OmePicture, ...]:
@@ -56,6 +59,7 @@ def _picture(image: ET.Element, pixels: ET.Element, powers: dict[str | None, flo
         [one.get("SamplesPerPixel") for one in pixels.iterfind("{*}Channel")] == ["3"],
         int(bits) if bits is not None else None,
         None if objective is None else powers.get(objective.get("ID")),
+        math.prod(int(number(pixels.get(f"Size{axis}")) or 1) for axis in "CZT"),
     )
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from wsi_patches.errors import SlideError, UsageError
@@ -31,6 +30,7 @@ from wsi_patches.slides.tiff_samples import SampleView, ome_picture, view_of
 from wsi_patches.slides.tiff_tags import (
     compression_of,
     objective_power,
+    opened_tiff,
     tiff_errors,
     vendor_of,
 )
@@ -62,7 +62,7 @@ class TiffSlide(SlideBase):
     def __init__(self, path: Path | str, options: ReadOptions = AS_IT_IS) -> None:
         self._path, self._options = Path(path), options
         identity = fingerprint(self._path)
-        with tiff_errors(self._path, "opened"), tifffile.TiffFile(self._path) as tiff:
+        with opened_tiff(self._path) as tiff:
             channels = level_pages(tiff, self._path)
             for page in chain.from_iterable(channels):
                 check_page(page, self._path, len(channels[0]))

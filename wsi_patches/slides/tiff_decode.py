@@ -11,10 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.geometry import Size
-from wsi_patches.jpeg_tile import JpegTiles, check_jpeg, check_jpeg_part, check_jpeg_tile, decode_jpeg_tile
+from wsi_patches.jpeg_tile import (
+    GREY,
+    JpegTiles,
+    check_jpeg,
+    check_jpeg_part,
+    check_jpeg_tile,
+    check_not_cut,
+    decode_jpeg_tile,
+)
 from wsi_patches.slides.channels import as_rgb
 from wsi_patches.slides.jpeg2000 import check_jpeg2000
 from wsi_patches.slides.pixels import cmyk_to_rgb, guard_size, over, to_8bit
+from wsi_patches.slides.png import checked_pixels
+from wsi_patches.slides.tiff_codecs import PNG, segment_samples
 from wsi_patches.slides.tiff_samples import SampleView
 from wsi_patches.slides.tiff_tags import APERIO_YCBCR, JPEG, JPEG_2000, alpha_kind, in_colours, segment_size
 
@@ -24,7 +34,6 @@ Pixels = NDArray[np.uint8]
 Samples = NDArray[np.unsignedinteger[Any]]
 Decode = Callable[[Sequence[bytes], int], Pixels]
 """From the bytes of a segment's planes (mostly one) and its number to RGB ``(h, w, 3)``."""
-OLD_JPEG = frozenset({6, 33007, 34892})
 JPEG_COLOURS = {1: "grey", 2: "rgb", 6: "ycbcr"}
 """How the samples of a JPEG tile are to be read, by the TIFF's photometric interpretation, as OpenSlide reads them:
 whatever Adobe's or JFIF's marker within the stream says."""
@@ -49,13 +58,13 @@ def decoder_of(page: Any, path: Path, view: SampleView) -> Decode:
         return _jpeg_decoder(jpeg, page.samplesperpixel)
     page.init_decode()  # here, since it is not safe in several threads
     # Tags are read here too, while the file is open.
-    check, tables, palette = check_of(page), _jpeg_tables(page), _palette(page)
+    check, tables, palette = check_of(page), page.jpegtables or b"", _palette(page)
 
     def decode(planes: Sequence[bytes], number: int) -> Pixels:
         guard_size(path, *segment_size(page), max(map(len, planes)))
         for data in planes:
             check(data)
-        samples = [_samples(page, data, number, tables) for data in planes]
+        samples = [segment_samples(page, data, number, tables) for data in planes]
         together = samples[0] if len(samples) == 1 else np.concatenate(samples, axis=2)
         return to_rgb(together, page, palette, view) if in_colours(page) else _channels(together, page, view)
 
@@ -77,7 +86,10 @@ def _jpeg_decoder(jpeg: JpegTiles, samples: int) -> Decode:
 
     def decode(planes: Sequence[bytes], number: int) -> Pixels:  # noqa: ARG001 - tiles are all of one size
         check_jpeg_tile(planes[0], size, samples, tables)
-        return decode_jpeg_tile(planes[0], tables, colour)
+        pixels = decode_jpeg_tile(planes[0], tables, colour)
+        if (pixels[-1, -1] == GREY).all():
+            check_not_cut(planes[0], tables)
+        return pixels
 
     return decode
 
@@ -87,27 +99,17 @@ def check_of(page: Any) -> Callable[[bytes], None]:
     compression = int(page.compression)
     if compression == JPEG:
         return partial(check_jpeg, tables=page.jpegtables or b"") if page.jpegheader is None else check_jpeg_part
+    if compression == PNG:
+        return _check_png
     return check_jpeg2000 if compression in JPEG_2000 else _no_check
+
+
+def _check_png(data: bytes) -> None:
+    checked_pixels(data)  # libpng tells the terminal what is wrong
 
 
 def _no_check(data: bytes) -> None:
     """Accept all: the decoders of lossless codecs tell, and the size of what comes out is compared."""
-
-
-def _jpeg_tables(page: Any) -> dict[str, Any]:
-    if int(page.compression) != JPEG and int(page.compression) not in OLD_JPEG:
-        return {}
-    return {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
-
-
-def _samples(page: Any, data: bytes, number: int, tables: dict[str, Any]) -> Samples:
-    """Return the samples ``(h, w, s)`` of one plane of a segment."""
-    decoded, _, shape = page.decode(data, number, **tables)
-    if decoded is None or decoded.dtype != page.dtype or decoded.ndim != 4 or decoded.shape[3] != shape[3]:
-        msg = f"segment {number} decodes to something else than its tags say"
-        raise ValueError(msg)
-    samples: Samples = decoded[0].view(np.uint8) if decoded.dtype == bool else decoded[0]
-    return samples
 
 
 def _channels(samples: Samples, page: Any, view: SampleView) -> Pixels:

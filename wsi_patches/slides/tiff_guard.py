@@ -6,13 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import tifffile
-
 from wsi_patches.geometry import Box, Size
 from wsi_patches.slides.shared_file import SharedFile
 from wsi_patches.slides.tiff_decode import check_of
 from wsi_patches.slides.tiff_level import Segments
-from wsi_patches.slides.tiff_tags import JPEG, JPEG_2000, tiff_errors
+from wsi_patches.slides.tiff_tags import JPEG, JPEG_2000, opened_tiff, tiff_errors
 
 __all__ = ["TiffGuard"]
 
@@ -38,7 +36,7 @@ class TiffGuard:
 
     def __init__(self, path: Path, sizes: Sequence[Size]) -> None:
         self._path = path
-        with tiff_errors(path, "opened"), tifffile.TiffFile(path) as tiff:
+        with opened_tiff(path) as tiff:
             pages = [page.aspage() for page in tiff.pages]
             self._levels = [_guarded(pages, size) for size in sizes]
         self._file = SharedFile(path)

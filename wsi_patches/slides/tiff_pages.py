@@ -6,20 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import tifffile
-
 from wsi_patches.errors import SlideError
 from wsi_patches.geometry import Size
 from wsi_patches.slides.jpeg2000 import is_subsampled
+from wsi_patches.slides.ome_xml import read_ome_xml
 from wsi_patches.slides.philips import philips_downsamples, philips_size
 from wsi_patches.slides.tiff_tags import (
     APERIO_YCBCR,
     GENERIC_TIFF,
+    IMAGE_LENGTH,
+    IMAGE_WIDTH,
     alpha_kind,
     check_samples,
     check_segments,
     in_colours,
-    tiff_errors,
+    opened_tiff,
+    segment_size,
 )
 
 __all__ = ["check_page", "level_pages", "level_sizes", "needs_openslide"]
@@ -27,6 +29,7 @@ __all__ = ["check_page", "level_pages", "level_sizes", "needs_openslide"]
 JPEG_FAMILY = frozenset({6, 7, 33007, 34892})
 """Compressions whose YCbCr their decoder turns into RGB."""
 SEPARATED, YCBCR = 5, 6
+MOST_PLANES = 10_000
 SHAPE_TOLERANCE = 0.05
 """Largest relative difference between a level's two downsamples; beyond it the page is another picture."""
 OWN_VENDORS = frozenset({"aperio", "philips", GENERIC_TIFF})
@@ -45,7 +48,7 @@ def needs_openslide(path: Path, vendor: str) -> bool:
     SlideError
         The TIFF's structure is damaged.
     """
-    with tiff_errors(path, "opened"), tifffile.TiffFile(path) as tiff:
+    with opened_tiff(path) as tiff:
         page = tiff.pages.first
         # Of a pyramid in SubIFDs, as OME-TIFF has it, OpenSlide sees level 0 only, and no OME metadata.
         hides_levels = vendor == GENERIC_TIFF and bool(page.is_ome or page.subifds)
@@ -92,6 +95,7 @@ def level_pages(tiff: Any, path: Path) -> list[list[Any]]:
     if not len(tiff.pages):
         msg = f"{path} holds no page: it is truncated or damaged; copy it again from its source"
         raise SlideError(msg)
+    _check_planes(tiff, path)
     if tiff.pages.first.is_svs and tiff.pages.first.is_tiled:
         return _aperio_levels(tiff)
     pictures = [series for series in tiff.series if series.keyframe is not None and 0 not in series.shape]
@@ -108,6 +112,15 @@ def level_pages(tiff: Any, path: Path) -> list[list[Any]]:
     if finest[0].is_philips:
         return levels
     return [pages for pages in levels if _has_shape_of(pages[0], finest[0]) and len(pages) == len(finest)]
+
+
+def _check_planes(tiff: Any, path: Path) -> None:
+    """Refuse OME-XML that claims more planes than tifffile, which takes its word, has memory for."""
+    xml = tiff.ome_metadata
+    planes = sum(picture.planes for picture in read_ome_xml(xml, path)) if xml is not None else 0
+    if planes > MOST_PLANES:
+        msg = f"{path} describes {planes:,} planes, times and channels, and a slide is one picture: export it alone"
+        raise SlideError(msg)
 
 
 def _aperio_levels(tiff: Any) -> list[list[Any]]:
@@ -160,6 +173,22 @@ def _has_shape_of(page: Any, finest: Any) -> bool:
     return bool(abs(x - y) <= SHAPE_TOLERANCE * max(x, y) + rounding)
 
 
+def _check_number(page: Any, path: Path) -> None:
+    """Refuse a page that lists more tiles than its size makes: then its size is wrong, and each tile's place."""
+    if not page.is_tiled:
+        return
+    width, height = (int(page.tags.valueof(tag)) for tag in (IMAGE_WIDTH, IMAGE_LENGTH))
+    across, down = segment_size(page)
+    planes = page.samplesperpixel if page.planarconfig == 2 else 1
+    needed = -(-width // across) * -(-height // down) * planes
+    if len(page.dataoffsets) > needed:
+        msg = (
+            f"{path} lists {len(page.dataoffsets)} tiles for a picture of {width} x {height} pixels, which makes "
+            f"{needed}: the file is damaged"
+        )
+        raise SlideError(msg)
+
+
 def check_page(page: Any, path: Path, pages: int = 1) -> None:
     """Refuse a page, one of so many of its level, whose samples or segments cannot be read.
 
@@ -170,6 +199,7 @@ def check_page(page: Any, path: Path, pages: int = 1) -> None:
     """
     check_samples(page, path, pages)
     check_segments(page, path)
+    _check_number(page, path)
     if _is_raw_ycbcr(page):
         msg = f"{path} holds YCbCr samples in {page.compression!r}, which the tifffile reader does not turn into RGB"
         raise SlideError(msg)

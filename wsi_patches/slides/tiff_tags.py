@@ -28,6 +28,7 @@ __all__ = [
     "IMAGE_WIDTH",
     "JPEG",
     "JPEG_2000",
+    "OLD_JPEG",
     "TIFF_ERRORS",
     "alpha_kind",
     "check_file",
@@ -37,6 +38,7 @@ __all__ = [
     "in_colours",
     "is_tiff",
     "objective_power",
+    "opened_tiff",
     "segment_size",
     "tiff_errors",
     "vendor_of",
@@ -54,6 +56,7 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 IMAGE_WIDTH, IMAGE_LENGTH = 256, 257
 NDPI_SOURCE_LENS = 65421
 JPEG, APERIO_YCBCR = 7, 33003
+OLD_JPEG = frozenset({6, 33007, 34892})
 JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
 COMPRESSIONS = {
     **{1: "none", 5: "lzw", 6: "jpeg", 7: "jpeg", 8: "deflate", 32946: "deflate", 32773: "packbits", 34887: "lerc"},
@@ -61,6 +64,8 @@ COMPRESSIONS = {
     **{34925: "lzma", 34926: "zstd", 50000: "zstd", 34927: "webp", 50001: "webp", 50002: "jpegxl", 52546: "jpegxl"},
 }
 """Names of the compressions by the numbers that TIFFs have for them."""
+MOST_VALUES = {270: (16 << 20, "bytes of description"), 330: (1000, "SubIFDs")}
+"""Most values of some tags, by their numbers; a description becomes twenty times its size when it is parsed."""
 CHANNELS = frozenset({0, 1, 2})
 """Photometric interpretations under which further samples are channels: grey, and RGB for want of a better word."""
 COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3}
@@ -86,6 +91,30 @@ def tiff_errors(path: Path, what: str) -> Iterator[None]:
             raise SlideError(msg) from error
 
 
+@contextmanager
+def opened_tiff(path: Path) -> Iterator[Any]:
+    """Open a TIFF by tifffile; its errors within the block become SlideErrors, with log messages off the terminal.
+
+    Raises
+    ------
+    SlideError
+        It is damaged, or describes itself at a length that would fill the memory.
+    """
+    with tiff_errors(path, "opened"), tifffile.TiffFile(path) as tiff:
+        if len(tiff.pages):
+            _check_first(tiff.pages.first, path)
+        yield tiff
+
+
+def _check_first(page: Any, path: Path) -> None:
+    """Refuse tags that are read whole and are of no sensible length."""
+    for code, (most, name) in MOST_VALUES.items():
+        tag = page.tags.get(code)
+        if tag is not None and tag.count > most:
+            msg = f"{path} has {tag.count:,} {name}, over the limit of {most:,}: the file is damaged"
+            raise SlideError(msg)
+
+
 def is_tiff(head: bytes) -> bool:
     """Say whether a file's first bytes are those of a TIFF or BigTIFF."""
     return head.startswith(MAGIC)
@@ -99,7 +128,7 @@ def check_file(path: Path) -> None:
     SlideError
         With the reason.
     """
-    with tiff_errors(path, "opened"), tifffile.TiffFile(path) as tiff:
+    with opened_tiff(path) as tiff:
         first = tiff.pages.first
         check_samples(first, path)
         if first.bitspersample != 8 or not in_colours(first):
@@ -148,6 +177,9 @@ def check_samples(page: Any, path: Path, pages: int = 1) -> None:
             f"{path} holds {page.samplesperpixel} channels stored as {photometric}: only grey, RGB, palette and CMYK "
             "pictures and channels of grey are supported; export it as 8-bit RGB"
         )
+        raise SlideError(msg)
+    if page.planarconfig not in (1, 2):
+        msg = f"{path} states that its samples lie in no way that TIFF knows ({page.planarconfig}): the file is damaged"
         raise SlideError(msg)
     if page.imagedepth != 1:
         msg = f"{path} holds a volume of {page.imagedepth} planes: export the plane that is meant"
