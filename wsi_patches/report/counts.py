@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsi_patches.outcome import FAILED, Interval, SlideReport
-from wsi_patches.report.atomic import replacing
+from wsi_patches.stores.files import replacing
 
 __all__ = ["COLUMNS", "write_counts"]
 

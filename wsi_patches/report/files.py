@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from wsi_patches.cells import Cells
 from wsi_patches.outcome import SlideReport
-from wsi_patches.report.atomic import replacing
 from wsi_patches.report.overlay import draw_overlay
 from wsi_patches.report.page import render_page
+from wsi_patches.stores.files import replacing
 
 __all__ = ["REPORT", "read_report", "remove_slide_reports", "write_slide_report"]
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PARTIAL_SUFFIX", "WholeFile", "sync_folder", "sync_tree", "write_json", "write_whole"]
+__all__ = ["PARTIAL_SUFFIX", "WholeFile", "replacing", "sync_folder", "sync_tree", "write_json", "write_whole"]
 
 PARTIAL_SUFFIX = ".partial"
 """Of a file that is being written; a killed writer leaves it behind, and the next run sweeps it."""
@@ -47,15 +49,23 @@ class WholeFile:
         self._partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Yield a path beside ``path`` to write to; it takes the name once it was written without an error."""
+    partial = path.with_name(path.name + PARTIAL_SUFFIX)
+    try:
+        yield partial
+        if durable:
+            _sync_file(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Write a file that is whole or absent."""
-    file = WholeFile(path, durable=durable)
-    try:
-        file.write(data)
-        file.commit()
-    except BaseException:
-        file.discard()
-        raise
+    with replacing(path, durable=durable) as partial:
+        partial.write_bytes(data)
 
 
 def write_json(path: Path, values: dict[str, Any], *, durable: bool = True) -> None:
@@ -78,8 +88,12 @@ def sync_tree(folder: Path) -> None:
     """Wait until the disk has every file and every name below a folder."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
+            _sync_file(path)
         else:
             sync_folder(path)
     sync_folder(folder)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())

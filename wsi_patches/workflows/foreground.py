@@ -13,6 +13,7 @@ from wsi_patches.grid import Kept, PatchSpec
 from wsi_patches.pipeline import Progress, Stage, run
 from wsi_patches.slide import ReadOptions
 from wsi_patches.slides.pool import borrow_slide
+from wsi_patches.stores.files import write_whole
 from wsi_patches.workflows.look import Looked
 
 __all__ = ["FOREGROUNDS", "keep_foreground"]
@@ -102,7 +103,7 @@ def find_kept(task: ForegroundTask) -> FoundForeground:
         mask = foreground.keep(grid)
         if task.preview is not None:
             _, png = cv2.imencode(".png", cv2.cvtColor(foreground.preview(grid), cv2.COLOR_RGB2BGR))
-            Path(task.preview).write_bytes(png.tobytes())
+            write_whole(Path(task.preview), png.tobytes(), durable=False)
     if not mask.any():
         msg = (
             f"{task.path} holds no foreground: every one of its {len(mask)} patches looks like bare glass; "

@@ -10,10 +10,10 @@ from PIL import Image
 
 from wsi_patches.datasets import SlideItem, find_slides
 from wsi_patches.errors import OutputExists, UsageError
-from wsi_patches.report.atomic import replacing
 from wsi_patches.slide import AS_IT_IS, Level, ReadOptions
 from wsi_patches.slides import associated_names, is_slide_folder, open_as, read_associated
 from wsi_patches.stores import is_store, open_store
+from wsi_patches.stores.files import replacing
 from wsi_patches.workflows.look import look_at
 from wsi_patches.workflows.output import make_folder
 
