@@ -23,6 +23,7 @@ __all__ = [
     "check_jpeg_part",
     "check_jpeg_tile",
     "check_not_cut",
+    "check_scans",
     "decode_jpeg_tile",
     "jpeg_size",
 ]
@@ -39,7 +40,7 @@ BETWEEN_SCANS = frozenset({0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0
 """What a progressive picture may hold between its scans: tables, the next scan, a comment, application data."""
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 """Within compressed data 0xff is followed by 0 or by a restart's number; all else ends the data."""
-LOOK_AHEAD = 8
+LOOK_AHEAD, MOST_SCANS = 8, 500
 JPEG_COLOURS = {"rgb": "RGB", "ycbcr": "YCBCR", "grey": "GRAYSCALE"}
 
 
@@ -191,6 +192,20 @@ def check_not_cut(data: bytes, tables: bytes = b"") -> None:
     except OSError as error:
         msg = "JPEG data do not suffice for the picture: they were cut off"
         raise ValueError(msg) from error
+
+
+def check_scans(data: bytes) -> None:
+    """Refuse a JPEG of so many scans that decoding it, which costs as much for each of them, would take minutes.
+
+    Raises
+    ------
+    ValueError
+        With their number.
+    """
+    scans = data.count(SCAN)
+    if scans > MOST_SCANS:
+        msg = f"its JPEG data have {scans:,} scans, over the limit of {MOST_SCANS}"
+        raise ValueError(msg)
 
 
 def check_jpeg_part(data: bytes) -> None:

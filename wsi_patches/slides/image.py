@@ -14,10 +14,11 @@ from typing import Any
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from PIL import BmpImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from wsi_patches.errors import SlideError, WsiPatchesError
 from wsi_patches.geometry import Box, Size
+from wsi_patches.jpeg_tile import GREY, check_not_cut, check_scans
 from wsi_patches.slide import AS_IT_IS, Level, ReadOptions, SlideBase, SlideInfo
 from wsi_patches.slides.channels import refuse_channels
 from wsi_patches.slides.fingerprint import fingerprint
@@ -31,7 +32,7 @@ __all__ = ["ImageSlide", "image_format"]
 
 IMAGE_ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RuntimeError),
-    *(EOFError, MemoryError, struct.error, zlib.error),
+    *(EOFError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError),
 )
 """What Pillow's decoders raise of damaged files; SyntaxError is its own word for a broken header."""
 PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
@@ -46,6 +47,9 @@ MODES = GREY_MODES | {"LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 INCHES_PER_UNIT = {2: 1.0, 3: 1 / 2.54}
 """EXIF's numbers for inch and centimetre."""
+BAND_PX = 256
+INVENTED = frozenset({GREY, 255 - GREY})
+"""Samples of what libjpeg makes up; Pillow inverts those of inks."""
 UM_PER_INCH = 25_400.0
 _header_lock = threading.Lock()
 
@@ -198,14 +202,29 @@ def _of_density(density: Any, inches: float | None) -> PixelSize:
 def _decode(path: Path, background: tuple[int, int, int]) -> NDArray[np.uint8]:
     """Return all pixels, uint8 RGB ``(h, w, 3)``; a truncated file is an error, never half a picture."""
     with _opened(path) as image:
-        pixels = checked_pixels(path.read_bytes()) if isinstance(image, PngImagePlugin.PngImageFile) else b""
+        content = path.read_bytes()
+        if isinstance(image, PngImagePlugin.PngImageFile):
+            content = checked_pixels(content)
+        is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
+        if is_jpeg:
+            check_scans(content)
         image.load()
-        if is_16bit(pixels):  # only now, since libpng fills what is cut off
-            return _from_16bit(imagecodecs.png_decode(pixels), background)
-        if not image.has_transparency_data:
-            return np.array(image.convert("RGB"))
-        rgba = np.asarray(image.convert("RGBA"))
-        return over(rgba[..., :3], rgba[..., 3], background)
+        if is_16bit(content):  # only now, since libpng fills what is cut off
+            return _from_16bit(imagecodecs.png_decode(content), background)
+        if is_jpeg and set(image.crop((image.width - 1, image.height - 1, *image.size)).tobytes()) <= INVENTED:
+            check_not_cut(content)
+        return _as_rgb(image, background)
+
+
+def _as_rgb(image: Image.Image, background: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Return a picture as RGB, band by band: a copy of the whole in each mode on the way would not fit the memory."""
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    out = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, BAND_PX):
+        bottom = min(top + BAND_PX, image.height)
+        band = np.asarray(image.crop((0, top, image.width, bottom)).convert(mode))
+        out[top:bottom] = band if mode == "RGB" else over(band[..., :3], band[..., 3], background)
+    return out
 
 
 def _from_16bit(samples: NDArray[np.uint16], background: tuple[int, int, int]) -> NDArray[np.uint8]:
