@@ -47,6 +47,8 @@ MODES = GREY_MODES | {"LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 INCHES_PER_UNIT = {2: 1.0, 3: 1 / 2.54}
 """EXIF's numbers for inch and centimetre."""
+MODE_BITS = {"1": 1, "P": 1, "L": 8, "I;16": 16, "LA": 16, "PA": 9}
+"""Least bits of a pixel in Pillow's modes; all others have three samples of 8 bits, or more."""
 BAND_PX = 256
 INVENTED = frozenset({GREY, 255 - GREY})
 """Samples of what libjpeg makes up; Pillow inverts those of inks."""
@@ -135,7 +137,7 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
     """Open a photograph whose header was found in order; errors inside of the block become SlideErrors."""
     try:
         with quietly(), path.open("rb") as stream, _header(path, _head(path), stream) as image:
-            guard_size(path, *image.size, path.stat().st_size)
+            guard_size(path, *image.size, path.stat().st_size, MODE_BITS.get(image.mode, 24))
             _check_samples(path, image)
             yield image
     except WsiPatchesError:

@@ -19,7 +19,13 @@ from wsi_patches.slides.channels import Channel, as_rgb, colour_order, shown_cha
 from wsi_patches.slides.fingerprint import fingerprint
 from wsi_patches.slides.ome_xml import OmePicture
 from wsi_patches.slides.ome_zarr_array import ZARR_ERRORS, ZarrLevel
-from wsi_patches.slides.ome_zarr_metadata import Multiscale, find_pictures, ome_pictures, read_multiscale
+from wsi_patches.slides.ome_zarr_metadata import (
+    Multiscale,
+    check_metadata_files,
+    find_pictures,
+    ome_pictures,
+    read_multiscale,
+)
 from wsi_patches.slides.pixels import SampleRange, full_range, to_8bit
 from wsi_patches.slides.segment_cache import CACHE_BYTES, SegmentCache
 
@@ -27,6 +33,8 @@ __all__ = ["OmeZarrSlide"]
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 """What lies outside of a picture of fluorescence, and of one in colours."""
+MOST_ABSENT = 0.999
+"""Largest share of chunks that may be left out as empty: tissue that takes less of a slide is none."""
 SHAPE_TOLERANCE = 0.05
 """Largest relative difference between a level's two downsamples; beyond it the array is another picture."""
 RED_GREEN_BLUE = tuple(Channel(name) for name in ("red", "green", "blue"))
@@ -153,6 +161,7 @@ def _open_pictures(path: Path) -> list[_Picture]:
 def _open_array(folder: Path) -> Any:
     import zarr  # slow to import, and most slides are no Zarr
 
+    check_metadata_files(folder)
     return zarr.open_array(zarr.storage.LocalStore(folder, read_only=True), mode="r")
 
 
@@ -215,6 +224,13 @@ def _absent(level: ZarrLevel, path: Path) -> list[str]:
         msg = f"{path} holds no chunk of its finest level: the copy is incomplete; copy it again from its source"
         raise SlideError(msg)
     absent = expected - found
+    if absent > MOST_ABSENT * expected:
+        msg = (
+            f"{path} holds {found:,} of the {expected:,} chunks that its size of {level.size.width:,} x "
+            f"{level.size.height:,} pixels makes: the copy is incomplete, or the size damaged; copy it again from its "
+            "source"
+        )
+        raise SlideError(msg)
     return [f"{absent} of {expected} chunks were left out and are shown as the fill value"] if absent > 0 else []
 
 

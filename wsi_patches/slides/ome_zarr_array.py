@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import math
 import os
 import struct
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from wsi_patches.errors import SlideError
 from wsi_patches.geometry import Box, Size
+from wsi_patches.slides.ome_zarr_chunk import check_encoded_chunk
 from wsi_patches.slides.pixels import check_dtype
 
 __all__ = ["ZARR_ERRORS", "ZarrLevel"]
@@ -23,7 +25,7 @@ __all__ = ["ZARR_ERRORS", "ZarrLevel"]
 ZARR_ERRORS = (
     # zarr-python and its codecs trust what they read: damage ends in whatever Python raises of nonsense.
     *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, AssertionError),
-    *(RuntimeError, MemoryError, EOFError, ImportError, SystemError, zlib.error, struct.error),
+    *(RuntimeError, MemoryError, EOFError, ImportError, SystemError, zlib.error, lzma.LZMAError, struct.error),
 )
 """What zarr-python and numcodecs raise of damaged or unsupported arrays."""
 MAX_CHUNK_BYTES = 256 << 20
@@ -32,8 +34,6 @@ SLACK_BYTES = 1 << 16
 """A file longer by this than twice its decoded chunk was not made by compressing that: it may unpack to anything."""
 MOST_CHANNELS = 1000
 METADATA_FILES = frozenset({".zarray", ".zattrs", ".zgroup", "zarr.json"})
-BLOSC_HEADER = struct.Struct("<4xI4xI")
-"""Decoded and encoded bytes of a Blosc frame."""
 
 
 @dataclass(frozen=True)
@@ -154,8 +154,8 @@ class ZarrLevel:
                 continue
             if file.stat().st_size > 2 * math.prod(self.array.chunks) * self.dtype.itemsize + SLACK_BYTES:
                 raise self._damaged(file, "is far longer than its pixels")
-            if _is_blosc(self.array):
-                self._check_blosc(file)
+            if self.array.compressors:
+                self._check_encoded(file, _codec_name(self.array.compressors[-1]))
 
     def _chunk_file(self, channel: int, box_px: Box) -> Path:
         stored = self.array.shards or self.array.chunks
@@ -163,16 +163,12 @@ class ZarrLevel:
         place = tuple(at.get(axis, 0) // side for axis, side in zip(self.axes, stored, strict=True))
         return self.folder / str(self.array.metadata.encode_chunk_key(place))
 
-    def _check_blosc(self, file: Path) -> None:
-        # Blosc is told neither how long its input is nor how much may come out; both stand in the frame's header.
-        with file.open("rb") as stream:
-            header = stream.read(BLOSC_HEADER.size)
-            length = stream.seek(0, os.SEEK_END)
-        if len(header) < BLOSC_HEADER.size:
-            raise self._damaged(file, "is cut short")
-        decoded, encoded = BLOSC_HEADER.unpack(header)
-        if encoded != length or decoded > MAX_CHUNK_BYTES:
-            raise self._damaged(file, "is not as long as it says")
+    def _check_encoded(self, file: Path, codec: str) -> None:
+        expected = math.prod(self.array.chunks) * self.dtype.itemsize
+        try:
+            check_encoded_chunk(file.read_bytes(), codec, expected)
+        except (ValueError, zlib.error) as error:
+            raise self._damaged(file, str(error)) from error
 
     def _damaged(self, file: Path, what: str) -> SlideError:
         return SlideError(f"{file} {what}: the chunk is damaged; copy the slide again from its source")
@@ -188,10 +184,6 @@ def _codec_name(codec: Any) -> str:
     name = getattr(codec, "codec_id", None) or type(codec).__name__.removesuffix("Codec").lower()
     inner = getattr(codec, "cname", None)
     return f"{name} ({getattr(inner, 'value', inner)})" if inner else str(name)
-
-
-def _is_blosc(array: Any) -> bool:
-    return bool(array.compressors) and _codec_name(array.compressors[-1]).startswith("blosc")
 
 
 def _files(folder: str) -> Iterator[str]:

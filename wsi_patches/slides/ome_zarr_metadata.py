@@ -13,7 +13,7 @@ from wsi_patches.slides.channels import Channel
 from wsi_patches.slides.ome_xml import OmePicture, read_ome_xml
 from wsi_patches.slides.resolution import UNSTATED, PixelSize, number, um_per_unit
 
-__all__ = ["Multiscale", "find_pictures", "is_ome_zarr", "ome_pictures", "read_multiscale"]
+__all__ = ["Multiscale", "check_metadata_files", "find_pictures", "is_ome_zarr", "ome_pictures", "read_multiscale"]
 
 V2_ATTRIBUTES, V2_NODES, V3_METADATA = ".zattrs", (".zgroup", ".zarray"), "zarr.json"
 AXES = frozenset("tczyx")
@@ -71,6 +71,19 @@ def find_pictures(folder: Path) -> list[Path]:
         return _series(folder)
     msg = f"{folder} is a Zarr without OME-Zarr multiscales: give an OME-Zarr picture, or the group that holds one"
     raise SlideError(msg)
+
+
+def check_metadata_files(folder: Path) -> None:
+    """Refuse metadata that is no file: zarr-python would read a pipe or a device for ever.
+
+    Raises
+    ------
+    SlideError
+        With the place.
+    """
+    for name in (V2_ATTRIBUTES, *V2_NODES, V3_METADATA):
+        if (folder / name).exists() and not (folder / name).is_file():
+            raise _damaged(folder, f"{name} is no file")
 
 
 def _series(folder: Path) -> list[Path]:

@@ -17,8 +17,8 @@ MAX_PIXELS = 2_000_000_000
 """Most pixels that are decoded in one piece: 6 GB as RGB."""
 SMALL_PIXELS = 100_000_000
 """Up to this a picture is decoded whatever its file's size: an even background compresses to nearly nothing."""
-MAX_PIXELS_PER_BYTE = 400
-"""Beyond that size: an empty JPEG holds 341 pixels in a byte, deflate 344 pixels of one colour."""
+MAX_BITS_PER_BYTE = 10_000
+"""Deflate, the strongest of the usual codecs, holds at most 8 256 bits in a byte."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ def check_dtype(path: Path, dtype: np.dtype[Any]) -> None:
     raise SlideError(msg)
 
 
-def guard_size(path: Path, width: int, height: int, encoded_bytes: int) -> None:
-    """Refuse to decode in one piece what is too large, or larger than its bytes can hold.
+def guard_size(path: Path, width: int, height: int, encoded_bytes: int, bits: int = 1) -> None:
+    """Refuse to decode in one piece what is too large, or larger than its bytes can hold at so many bits a pixel.
 
     Raises
     ------
@@ -110,9 +110,9 @@ def guard_size(path: Path, width: int, height: int, encoded_bytes: int) -> None:
             "convert it to a tiled, pyramidal TIFF"
         )
         raise SlideError(msg)
-    if pixels > SMALL_PIXELS and pixels > MAX_PIXELS_PER_BYTE * encoded_bytes:
+    if pixels > SMALL_PIXELS and pixels * bits > MAX_BITS_PER_BYTE * encoded_bytes:
         msg = (
-            f"{path} says that {width} x {height} pixels lie in {encoded_bytes} bytes, which cannot be a photograph: "
+            f"{path} says that {width} x {height} pixels lie in {encoded_bytes} bytes, which cannot be: "
             "the file is damaged, or a decompression bomb"
         )
         raise SlideError(msg)
