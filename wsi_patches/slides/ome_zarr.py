@@ -100,7 +100,8 @@ class OmeZarrSlide(SlideBase):
             self._ranges = tuple(picture.range_of(channel) for channel in self._shown)
             self._levels: tuple[ZarrLevel, ...] = tuple(_true_levels(picture))
             info = _describe(self._path, identity, picture, self._levels, options)
-            notes = (*_sample_notes(self._ranges), *_absent(finest, self._path), *_others(pictures, picture))
+            absent, *_ = (_absent(level, self._path) for level in self._levels)  # of the finest; all are looked at
+            notes = (*_sample_notes(self._ranges), *absent, *_others(pictures, picture))
         super().__init__(info.with_notes(*notes), BLACK if info.channels else WHITE)
         self._cache: SegmentCache | None = SegmentCache(CACHE_BYTES)
 
@@ -221,7 +222,7 @@ def _absent(level: ZarrLevel, path: Path) -> list[str]:
     """
     found, expected = level.count_chunks()
     if not found:
-        msg = f"{path} holds no chunk of its finest level: the copy is incomplete; copy it again from its source"
+        msg = f"{level.folder} holds no chunk of its array: the copy is incomplete; copy it again from its source"
         raise SlideError(msg)
     absent = expected - found
     if absent > MOST_ABSENT * expected:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import math
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -33,7 +34,6 @@ MAX_CHUNK_BYTES = 256 << 20
 SLACK_BYTES = 1 << 16
 """A file longer by this than twice its decoded chunk was not made by compressing that: it may unpack to anything."""
 MOST_CHANNELS = 1000
-METADATA_FILES = frozenset({".zarray", ".zattrs", ".zgroup", "zarr.json"})
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,9 @@ class ZarrLevel:
         """Return how many chunk files there are, and how many there would be if none were left out."""
         stored = self.array.shards or self.array.chunks
         expected = math.prod(-(-side // part) for side, part in zip(self.array.shape, stored, strict=True))
-        return sum(1 for name in _files(str(self.folder)) if name not in METADATA_FILES), expected
+        first = str(self.array.metadata.encode_chunk_key((0,) * len(stored)))
+        key = re.compile(re.escape(first).replace("0", r"\d+"))
+        return sum(1 for file in _files(self.folder) if key.fullmatch(file)), expected
 
 
 def _codec_name(codec: Any) -> str:
@@ -186,6 +188,8 @@ def _codec_name(codec: Any) -> str:
     return f"{name} ({getattr(inner, 'value', inner)})" if inner else str(name)
 
 
-def _files(folder: str) -> Iterator[str]:
-    for _, _, names in os.walk(folder):
-        yield from names
+def _files(folder: Path) -> Iterator[str]:
+    """Yield the files below a folder, relative to it, with slashes."""
+    for below, _, names in os.walk(folder):
+        within = Path(below).relative_to(folder).as_posix()
+        yield from names if within == "." else (f"{within}/{name}" for name in names)
