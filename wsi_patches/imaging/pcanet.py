@@ -7,7 +7,7 @@ of Genovese et al., "Acute Lymphoblastic Leukemia Detection Based on Adaptive Un
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -187,15 +187,34 @@ def _patch_products(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     The product of two pixels is shared by all the patches that hold both: products of whole rows are made once and
     then summed over windows, a tenth of the work of taking patches one by one. All are integers, so the sum is exact.
     """
-    _, height, width = images.shape
-    rows = images.transpose(1, 0, 2).astype(np.float64)
-    places = np.arange(width - PATCH_PX + 1)
+    tall, wide = (side - PATCH_PX + 1 for side in images.shape[1:])
+    places = np.arange(wide)
     products = np.empty((PATCH_PX, PATCH_PX, PATCH_PX, PATCH_PX))
-    for apart in range(PATCH_PX):
-        pairs = rows[: height - apart].transpose(0, 2, 1) @ rows[apart:]
-        for row in range(PATCH_PX - apart):
-            summed = pairs[row : row + height - PATCH_PX + 1].sum(axis=0)
-            windows = sliding_window_view(summed, (PATCH_PX, PATCH_PX))[places, places].sum(axis=0)
-            products[row, :, row + apart] = windows
-            products[row + apart, :, row] = windows.T
+    above = []
+    for rows, sums in enumerate(_row_products(images)):
+        if rows < PATCH_PX:
+            above.append(sums.copy())
+        if rows < tall:
+            continue
+        first = rows - tall
+        pairs = sums - above[first]
+        for apart in range(PATCH_PX - first):
+            windows = sliding_window_view(pairs[:, apart], (PATCH_PX, PATCH_PX))[places, places].sum(axis=0)
+            products[first, :, first + apart] = windows
+            products[first + apart, :, first] = windows.T
     return products.reshape(PATCH_PX**2, PATCH_PX**2)
+
+
+def _row_products(images: NDArray[np.uint8]) -> Iterator[NDArray[np.float64]]:
+    """Yield products of rows with themselves and the 14 below them, summed over images and the first 0, 1 ... h rows.
+
+    Each is of shape ``(w, 15, w)``: pixel of the row, rows apart, pixel of the other row. The next overwrites it.
+    """
+    count, height, width = images.shape
+    light = images.astype(np.float64)
+    sums = np.zeros((width, PATCH_PX * width))
+    yield sums.reshape(width, PATCH_PX, width)
+    for row in range(height):
+        below = light[:, row : row + PATCH_PX].reshape(count, -1)
+        sums[:, : below.shape[1]] += light[:, row].T @ below
+        yield sums.reshape(width, PATCH_PX, width)
