@@ -52,7 +52,7 @@ def look(path: Path) -> str:
             info = slide.info
             lost = sum(read_level(slide, level) for level in range(len(info.levels)))
     except SlideError as error:
-        return f"refused: {error}"
+        return f"refused on opening: {error}"
     reads = f"reads: {info.size.width} x {info.size.height}, {len(info.levels)} levels, {lost} unreadable windows"
     return "; ".join((f"{reads}; extract: {extracted(path)}", *info.notes))
 

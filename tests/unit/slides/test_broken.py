@@ -1,11 +1,17 @@
 """Broken files read truly or raise SlideError; nothing else, and nothing half filled."""
 
+import os
+import struct
+
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from tests.conftest import shared_files
+from wsi_patches.datasets import find_slides
 from wsi_patches.errors import SlideError
 from wsi_patches.geometry import Box
 from wsi_patches.slides import open_slide
@@ -83,3 +89,141 @@ def test_every_known_broken_file_reads_truly_or_raises_slide_error(shared_data, 
 def test_the_truncated_svs_is_no_empty_image(shared_data):
     with pytest.raises(SlideError):
         open_slide(shared_data / "corrupt" / "svs" / "derived_cmu_truncated_60pct.svs")
+
+
+def paint(path, encoded, size=64, **options):
+    """Write a TIFF of one segment whose bytes are given."""
+    layout = {"tile": (size, size), "photometric": "rgb", "metadata": None, **options}
+    tifffile.imwrite(path, iter([encoded]), shape=(size, size, 3), dtype=np.uint8, **layout)
+    return path
+
+
+def test_a_pipe_a_device_and_a_link_to_one_are_refused_and_not_read_for_ever(tmp_path):
+    os.mkfifo(tmp_path / "pipe.svs")
+    os.mkfifo(tmp_path / "pipe.dcm")
+    (tmp_path / "link.tif").symlink_to("/dev/zero")
+    for item in find_slides([tmp_path]):
+        with pytest.raises(SlideError, match="a pipe, a socket or a device"):
+            open_slide(item.path)
+    assert len(find_slides([tmp_path])) == 3
+    assert [item.path for item in find_slides([tmp_path / "pipe.svs"])] == [str(tmp_path / "pipe.svs")]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "a.tif/b.tif"])
+def test_a_name_that_no_file_can_have_is_a_slide_error(tmp_path, name):
+    (tmp_path / "a.tif").touch()
+    with pytest.raises(SlideError, match=r"does not exist|cannot be read"):
+        open_slide(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "jpg", "png"])
+def test_a_file_that_shrinks_after_it_was_opened_is_a_slide_error(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    cv2.imwrite(str(path), PIXELS)
+    with open_slide(path) as slide:
+        os.truncate(path, 300)
+        with pytest.raises(SlideError, match=path.name):
+            slide.read(Box(0, 0, *slide.info.size))
+
+
+def jpeg_of(pixels):
+    """Return a JPEG cut at two thirds and ended all the same."""
+    whole = cv2.imencode(".jpg", pixels)[1].tobytes()
+    return whole[: len(whole) * 2 // 3] + b"\xff\xd9"
+
+
+def test_a_jpeg_that_was_cut_off_and_ended_is_no_picture_with_a_grey_rest(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(jpeg_of(PIXELS))
+    square = np.ascontiguousarray(PIXELS[:64, :64])
+    paint(tmp_path / "tile.tif", jpeg_of(square), compression="jpeg")
+    paint(tmp_path / "strip.tif", jpeg_of(square), compression="jpeg", tile=None, rowsperstrip=64)
+    for path in sorted(tmp_path.iterdir()):
+        with pytest.raises(SlideError, match="cut off"):
+            read_all(path)
+
+
+def test_a_picture_that_ends_in_grey_is_read(tmp_path):
+    grey = np.full((64, 64, 3), 128, np.uint8)
+    cv2.imwrite(str(tmp_path / "a.jpg"), grey)
+    paint(tmp_path / "tile.tif", cv2.imencode(".jpg", grey)[1].tobytes(), compression="jpeg")
+    for path in sorted(tmp_path.iterdir()):
+        assert np.array_equal(read_all(path), grey)
+
+
+@pytest.mark.parametrize("layout", [{}, {"tile": None, "rowsperstrip": 64}], ids=["tile", "strip"])
+@pytest.mark.parametrize(
+    ("compression", "encode"),
+    [
+        ("jpeg", imagecodecs.jpeg8_encode),
+        ("jpeg2000", lambda pixels: imagecodecs.jpeg2k_encode(pixels, level=0, codecformat="j2k")),
+        ("webp", imagecodecs.webp_encode),
+        ("png", imagecodecs.png_encode),
+        ("jpegxl", imagecodecs.jpegxl_encode),
+    ],
+)
+def test_a_segment_that_holds_a_picture_of_another_size_is_refused(tmp_path, layout, compression, encode):
+    path = paint(tmp_path / "a.tif", encode(PIXELS[:128, :128].copy()), compression=compression, **layout)
+    with pytest.raises(SlideError, match=r"a\.tif"):
+        read_all(path)
+
+
+def test_a_jpeg_2000_header_that_claims_billions_of_pixels_takes_no_memory(tmp_path):
+    data = bytearray(imagecodecs.jpeg2k_encode(PIXELS[:64, :64].copy(), level=0, codecformat="j2k"))
+    struct.pack_into(">II", data, 8, 2**31 - 1, 2**31 - 1)
+    for compression in ("jpeg2000", 33003, 33005):
+        path = paint(tmp_path / f"{compression}.tif", bytes(data), compression=compression)
+        with pytest.raises(SlideError, match="2147483647"):
+            read_all(path)
+
+
+OME = '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{}</OME>'
+LAUGHS = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">{}]><OME>&a9;</OME>'.format(
+    "".join(f'<!ENTITY a{i} "{f"&a{i - 1 or str()};" * 10}">' for i in range(1, 10))
+)
+
+
+@pytest.mark.parametrize(
+    ("description", "message"),
+    [
+        (LAUGHS, "damaged"),
+        (OME.format(f"<!--{'x' * (17 << 20)}-->"), "bytes of description"),
+        (OME.format('<Image><Pixels SizeX="64" SizeY="64" SizeZ="1000000" SizeC="3" SizeT="9"/></Image>'), "planes"),
+    ],
+    ids=["a billion laughs", "long", "a million planes"],
+)
+def test_a_description_that_would_fill_the_memory_is_refused(tmp_path, description, message):
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, photometric="rgb", metadata=None, description=description.encode())
+    with pytest.raises(SlideError, match=message):
+        read_all(tmp_path / "a.tif")
+
+
+def test_thousands_of_subifds_are_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, PIXELS, metadata=None, extratags=[(65000, 4, 5000, [8] * 5000, True)], photometric="rgb")
+    content, entry = path.read_bytes(), "<HHI"  # tifffile writes no such tag, so that of another is changed
+    path.write_bytes(content.replace(struct.pack(entry, 65000, 4, 5000), struct.pack(entry, 330, 4, 5000)))
+    with pytest.raises(SlideError, match="5,000 SubIFDs"):
+        read_all(path)
+
+
+def test_a_size_that_makes_fewer_tiles_than_are_listed_is_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, PIXELS, tile=(64, 64), photometric="rgb", metadata=None)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages.first.tags["ImageWidth"].overwrite(200)
+    with pytest.raises(SlideError, match="lists 35 tiles"):
+        open_slide(path, reader="tifffile")
+
+
+def test_a_jpeg_of_thousands_of_scans_is_not_decoded(tmp_path):
+    progressive = cv2.imencode(".jpg", PIXELS, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    scan = progressive[progressive.rfind(b"\xff\xda") : -2]
+    (tmp_path / "a.jpg").write_bytes(progressive[:-2] + scan[:14] * 600 + b"\xff\xd9")
+    with pytest.raises(SlideError, match="scans"):
+        read_all(tmp_path / "a.jpg")
+
+
+def test_bilevel_fax_data_are_read(tmp_path):
+    bits = PIXELS[..., 0] > 128
+    Image.fromarray(bits).save(tmp_path / "a.tif", compression="group4")
+    assert np.array_equal(read_all(tmp_path / "a.tif")[..., 0], np.where(bits, 255, 0))
