@@ -17,7 +17,9 @@ from wsi_patches.counting import blast_interval, find_cells, fraction_interval, 
 from wsi_patches.errors import ModelError, ResolutionUnknown
 from wsi_patches.geometry import Box
 from wsi_patches.imaging import WhiteCellFinder
-from wsi_patches.outcome import DONE, Interval, SlideReport
+from wsi_patches.imaging.focus import fqpath
+from wsi_patches.imaging.sharpen import SharpenSettings, sharpen_adaptively
+from wsi_patches.outcome import DONE, OUT_OF_FOCUS, Interval, SlideReport
 from wsi_patches.slide import Slide
 
 if TYPE_CHECKING:
@@ -26,13 +28,17 @@ if TYPE_CHECKING:
 __all__ = ["classify_cells", "count_slide", "load_classifier"]
 
 CELLS_AT_ONCE = 256
+FOCUS_CELLS, FOCUS_PX = 128, 256
+"""How many cells' surroundings are scored for focus, and how wide each is."""
 UNCALIBRATED = (
     "Intervals: Poisson for the number of cells, and the classifier's own probabilities for blasts; what the finder "
     "misses or finds too much is not in them."
 )
 
 
-def count_slide(slide: Slide, slide_id: str, classifier: CellClassifier | None = None) -> tuple[SlideReport, Cells]:
+def count_slide(
+    slide: Slide, slide_id: str, classifier: CellClassifier | None = None, sharpen: SharpenSettings | None = None
+) -> tuple[SlideReport, Cells]:
     """Count the white cells of one slide and, with a classifier, its blasts.
 
     Parameters
@@ -43,6 +49,8 @@ def count_slide(slide: Slide, slide_id: str, classifier: CellClassifier | None =
         Its name in the output.
     classifier
         Tells blasts from other white cells; without one the report's blasts are None.
+    sharpen
+        Sharpen the patches that the classifier sees, where they are soft.
 
     Returns
     -------
@@ -68,8 +76,9 @@ def count_slide(slide: Slide, slide_id: str, classifier: CellClassifier | None =
         interval_method=UNCALIBRATED,
         extra={"median_cell_diameter_px": round(diameter_px, 1), "slide_mpp": slide.info.mpp},
     )
+    report = _with_focus(report, focus_of_cells(slide, cells))
     if classifier is not None:
-        cells, probabilities = classify_cells(slide, cells, classifier, diameter_px)
+        cells, probabilities = classify_cells(slide, cells, classifier, diameter_px, sharpen=sharpen)
         report = _with_blasts(report, classifier, probabilities)
     return replace(report, extra={**report.extra, "seconds": round(time.monotonic() - began, 2)}), cells
 
@@ -99,6 +108,7 @@ def classify_cells(
     classifier: CellClassifier,
     diameter_px: float,
     progress: Callable[[int, int], None] | None = None,
+    sharpen: SharpenSettings | None = None,
 ) -> tuple[Cells, NDArray[np.float64]]:
     """Classify one centred patch for each cell.
 
@@ -112,6 +122,10 @@ def classify_cells(
         Its card says how large a patch is: in um where the slide states its resolution, else in cell diameters.
     diameter_px
         Typical diameter of a white cell on this slide, level-0 pixels.
+    progress
+        Told how many cells are done.
+    sharpen
+        Sharpen soft patches first.
 
     Returns
     -------
@@ -123,12 +137,41 @@ def classify_cells(
     for start in range(0, len(cells), CELLS_AT_ONCE):
         rows = range(start, min(start + CELLS_AT_ONCE, len(cells)))
         patches = np.stack([_centred(slide, cells.x[row], cells.y[row], side, card.input_px) for row in rows])
+        if sharpen is not None:
+            patches = sharpen_adaptively(patches, sharpen).images
         blast[start : rows.stop] = classifier.probabilities(patches)[:, ALL_IDB_CLASSES.index("blast")]
         if progress is not None:
             progress(rows.stop, len(cells))
     is_other = (blast < 0.5).astype(np.int32)
     score = np.where(is_other, 1 - blast, blast).astype(np.float32)
     return replace(cells, class_index=is_other, score=score, class_names=ALL_IDB_CLASSES), blast
+
+
+def focus_of_cells(slide: Slide, cells: Cells) -> NDArray[np.float64]:
+    """Return the focus score (FQPath, higher is blurrier) of patches around some of the cells.
+
+    Patches are 256 level-0 pixels wide, as those that the score was published for; none is glass alone, which has no
+    focus. At most `FOCUS_CELLS` cells are looked at, evenly spread in reading order.
+    """
+    rows = np.unique(np.linspace(0, len(cells) - 1, min(len(cells), FOCUS_CELLS)).astype(int))
+    side = FOCUS_PX * slide.info.levels[0].downsample
+    scores = [fqpath(_centred(slide, cells.x[row], cells.y[row], side, FOCUS_PX)) for row in rows]
+    return np.array(scores, np.float64)
+
+
+def _with_focus(report: SlideReport, scores: NDArray[np.float64]) -> SlideReport:
+    """Say in a report how many of the patches that were scored are soft, and warn if most are."""
+    if not len(scores):
+        return report
+    soft = int((scores > OUT_OF_FOCUS).sum())
+    extra = {**report.extra, "focus_patches": len(scores), "median_focus_score": round(float(np.median(scores)), 2)}
+    warnings = report.warnings
+    if soft > len(scores) / 2:
+        told = (
+            f"{soft} of {len(scores)} patches around its white cells are out of focus (FQPath above {OUT_OF_FOCUS:g})"
+        )
+        warnings = (*warnings, f"{told}: cells may be missed or taken for others")
+    return replace(report, patches_out_of_focus=soft, extra=extra, warnings=warnings)
 
 
 def _patch_side(classifier: CellClassifier, slide: Slide, diameter_px: float) -> float:

@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-__all__ = ["DONE", "FAILED", "PARTIAL", "Interval", "Outcome", "SlideReport", "merge_outcomes"]
+__all__ = ["DONE", "FAILED", "OUT_OF_FOCUS", "PARTIAL", "Interval", "Outcome", "SlideReport", "merge_outcomes"]
 
 DONE, PARTIAL, FAILED = "done", "partial", "failed"
+OUT_OF_FOCUS = 8.0
+"""The focus score (FQPath, higher is blurrier) above which a patch counts as out of focus in reports: thFocus of step B
+in the code of Genovese et al., ICASSP 2021, which stands for 256 px around a cell."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ __all__ = ["command"]
 )
 @click.option("--method", type=click.Choice(["cells"]), help="How cells are counted.  [default: cells]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the model runs.  [default: auto]")
+@click.option("--sharpen", type=float, metavar="SCORE", help="Sharpen a cell's patch if its focus score is above this.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
 @existing_options
 @work_options

@@ -14,6 +14,7 @@ __all__ = ["main"]
 
 COMMANDS = {
     "extract": "Cut slides into labelled patches and keep them in one store.",
+    "preprocess": "Score focus, sharpen and recolour the patches of a store.",
     "infer": "Count the white cells, and with a model the blasts, of slides.",
     "train": "Train a model from a recipe.",
     "run": "Run a recipe: a pipeline or a command with its settings.",

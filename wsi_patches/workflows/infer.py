@@ -11,6 +11,7 @@ from wsi_patches.datasets import find_slides, safe_id
 from wsi_patches.errors import UsageError
 from wsi_patches.executors import make_executor
 from wsi_patches.geometry import Box
+from wsi_patches.imaging.sharpen import SharpenSettings
 from wsi_patches.infer import count_slide, load_classifier
 from wsi_patches.outcome import FAILED, PARTIAL, Outcome, SlideReport
 from wsi_patches.pipeline import Progress, Stage, run
@@ -46,6 +47,8 @@ class InferSettings:
     """Name or file of a cell classifier; white cells alone are counted without one."""
     method: str = "cells"
     device: str = "auto"
+    sharpen: float | None = None
+    """Sharpen a cell's patch before it is classified if its focus score is above this."""
     slide_mpp: float | None = None
     """The slides' level-0 pixel size in um, where their files do not say."""
     backend: str | None = None
@@ -61,6 +64,8 @@ class InferSettings:
         if self.method not in METHODS:
             msg = f"method must be one of {', '.join(METHODS)}, found {self.method!r}"
             raise UsageError(msg)
+        if self.sharpen is not None:
+            SharpenSettings(self.sharpen)
         self.read_options()
 
     def read_options(self) -> ReadOptions:
@@ -84,6 +89,7 @@ class InferTask:
     model: str | None = None
     """Name or file of a cell classifier."""
     device: str = "auto"
+    sharpen: float | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -156,13 +162,16 @@ def infer_slide(task: InferTask) -> SlideReport:
     """
     classifier = load_classifier(task.model, task.device) if task.model is not None else None
     with _open(task) as slide:
-        report, cells = count_slide(slide, task.slide_id, classifier)
+        sharpen = None if task.sharpen is None else SharpenSettings(task.sharpen)
+        report, cells = count_slide(slide, task.slide_id, classifier, sharpen)
         picture, downsample = overview(slide)
         if isinstance(slide, ForgivingSlide):
             slide.check()
         report = _with_holes(replace(report, coverage=slide.coverage()), slide.holes)
         notes = slide.info.notes
     warnings = (*task.warnings, *notes, *report.warnings)
+    if task.sharpen is not None:
+        notes = (*notes, f"patches of a focus score above {task.sharpen:g} were sharpened before they were classified")
     extra = {**report.extra, "slide_mpp_stated_by_user": task.options.mpp is not None}
     report = replace(report, group=task.group, warnings=warnings, extra=extra)
     write_slide_report(Path(task.out), report, cells, picture, downsample)
@@ -246,6 +255,7 @@ def _task(one: Looked, settings: InferSettings) -> InferTask:
         options=settings.read_options(),
         model=settings.model,
         device=settings.device,
+        sharpen=settings.sharpen,
     )
 
 
@@ -263,5 +273,5 @@ def _store_tasks(stores: Sequence[Path], settings: InferSettings, taken: set[str
             warnings = (f"counted on the patches of {path.name}, not on the slide itself",)
             out = str(settings.out / record.id)
             task = InferTask(str(path), record.id, out, in_store=True, group=record.group, warnings=warnings)
-            tasks.append(replace(task, model=settings.model, device=settings.device))
+            tasks.append(replace(task, model=settings.model, device=settings.device, sharpen=settings.sharpen))
     return tasks

@@ -8,7 +8,7 @@ from functools import partial
 
 from wsi_patches.datasets import SlideItem, assign_ids
 from wsi_patches.errors import UsageError, WsiPatchesError
-from wsi_patches.executors import ThreadExecutor
+from wsi_patches.executors import make_executor
 from wsi_patches.executors.choose import available_cpus
 from wsi_patches.extract import grid_for
 from wsi_patches.grid import Kept, PatchSpec
@@ -72,7 +72,7 @@ def look_at(
         What was asked can be done on none of the slides.
     """
     stage = Stage("look", partial(_look, spec=spec, options=options), lambda item, error: Looked(item, error=error))
-    looked = run(stage, items, ThreadExecutor(available_cpus()))
+    looked = run(stage, items, make_executor(max(1, min(len(items), available_cpus()))))
     usage = [one.error for one in looked if isinstance(one.error, UsageError)]
     if looked and len(usage) == len(looked):
         raise usage[0]

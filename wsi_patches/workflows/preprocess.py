@@ -1,0 +1,162 @@
+"""``wsi-patches preprocess``: focus, sharpening and colour of a store's patches, kept beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_patches.errors import StoreError, UsageError
+from wsi_patches.executors import Executor, make_executor
+from wsi_patches.grid import Kept
+from wsi_patches.imaging.sharpen import SharpenSettings
+from wsi_patches.outcome import OUT_OF_FOCUS
+from wsi_patches.pipeline import Progress, Stage, run
+from wsi_patches.preprocess import LEFT, PreprocessTask, preprocess_part
+from wsi_patches.report.focus import SlideFocus, write_focus
+from wsi_patches.stores import Store, create_group, derived_settings, open_store
+from wsi_patches.workflows.colour import colour_method, fit_colour
+from wsi_patches.workflows.store_foreground import store_foreground
+from wsi_patches.workflows.tune import tune_threshold
+
+__all__ = ["PreprocessResult", "PreprocessSettings", "preprocess"]
+
+FOCUS = "focus"
+FOREGROUND_SETTINGS = {"method": "contrast and light unlike the glass"}
+
+
+@dataclass(frozen=True)
+class PreprocessSettings:
+    """What ``preprocess`` is asked to do; the keys of a recipe, and the command's options."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    store: Path
+    focus: bool = False
+    """Score every patch; always done before sharpening."""
+    sharpen: float | str | None = None
+    """The focus score above which a patch is sharpened, or ``auto`` to find it from the store's labels."""
+    keep: Literal["last", "best"] = "last"
+    """Which try is kept: the last, as published, or the best."""
+    amount: float = 0.8
+    colour: str | None = None
+    """The name of a colour method."""
+    colour_reference: Path | None = None
+    """A picture whose colours the slides are to have; each slide by itself if not given."""
+    out_of_focus: float = OUT_OF_FOCUS
+    """The score above which a patch counts as out of focus in reports."""
+    workers: int | None = None
+    cluster: str | None = None
+    overwrite: bool = False
+    fsync: bool = True
+
+    def __post_init__(self) -> None:
+        if not (self.focus or self.sharpen is not None or self.colour is not None):
+            msg = "nothing was asked for: give --focus, --sharpen or --colour"
+            raise UsageError(msg)
+        if isinstance(self.sharpen, str) and self.sharpen != "auto":
+            msg = f"--sharpen takes a focus score or auto, found {self.sharpen!r}"
+            raise UsageError(msg)
+        if self.colour_reference is not None and self.colour is None:
+            msg = "--colour-reference needs --colour METHOD"
+            raise UsageError(msg)
+        if isinstance(self.sharpen, int | float):
+            self.sharpen_settings(float(self.sharpen))
+
+    def sharpen_settings(self, threshold: float) -> SharpenSettings:
+        """Return how soft patches are sharpened."""
+        return SharpenSettings(threshold, amount=self.amount, keep=self.keep)
+
+
+@dataclass(frozen=True)
+class PreprocessResult:
+    """What was done."""
+
+    store: Path
+    patches: int
+    slides: tuple[SlideFocus, ...]
+    """How sharp each slide is; empty where focus was not scored."""
+    threshold: float | None = None
+    """Above which patches were sharpened."""
+    uncoloured: tuple[str, ...] = ()
+    """Slides whose colours were left as they are, since they show no stain."""
+    pictures: Path | None = None
+
+
+def preprocess(settings: PreprocessSettings, progress: Progress | None = None) -> PreprocessResult:
+    """Add focus scores, sharpened and recoloured patches to a store; what is there already is not done again.
+
+    Raises
+    ------
+    UsageError
+        What was asked cannot be done; nothing was written.
+    StoreError
+        The store cannot be read, or holds the same derived under other settings.
+    """
+    store = open_store(settings.store)
+    executor = make_executor(settings.workers, settings.cluster)
+    threshold, notes = tune_threshold(store, settings.sharpen)
+    sharpen = None if threshold is None else settings.sharpen_settings(threshold)
+    method = colour_method(settings.colour, settings.colour_reference)
+    kept = _kept(store, executor)
+    colour = {} if method is None else fit_colour(store, method, kept, executor)
+    tasks = [
+        PreprocessTask(
+            str(store.path),
+            part.id,
+            Kept.of(kept[start : start + part.count]),
+            FOREGROUND_SETTINGS,
+            settings.focus or sharpen is not None,
+            sharpen,
+            notes,
+            [colour[record.id] for record in part.slides] if colour else (),
+            settings.fsync,
+        )
+        for part, start in zip(store.parts, store.offsets.tolist(), strict=False)
+    ]
+    if not settings.overwrite:
+        _refuse_other_settings(tasks)
+    run(Stage("preprocess", preprocess_part, _stop, lambda task: task.foreground.length), tasks, executor, progress)
+    result = PreprocessResult(
+        store.path, len(store), (), threshold, tuple(name for name, fitted in colour.items() if LEFT in fitted)
+    )
+    return _with_pictures(result, store, settings) if settings.focus or sharpen is not None else result
+
+
+def _with_pictures(result: PreprocessResult, store: Store, settings: PreprocessSettings) -> PreprocessResult:
+    """Write how sharp each slide is, for people."""
+    folder = store.path / FOCUS
+    create_group(folder, durable=settings.fsync)
+    slides = tuple(write_focus(folder, store, settings.out_of_focus))
+    return replace(result, slides=slides, pictures=folder)
+
+
+def _kept(store: Store, executor: Executor) -> NDArray[np.bool_]:
+    """Return which patches hold cells or tissue: as an earlier run found, or looked for now."""
+    if store.parts and all(derived_settings(part.folder, "foreground") == FOREGROUND_SETTINGS for part in store.parts):
+        return store.derived("foreground", "keep").astype(bool)
+    return store_foreground(store, executor)
+
+
+def _refuse_other_settings(tasks: Sequence[PreprocessTask]) -> None:
+    """Find out before any work that something would have to be replaced."""
+    for task in tasks:
+        for name, wanted in task.wanted().items():
+            have = derived_settings(task.folder, name)
+            if have is not None and have != wanted:
+                different = sorted(key for key in {*have, *wanted} if have.get(key) != wanted.get(key))
+                msg = (
+                    f"{task.store} holds derived {name} made with another {', '.join(different)}: "
+                    "replace it with --overwrite, or leave it out"
+                )
+                raise UsageError(msg)
+
+
+def _stop(task: PreprocessTask, error: BaseException) -> int:
+    """Give up; the parts that are done stay done."""
+    msg = f"part {task.part_id} of {task.store} cannot be preprocessed: {error}"
+    raise StoreError(msg) from error

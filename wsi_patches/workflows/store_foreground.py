@@ -1,0 +1,71 @@
+"""Which of a store's patches hold cells or tissue, slide by slide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_patches.executors import Executor
+from wsi_patches.geometry import round_half_up
+from wsi_patches.grid import Kept
+from wsi_patches.pipeline import Stage, run
+from wsi_patches.stores import MosaicSlide, Store, open_store
+
+__all__ = ["store_foreground"]
+
+SLIDES_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class _Task:
+    store: str
+    slide_ids: tuple[str, ...]
+
+
+def store_foreground(store: Store, executor: Executor) -> NDArray[np.bool_]:
+    """Return one truth value a patch, in the store's order.
+
+    A store that was extracted with ``--foreground auto`` holds nothing else.
+
+    Raises
+    ------
+    StoreError
+        A patch cannot be read.
+    """
+    kept = np.ones(len(store), bool)
+    if store.settings.foreground == "auto":
+        return kept
+    rows = store.slide_rows
+    row_of = {record.id: row for row, record in enumerate(store.slides)}
+    for found in run(Stage("foreground", _find, _stop), list(_tasks(store)), executor):
+        for slide_id, mask in found.items():
+            kept[rows == row_of[slide_id]] = mask.mask()
+    return kept
+
+
+def _tasks(store: Store) -> Iterator[_Task]:
+    ids = [record.id for record in store.slides]
+    for start in range(0, len(ids), SLIDES_AT_ONCE):
+        yield _Task(str(store.path), tuple(ids[start : start + SLIDES_AT_ONCE]))
+
+
+def _find(task: _Task) -> dict[str, Kept]:
+    """Look at some slides; what a worker does."""
+    from wsi_patches.imaging.foreground import find_foreground
+
+    store, found = open_store(Path(task.store)), {}
+    for slide_id in task.slide_ids:
+        mosaic = MosaicSlide(store, slide_id)
+        mine = store.slide_rows == [record.id for record in store.slides].index(slide_id)
+        side = round_half_up(store.settings.spec.size_px * mosaic.record.downsample)
+        xy = store.xy[mine]
+        found[slide_id] = Kept.of(find_foreground(mosaic).keep(np.hstack([xy, np.full_like(xy, side)])))
+    return found
+
+
+def _stop(_task: _Task, error: BaseException) -> dict[str, Kept]:
+    raise error

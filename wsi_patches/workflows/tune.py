@@ -1,0 +1,67 @@
+"""The focus score above which patches are sharpened, given or found from a store's labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_patches.errors import UsageError
+from wsi_patches.imaging.focus_threshold import tune_by_accuracy, tune_by_correlation
+from wsi_patches.stores import Store
+
+__all__ = ["tune_threshold"]
+
+SAMPLE = 200
+"""Patches that a threshold is found on, of both labels alike."""
+SEED = 20210
+
+
+def tune_threshold(store: Store, asked: float | str | None) -> tuple[float | None, dict[str, Any]]:
+    """Return the threshold, and how it was found, to be kept with what is sharpened.
+
+    With ``auto``, first the threshold at which focus tells least about the label (find_th_focus), then, around it, the
+    one at which the nearest neighbour of PCANet features has the same label most often. Source: Genovese et al., ICASSP
+    2021; specs of CNN-ALL's steps A and C.
+
+    Parameters
+    ----------
+    store
+        With ``auto`` its patches must be labelled: those with a cell of the first class against the others.
+    asked
+        A threshold, ``auto``, or None for no sharpening.
+
+    Raises
+    ------
+    UsageError
+        ``auto`` was asked of a store whose patches do not have both labels.
+    """
+    if asked is None:
+        return None, {}
+    if not isinstance(asked, str):
+        return float(asked), {"threshold_from": "given"}
+    positions, labels = _sample(store)
+    images = store.read(positions)
+    coarse = tune_by_correlation(images, labels)
+    fine = tune_by_accuracy(images, labels, coarse.chosen)
+    found = {"correlation": coarse.to_dict(), "accuracy": fine.to_dict(), "patches": len(positions)}
+    return float(fine.chosen), {"threshold_from": "auto", "tuning": found}
+
+
+def _sample(store: Store) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return some patches of both labels, the same at every call."""
+    annotated = np.array([record.annotated for record in store.slides], bool)[store.slide_rows]
+    positive = store.labels[:, 0] > 0
+    groups = [np.flatnonzero(annotated & (positive == wanted)) for wanted in (True, False)]
+    count = min(SAMPLE // 2, *(len(group) for group in groups))
+    if count < 2:
+        name = store.settings.rule.class_names[0]
+        msg = (
+            f"--sharpen auto learns from labels, and {store.path} has {len(groups[0])} annotated patches with {name} "
+            f"and {len(groups[1])} without: extract it with --annotations, or give a threshold"
+        )
+        raise UsageError(msg)
+    draw = np.random.default_rng(SEED)
+    chosen = [np.sort(draw.choice(group, count, replace=False)) for group in groups]
+    return np.concatenate(chosen), np.repeat([1, 0], count)
