@@ -53,8 +53,8 @@ def look(path: Path) -> str:
             lost = sum(read_level(slide, level) for level in range(len(info.levels)))
     except SlideError as error:
         return f"refused on opening: {error}"
-    reads = f"reads: {info.size.width} x {info.size.height}, {len(info.levels)} levels, {lost} unreadable windows"
-    return "; ".join((f"{reads}; extract: {extracted(path)}", *info.notes))
+    told = f"{info.size.width} x {info.size.height}, {len(info.levels)} levels, {lost} unreadable windows"
+    return "; ".join((f"opens: {told}; extract: {extracted(path)}", *info.notes))
 
 
 def read_level(slide: SlideBase, level: int) -> int:
@@ -87,7 +87,11 @@ def extracted(path: Path) -> str:
         result = extract(ExtractSettings((path,), store, patch_size=PATCH_PX, edge="pad", workers=1, fsync=False))
         torn = verify_store(store) if result.patches else []
     (outcome,) = result.outcomes
-    told = outcome.error or f"{outcome.status}, {outcome.unreadable} of {outcome.patches} places unreadable"
+    told = (
+        f"failed: {outcome.error}"
+        if outcome.error
+        else f"{outcome.status}, {outcome.unreadable} of {outcome.patches} places unreadable"
+    )
     return f"{told}; STORE TORN: {torn}" if torn else told
 
 
