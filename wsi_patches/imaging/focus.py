@@ -119,20 +119,31 @@ def laplacian_variance(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.array([cv2.meanStdDev(edge)[1].item() ** 2 for edge in edges], np.float64).reshape(shape)
 
 
-def _batch(images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
-    """Return images as a batch, and the shape of what is said about them: ``()`` or ``(n,)``."""
-    if images.dtype != np.uint8:
+def said_of(shape: tuple[int, ...], dtype: str) -> tuple[int, ...]:
+    """Return the shape of what is said about images: ``()`` for one image, ``(n,)`` for a batch.
+
+    Raises
+    ------
+    UsageError
+        The images are not uint8, have another shape than `fqpath` takes, or have no pixel.
+    """
+    if dtype != "uint8":
         message = (
-            f"focus is scored on uint8 images, not on {images.dtype}: bring them to 0..255 first"
+            f"focus is scored on uint8 images, not on {dtype}: bring them to 0..255 first"
             " (full-range 16-bit levels: `(image // 257).astype('uint8')`)"
         )
         raise UsageError(message)
-    colour = images.ndim in (3, 4) and images.shape[-1] == 3
-    axes = images.ndim - colour
-    if axes not in (2, 3) or 0 in images.shape[axes - 2 :]:
-        message = f"focus is scored on images of shape (h, w), (h, w, 3), (n, h, w) or (n, h, w, 3), not {images.shape}"
+    sides = shape[:-1] if len(shape) in (3, 4) and shape[-1] == 3 else shape
+    if len(sides) not in (2, 3) or 0 in sides[-2:]:
+        message = f"focus is scored on images of shape (h, w), (h, w, 3), (n, h, w) or (n, h, w, 3), not {shape}"
         raise UsageError(message)
-    return (images[None], ()) if axes == 2 else (images, images.shape[:1])
+    return sides[:-2]
+
+
+def _batch(images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
+    """Return images as a batch, and the shape of what is said about them."""
+    shape = said_of(images.shape, str(images.dtype))
+    return images if shape else images[None], shape
 
 
 class PlaneScorer:
@@ -179,7 +190,7 @@ def _score(lower: NDArray[Any], higher: NDArray[Any]) -> float:
         return FLAT_SCORE
     features = (np.sqrt(lower) + np.sqrt(higher)) ** 2
     top = np.partition(features, len(features) - kept)[-kept:].astype(np.float64)
-    return score_of_moment(float(np.mean((top - top.mean()) ** 4)))
+    return score_of_moment(float(np.mean(np.square(np.square(top - top.mean())))))
 
 
 def _responding(lower: NDArray[Any], higher: NDArray[Any], levels: NDArray[Any]) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -31,7 +31,7 @@ _KNEE = 6 / 29
 """Below this cube root, L*a*b* goes on as a straight line."""
 _SLOPE = 3 * _KNEE**2
 
-_STEPS = 65535
+_STEPS = 65536
 """Steps of linear light at which the sRGB curve is tabulated: at most 0.05 of a level apart."""
 
 
@@ -46,7 +46,7 @@ def _linear_to_srgb(light: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 _LINEAR = _srgb_to_linear(np.arange(256) / 255).astype(np.float32)
-_LEVEL = np.floor(255 * _linear_to_srgb(np.arange(_STEPS + 1) / _STEPS) + 0.5).astype(np.uint8)
+_LEVEL = np.floor(255 * _linear_to_srgb((np.arange(_STEPS) + 0.5) / _STEPS) + 0.5).astype(np.uint8)
 
 
 def unsharp(image: NDArray[np.uint8], radius_px: float, amount: float = 0.8) -> NDArray[np.uint8]:
@@ -79,38 +79,50 @@ def unsharp(image: NDArray[np.uint8], radius_px: float, amount: float = 0.8) -> 
     if not (math.isfinite(radius_px) and radius_px > 0 and math.isfinite(amount) and amount >= 0):
         message = f"sharpening takes a radius above 0 and an amount of 0 or more, not {radius_px} and {amount}"
         raise UsageError(message)
-    return _Lightness(image).sharpened(radius_px, amount)
+    lightness = _Lightness(*image.shape[:2])
+    lightness.take_apart(image)
+    return lightness.sharpened(radius_px, amount)
 
 
 class _Lightness:
-    """An image taken apart once, so that its lightness can be sharpened at many radii.
+    """Images of one size, one after the other, each taken apart once to be sharpened at many radii.
 
     L*a*b* is made of three cube roots, ``L* = 116 y - 16``, ``a* = 500 (x - y)``, ``b* = 200 (y - z)``: to change L*
-    alone is to add one number to all three.
+    alone is to add one number to all three. Memory is taken once: fresh memory costs more than the arithmetic.
     """
 
-    def __init__(self, image: NDArray[np.uint8]) -> None:
-        tristimulus = cv2.transform(_LINEAR.take(image), _TO_TRISTIMULUS)
-        self._roots = np.cbrt(tristimulus)
+    def __init__(self, height: int, width: int) -> None:
+        self._roots, self._spare, self._light = np.empty((3, height, width, 3), np.float32)
+        self._y, self._added = np.empty((2, height, width), np.float32)
+
+    def take_apart(self, image: NDArray[np.uint8]) -> None:
+        """Make an RGB image, uint8 of shape ``(h, w, 3)``, the one to sharpen."""
+        cv2.LUT(np.ascontiguousarray(image), _LINEAR, dst=self._light)
+        tristimulus = cv2.transform(self._light, _TO_TRISTIMULUS, dst=self._spare)
+        np.cbrt(tristimulus, out=self._roots)
         dark = tristimulus < _KNEE**3
-        self._roots[dark] = tristimulus[dark] / np.float32(_SLOPE) + np.float32(4 / 29)
-        self._y = np.ascontiguousarray(self._roots[..., 1])
+        if dark.any():
+            self._roots[dark] = tristimulus[dark] / np.float32(_SLOPE) + np.float32(4 / 29)
+        np.copyto(self._y, self._roots[..., 1])
 
     def sharpened(self, radius_px: float, amount: float) -> NDArray[np.uint8]:
         """Return the image sharpened, uint8 of shape ``(h, w, 3)``."""
         side = 2 * math.ceil(2 * radius_px) + 1
-        blurred = cv2.GaussianBlur(self._y, (side, side), radius_px, borderType=cv2.BORDER_REPLICATE)
-        added = np.float32(amount) * (self._y - blurred)
-        return _to_rgb(self._roots + added[..., None])
+        cv2.GaussianBlur(self._y, (side, side), radius_px, dst=self._added, borderType=cv2.BORDER_REPLICATE)
+        added = np.subtract(self._y, self._added, out=self._added)
+        added *= np.float32(amount)
+        cv2.merge((added, added, added), dst=self._light)
+        return self._to_rgb(np.add(self._roots, self._light, out=self._light))
 
-
-def _to_rgb(roots: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return the colour of three cube roots, uint8 RGB; what sRGB cannot show is clipped."""
-    tristimulus = roots * roots * roots
-    dark = roots < _KNEE
-    tristimulus[dark] = (roots[dark] - np.float32(4 / 29)) * np.float32(_SLOPE)
-    light = cv2.transform(tristimulus, _FROM_TRISTIMULUS * _STEPS)
-    return _LEVEL.take((np.clip(light, 0, _STEPS, out=light) + np.float32(0.5)).astype(np.uint16))
+    def _to_rgb(self, roots: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Return the colour of three cube roots, uint8 RGB; what sRGB cannot show is clipped."""
+        tristimulus = np.multiply(roots, roots, out=self._spare)
+        tristimulus *= roots
+        dark = roots < _KNEE
+        if dark.any():
+            tristimulus[dark] = (roots[dark] - np.float32(4 / 29)) * np.float32(_SLOPE)
+        light = cv2.transform(tristimulus, _FROM_TRISTIMULUS * _STEPS, dst=self._light)
+        return _LEVEL.take(np.clip(light, 0, _STEPS - 1, out=self._light).astype(np.uint16))
 
 
 @dataclass(frozen=True)
@@ -190,24 +202,29 @@ def sharpen_adaptively(
         raise UsageError(message)
     before = fqpath(images, precision=precision)
     radius, after, sharpened = np.zeros(len(images), np.uint8), before.copy(), images.copy()
-    scorer = PlaneScorer(images.shape[1], images.shape[2], precision)
+    loop = _Loop(images.shape[1], images.shape[2], settings, precision)
     for soft in np.flatnonzero((before > settings.threshold) & (before < FLAT_SCORE)):
-        kept = _sharpen_one(images[soft], before[soft], settings, scorer)
-        sharpened[soft], radius[soft], after[soft] = kept
+        sharpened[soft], radius[soft], after[soft] = loop.run(images[soft], before[soft])
     return Sharpened(sharpened, radius, before, after)
 
 
-def _sharpen_one(
-    image: NDArray[np.uint8], score: float, settings: SharpenSettings, scorer: PlaneScorer
-) -> tuple[NDArray[np.uint8], int, float]:
-    """Return what is kept of the tries on one soft patch: image, radius in pixels, score."""
-    lightness = _Lightness(image)
-    kept: tuple[NDArray[Any], int, float] = (image, 0, score)
-    for radius in range(1, 2 * settings.tries, 2):
-        tried = lightness.sharpened(radius, settings.amount)
-        score = scorer.score(grey(tried))
-        if settings.keep == "last" or score < kept[2]:
-            kept = (tried, radius, score)
-        if score <= settings.threshold:
-            break
-    return kept
+class _Loop:
+    """The tries on one soft patch after the other, all of one size."""
+
+    def __init__(self, height: int, width: int, settings: SharpenSettings, precision: Precision) -> None:
+        self._settings = settings
+        self._lightness = _Lightness(height, width)
+        self._scorer = PlaneScorer(height, width, precision)
+
+    def run(self, image: NDArray[np.uint8], score: float) -> tuple[NDArray[np.uint8], int, float]:
+        """Return what is kept of the tries on a patch of this score: image, radius in pixels, score."""
+        kept = (image, 0, score)
+        self._lightness.take_apart(image)
+        for radius in range(1, 2 * self._settings.tries, 2):
+            tried = self._lightness.sharpened(radius, self._settings.amount)
+            score = self._scorer.score(grey(tried))
+            if self._settings.keep == "last" or score < kept[2]:
+                kept = (tried, radius, score)
+            if score <= self._settings.threshold:
+                break
+        return kept
