@@ -12,6 +12,7 @@ from wsi_patches.synthetic import write_all_idb1
 SMALL = {
     "demo": ["demo", "--slide-px", "1024", "-o", "out"],
     "all_idb1_patches": ["extract", "ALL_IDB1", "-o", "out", "--recipe", "all_idb1_patches"],
+    "adaptive_unsharpening": ["preprocess", "out", "--recipe", "adaptive_unsharpening"],
     "demo_cells": ["train", "demo_cells", "-o", "out", "--epochs", "1", "--cells", "300"],
 }
 
@@ -26,10 +27,14 @@ def run_cli(folder, *arguments):
 def test_recipe_runs_small(name, tmp_path):
     if name == "all_idb1_patches":
         write_all_idb1(tmp_path / "ALL_IDB1", 1)
+    if name == "adaptive_unsharpening":
+        write_all_idb1(tmp_path / "ALL_IDB1", 1)
+        run_cli(tmp_path, "extract", "ALL_IDB1", "-o", "out")
     done = run_cli(tmp_path, *SMALL[name])
     assert done.returncode == 0, done.stderr
     made = {file.name for file in (tmp_path / "out").iterdir()}
     wanted = {"demo": "counts", "all_idb1_patches": "parts", "demo_cells": "weights.safetensors"}
+    wanted["adaptive_unsharpening"] = "focus"
     assert wanted[name] in made
 
 
