@@ -144,7 +144,7 @@ def tune_by_accuracy(
     if not math.isfinite(th0):
         msg = f"th0 must be a focus score, found {th0}"
         raise UsageError(msg)
-    start = round(th0 - 0.5, 1)
+    start = round(float(th0) - 0.5, 1)
     thresholds = tuple(round(start + step / 10, 1) for step in range(CANDIDATES))
     tried = _Tried.of(images, _lowest(settings, thresholds), sharpen, score)
     found: dict[bytes, float] = {}

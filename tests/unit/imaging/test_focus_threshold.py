@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from wsi_patches.errors import UsageError
-from wsi_patches.imaging.focus import FLAT_SCORE, fqpath
+from wsi_patches.geometry import Size
+from wsi_patches.imaging.bicubic import resize_bicubic
+from wsi_patches.imaging.focus import FLAT_SCORE, fqpath, grey
 from wsi_patches.imaging.focus_threshold import (
     THRESHOLDS,
     ThresholdCurve,
@@ -19,6 +21,7 @@ from wsi_patches.imaging.focus_threshold import (
     tune_by_accuracy,
     tune_by_correlation,
 )
+from wsi_patches.imaging.pcanet import PCANet
 from wsi_patches.imaging.sharpen import SharpenSettings, sharpen_adaptively, unsharp
 from wsi_patches.synthetic import paint_cell_patches
 
@@ -164,6 +167,16 @@ def test_accuracy_is_tried_around_a_threshold():
     assert curve.how == "accuracy"
     best = [at for at, value in zip(curve.thresholds, curve.values, strict=True) if value == max(curve.values)]
     assert curve.chosen == best[-1]
+
+
+def test_accuracy_is_that_of_cells_sharpened_in_their_own_size():
+    images, labels = blurred_cells(8, side=160)
+    curve = tune_by_accuracy(images, labels, 7.1)
+    sharpened = sharpen_adaptively(images, SharpenSettings(7.3), precision="float64")
+    assert 0 < np.count_nonzero(sharpened.radius_px) < 8
+    small = resize_bicubic(grey(sharpened.images), Size(128, 128))
+    features = PCANet.fit(small).features(small)
+    assert curve.values[curve.thresholds.index(7.3)] == leave_one_out_accuracy(features, labels)
 
 
 def test_sharpening_that_brings_the_pattern_out_is_found():
