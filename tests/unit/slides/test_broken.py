@@ -1,6 +1,9 @@
 """Broken files read truly or raise SlideError; nothing else, and nothing half filled."""
 
+import contextlib
+import json
 import os
+import shutil
 import struct
 
 import cv2
@@ -8,6 +11,8 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+import zarr
+from numcodecs import Zstd
 from PIL import Image
 
 from tests.conftest import shared_files
@@ -227,3 +232,52 @@ def test_bilevel_fax_data_are_read(tmp_path):
     bits = PIXELS[..., 0] > 128
     Image.fromarray(bits).save(tmp_path / "a.tif", compression="group4")
     assert np.array_equal(read_all(tmp_path / "a.tif")[..., 0], np.where(bits, 255, 0))
+
+
+@pytest.fixture
+def ome_zarr(tmp_path):
+    """An OME-Zarr of one level in chunks of 64 x 64, zstd."""
+    folder = tmp_path / "a.ome.zarr"
+    group = zarr.open_group(folder, mode="w", zarr_format=2)
+    axes = [{"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [{"path": "0"}]}]
+    array = group.create_array("0", shape=PIXELS.shape[:2], chunks=(64, 64), dtype="u1", compressors=Zstd())
+    array[:] = PIXELS[..., 0]
+    return folder
+
+
+def test_a_chunk_that_would_fill_the_memory_is_refused_alone(ome_zarr):
+    (ome_zarr / "0" / "0.0").write_bytes(imagecodecs.zstd_encode(bytes(300 << 20)))
+    with open_slide(ome_zarr) as slide:
+        with pytest.raises(SlideError, match=r"0\.0"):
+            slide.read(Box(0, 0, 10, 10))
+        assert np.array_equal(slide.read(Box(70, 0, 50, 50))[..., 0], PIXELS[:50, 70:120, 0])
+
+
+def test_a_folder_that_vanishes_is_no_empty_picture(ome_zarr):
+    with open_slide(ome_zarr) as slide:
+        shutil.rmtree(ome_zarr)
+        with pytest.raises(SlideError, match="not there any more"):
+            slide.read(Box(0, 0, 10, 10))
+
+
+def test_chunks_under_names_that_the_array_does_not_have_are_none(ome_zarr):
+    for chunk in list((ome_zarr / "0").glob("?.?")):
+        chunk.rename(chunk.with_name(f"{chunk.name}.0"))
+    with pytest.raises(SlideError, match="no chunk"):
+        open_slide(ome_zarr)
+
+
+def test_a_size_with_next_to_no_chunks_is_refused(ome_zarr):
+    metadata = ome_zarr / "0" / ".zarray"
+    metadata.write_text(json.dumps({**json.loads(metadata.read_text()), "shape": [100_000, 100_000]}))
+    with pytest.raises(SlideError, match=r"35 of the 2,442,969 chunks"):
+        open_slide(ome_zarr)
+
+
+@pytest.mark.parametrize("name", [".zgroup", ".zattrs", "0/.zarray", "0/.zattrs"])
+def test_metadata_that_is_a_pipe_is_not_read_for_ever(ome_zarr, name):
+    (ome_zarr / name).unlink(missing_ok=True)
+    os.mkfifo(ome_zarr / name)
+    with contextlib.suppress(SlideError):  # a group's own is not needed to read it
+        assert read_all(ome_zarr).shape == PIXELS.shape
