@@ -171,12 +171,12 @@ def test_accuracy_is_tried_around_a_threshold():
 
 def test_accuracy_is_that_of_cells_sharpened_in_their_own_size():
     images, labels = blurred_cells(8, side=160)
-    curve = tune_by_accuracy(images, labels, 7.1)
-    sharpened = sharpen_adaptively(images, SharpenSettings(7.3), precision="float64")
-    assert 0 < np.count_nonzero(sharpened.radius_px) < 8
+    curve = tune_by_accuracy(images, labels, 8.8)
+    sharpened = sharpen_adaptively(images, SharpenSettings(9.0), precision="float64")
+    assert set(sharpened.radius_px) > {0, 3}
     small = resize_bicubic(grey(sharpened.images), Size(128, 128))
     features = PCANet.fit(small).features(small)
-    assert curve.values[curve.thresholds.index(7.3)] == leave_one_out_accuracy(features, labels)
+    assert curve.values[curve.thresholds.index(9.0)] == leave_one_out_accuracy(features, labels)
 
 
 def test_sharpening_that_brings_the_pattern_out_is_found():
