@@ -29,13 +29,16 @@ LEFT = "left_as_it_is"
 FOCUS_SETTINGS = {"method": "FQPath", "precision": PRECISION, "source": "Hosseini et al., IEEE TMI 2019"}
 
 
+NONE_KEPT = Kept(b"", 0)
+
+
 @dataclass(frozen=True)
 class PreprocessTask:
     """One part to add to: names and numbers, no pixels."""
 
     store: str
     part_id: str
-    foreground: Kept
+    foreground: Kept = NONE_KEPT
     """Which of the part's patches hold cells or tissue."""
     foreground_settings: Mapping[str, Any] = field(default_factory=dict)
     focus: bool = True

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from wsi_patches.errors import StoreError, UsageError
 from wsi_patches.executors import Executor, make_executor
@@ -99,32 +100,42 @@ def preprocess(settings: PreprocessSettings, progress: Progress | None = None) -
     """
     store = open_store(settings.store)
     executor = make_executor(settings.workers, settings.cluster)
-    threshold, notes = tune_threshold(store, settings.sharpen)
+    threshold, notes = tune_threshold(store, settings.sharpen, settings.sharpen_settings(0.0))
     sharpen = None if threshold is None else settings.sharpen_settings(threshold)
     method = colour_method(settings.colour, settings.colour_reference)
     kept = _kept(store, executor)
     colour = {} if method is None else fit_colour(store, method, kept, executor)
-    tasks = [
-        PreprocessTask(
-            str(store.path),
-            part.id,
-            Kept.of(kept[start : start + part.count]),
-            FOREGROUND_SETTINGS,
-            settings.focus or sharpen is not None,
-            sharpen,
-            notes,
-            [colour[record.id] for record in part.slides] if colour else (),
-            settings.fsync,
-        )
-        for part, start in zip(store.parts, store.offsets.tolist(), strict=False)
-    ]
+    asked = PreprocessTask(
+        str(store.path),
+        "",
+        foreground_settings=FOREGROUND_SETTINGS,
+        focus=settings.focus or sharpen is not None,
+        sharpen=sharpen,
+        sharpen_notes=notes,
+        durable=settings.fsync,
+    )
+    tasks = list(_of_parts(asked, store, kept, colour))
     if not settings.overwrite:
         _refuse_other_settings(tasks)
-    run(Stage("preprocess", preprocess_part, _stop, lambda task: task.foreground.length), tasks, executor, progress)
-    result = PreprocessResult(
-        store.path, len(store), (), threshold, tuple(name for name, fitted in colour.items() if LEFT in fitted)
-    )
-    return _with_pictures(result, store, settings) if settings.focus or sharpen is not None else result
+    stage = Stage("preprocess", preprocess_part, _stop, lambda task: task.foreground.length)
+    with threadpool_limits(1):  # the workers share the processors out already
+        run(stage, tasks, executor, progress)
+    left = tuple(name for name, fitted in colour.items() if LEFT in fitted)
+    result = PreprocessResult(store.path, len(store), (), threshold, left)
+    return _with_pictures(result, store, settings) if asked.focus else result
+
+
+def _of_parts(
+    asked: PreprocessTask, store: Store, kept: NDArray[np.bool_], colour: dict[str, dict[str, Any]]
+) -> Iterator[PreprocessTask]:
+    """Yield what is asked for, part by part."""
+    for part, start in zip(store.parts, store.offsets.tolist(), strict=False):
+        yield replace(
+            asked,
+            part_id=part.id,
+            foreground=Kept.of(kept[start : start + part.count]),
+            colour=[colour[record.id] for record in part.slides] if colour else (),
+        )
 
 
 def _with_pictures(result: PreprocessResult, store: Store, settings: PreprocessSettings) -> PreprocessResult:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.errors import UsageError
+from wsi_patches.imaging.focus import FLAT_SCORE, fqpath
 from wsi_patches.imaging.focus_threshold import tune_by_accuracy, tune_by_correlation
+from wsi_patches.imaging.sharpen import SharpenSettings
 from wsi_patches.stores import Store
 
 __all__ = ["tune_threshold"]
@@ -18,7 +21,9 @@ SAMPLE = 200
 SEED = 20210
 
 
-def tune_threshold(store: Store, asked: float | str | None) -> tuple[float | None, dict[str, Any]]:
+def tune_threshold(
+    store: Store, asked: float | str | None, how: SharpenSettings
+) -> tuple[float | None, dict[str, Any]]:
     """Return the threshold, and how it was found, to be kept with what is sharpened.
 
     With ``auto``, first the threshold at which focus tells least about the label (find_th_focus), then, around it, the
@@ -31,6 +36,8 @@ def tune_threshold(store: Store, asked: float | str | None) -> tuple[float | Non
         With ``auto`` its patches must be labelled: those with a cell of the first class against the others.
     asked
         A threshold, ``auto``, or None for no sharpening.
+    how
+        Amount, tries and what is kept, as they will be used; its threshold says nothing.
 
     Raises
     ------
@@ -42,10 +49,12 @@ def tune_threshold(store: Store, asked: float | str | None) -> tuple[float | Non
     if not isinstance(asked, str):
         return float(asked), {"threshold_from": "given"}
     positions, labels = _sample(store)
-    images = store.read(positions)
-    coarse = tune_by_correlation(images, labels)
-    fine = tune_by_accuracy(images, labels, coarse.chosen)
-    found = {"correlation": coarse.to_dict(), "accuracy": fine.to_dict(), "patches": len(positions)}
+    images, score = store.read(positions), partial(fqpath, precision="float32")
+    shows = score(images) < FLAT_SCORE  # a few patches of nothing would decide a correlation by themselves
+    images, labels = images[shows], labels[shows]
+    coarse = tune_by_correlation(images, labels, how, score=score)
+    fine = tune_by_accuracy(images, labels, coarse.chosen, how, score=score)
+    found = {"correlation": coarse.to_dict(), "accuracy": fine.to_dict(), "patches": len(images)}
     return float(fine.chosen), {"threshold_from": "auto", "tuning": found}
 
 
