@@ -38,10 +38,11 @@ def chan_vese(
     """
     # The difference of two squared distances is linear in the colour, so a round costs one product.
     colours = np.asarray(image, np.float32) / np.float32(255)
+    whole = np.array(cv2.mean(colours)[:3])
     inside = mask.astype(np.uint8)
     earlier: list[NDArray[np.uint8]] = []
     for _ in range(iterations):
-        moved = _one_round(colours, inside, contraction_bias)
+        moved = _one_round(colours, whole, inside, contraction_bias)
         earlier = [*earlier[-1:], inside]
         inside = moved
         if any(np.array_equal(moved, old) for old in earlier):
@@ -49,12 +50,16 @@ def chan_vese(
     return inside.astype(bool)
 
 
-def _one_round(colours: NDArray[np.float32], inside: NDArray[np.uint8], bias: float) -> NDArray[np.uint8]:
+def _one_round(
+    colours: NDArray[np.float32], whole: NDArray[np.float64], inside: NDArray[np.uint8], bias: float
+) -> NDArray[np.uint8]:
     band = cv2.dilate(inside, CROSS) != cv2.erode(inside, CROSS)
     if not band.any():
         return inside
-    within, without = (np.array(cv2.mean(colours, part)[:3], np.float32) for part in (inside, 1 - inside))
+    share = cv2.countNonZero(inside) / inside.size
+    within = np.array(cv2.mean(colours, inside)[:3])
+    without = (whole - share * within) / (1 - share)
     farther = 2 * colours[band] @ (without - within) + (within @ within - without @ without)
     moved = inside.copy()
-    moved[band] = farther + bias * max(float(np.abs(farther).max()), 1e-12) < 0
+    moved[band] = farther + bias * max(np.abs(farther).max(), 1e-12) < 0
     return moved

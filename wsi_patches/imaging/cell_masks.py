@@ -23,6 +23,8 @@ LEAST_ABSORBANCE = 0.1
 """Nuclear absorbance above the rest of the image from which there is a nucleus, natural-log units."""
 LEAST_SATURATION = 15.0
 """The same for saturation, 0..255."""
+LEAST_LIGHT = 32.0
+"""Green light of glass, 0..255, below which colours are the camera's noise."""
 GLASS_SHARE = 0.1
 """The brightest tenth of an image stands for glass."""
 GLASS_LEVEL = 250.0
@@ -69,7 +71,10 @@ def cell_masks(image: NDArray[np.uint8], method: MaskMethod = "otsu") -> CellMas
     if method not in METHODS:
         msg = f"unknown method of masks {method!r}: use one of {', '.join(METHODS)}"
         raise UsageError(msg)
-    nucleus, stained = METHODS[method](rgb_image(image))
+    image = rgb_image(image)
+    if np.quantile(image[..., 1], 1 - GLASS_SHARE) < LEAST_LIGHT:
+        return CellMasks(np.zeros(image.shape[:2], bool), np.zeros(image.shape[:2], bool))
+    nucleus, stained = METHODS[method](image)
     speck = max(1, round(SPECK * min(image.shape[:2])))
     nucleus = opened(nucleus, speck)
     near = opened((stained | nucleus) & _within_reach(nucleus), 2 * speck)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,10 +49,10 @@ def comprehensive(
         ``image`` is not one uint8 RGB image.
     """
     colours = rgb_image(image).astype(np.float64)
-    norm = np.linalg.norm(colours)
+    norm = cv2.norm(colours)
     for _ in range(iterations):
         colours = _one_round(colours)
-        before, norm = norm, np.linalg.norm(colours)
+        before, norm = norm, cv2.norm(colours)
         fall = before - norm
         if (fall if signed else abs(fall)) <= tolerance:
             break

@@ -30,7 +30,7 @@ class Flatten:
     glass_quantile
         Share of a field that lies below the surface; glass is the brightest of a field.
     white
-        Grey level that glass is brought to in every channel, or None to keep each channel's brightest.
+        Grey level that glass is brought to in every channel, or None to keep each channel's mean.
 
     Raises
     ------
@@ -96,7 +96,7 @@ class FittedFlatten(FittedColour):
 
     def _normalised(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         light = self.light(*image.shape[:2])
-        white = light.max(axis=(0, 1)) if self.white is None else self.white
+        white = light.mean(axis=(0, 1)) if self.white is None else self.white
         return to_uint8(image * (white / light))
 
 
