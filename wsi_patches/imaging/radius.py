@@ -122,8 +122,8 @@ def normalise_radius(image: NDArray[np.uint8], settings: RadiusSettings | None =
 def segment_cell(image: NDArray[np.uint8], settings: RadiusSettings | None = None) -> Mask:
     """Return where the white cell of a single-cell image lies, bool ``(h, w)``.
 
-    As published: the union of a mask by colour (Otsu's threshold after comprehensive normalisation) and one by fuzzy c-means of hue,
-    saturation and value, moved to the cell's edge by an active contour.
+    As published: the union of a mask by colour (Otsu's threshold after comprehensive normalisation) and one by fuzzy
+    c-means of hue, saturation and value, moved to the cell's edge by an active contour.
     """
     image, settings = rgb_image(image), settings or RadiusSettings()
     if settings.outline != "published":

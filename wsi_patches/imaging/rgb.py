@@ -31,7 +31,7 @@ def rgb_batch(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if batch.ndim != 4 or batch.shape[-1] != 3 or batch.dtype != np.uint8 or batch.size == 0:
         msg = f"colour needs uint8 RGB of shape (h, w, 3) or (n, h, w, 3), found {images.dtype} of shape {images.shape}"
         raise UsageError(msg)
-    return batch
+    return np.ascontiguousarray(batch)
 
 
 def rgb_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -42,11 +42,10 @@ def rgb_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     UsageError
         It is anything else.
     """
-    batch = rgb_batch(image)
-    if batch is image:
-        msg = f"one image of shape (h, w, 3) is needed, found a batch of shape {image.shape}: pass one at a time"
+    if np.ndim(image) == 4:
+        msg = f"one image of shape (h, w, 3) is needed, found a batch of shape {np.shape(image)}: pass one at a time"
         raise UsageError(msg)
-    return np.asarray(batch[0])
+    return np.asarray(rgb_batch(image)[0])
 
 
 def sampled_pixels(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

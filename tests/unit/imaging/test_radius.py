@@ -3,6 +3,9 @@
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from tests.conftest import shared_files
 from tests.unit.imaging.test_cell_masks import painted_cells
@@ -89,6 +92,16 @@ def test_real_cells_are_cut_or_flagged(shared_data, name):
     found = normalise_radius(image)
     assert found.image.shape == (256, 256, 3)
     assert found.status == "failed" or 0.15 < found.axis_px / min(image.shape[:2]) < 1
+
+
+@given(
+    arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20), st.just(3)), elements=st.integers(0, 255)),
+    st.sampled_from(["published", "otsu", "hue"]),
+)
+def test_any_image_is_cut_or_flagged(image, outline):
+    found = normalise_radius(image[:, ::-1], RadiusSettings(outline=outline, size_px=16))
+    assert found.image.shape == (16, 16, 3)
+    assert found.status == "failed" or np.isfinite(found.axis_px)
 
 
 @pytest.mark.parametrize(
