@@ -73,6 +73,10 @@ _BLOCK = 32
 """Rows of a block: fewer reach over fewer zeros, more fill the processor better; 32 was fastest for sides of 256."""
 
 
+_NEGLIGIBLE = 1e-14
+"""A step from black to white with less weight than this is left out: it could not make a response that counts."""
+
+
 class Block(NamedTuple):
     """Some rows of the matrix that filters a line of pixels."""
 
@@ -115,8 +119,10 @@ def _block(start: int, stop: int, length: int, precision: str) -> Block:
     both = band @ _mirrored(LOW_PASS, between, seen, length)
     # Summing by parts: sum(f * pixel) = last pixel * sum(f) - sum(cumsum(f) * step), and sum(f) is zero.
     weights = -np.cumsum(both, axis=1)[:, :-1]
-    steps = slice(seen.start, seen.stop - 1)
-    return Block(slice(start, stop), steps, np.ascontiguousarray(weights / FULL_LEVEL, precision))
+    used = np.flatnonzero((np.abs(weights) > _NEGLIGIBLE).any(axis=0))
+    first, last = (used[0], used[-1] + 1) if len(used) else (0, 0)
+    matrix = np.ascontiguousarray(weights[:, first:last] / FULL_LEVEL, precision)
+    return Block(slice(start, stop), slice(seen.start + first, seen.start + last), matrix)
 
 
 def _mirrored(taps: NDArray[np.float64], rows: slice, columns: slice, length: int) -> NDArray[np.float64]:
