@@ -73,8 +73,9 @@ _BLOCK = 32
 """Rows of a block: fewer reach over fewer zeros, more fill the processor better; 32 was fastest for sides of 256."""
 
 
-_NEGLIGIBLE = 1e-14
-"""A step from black to white with less weight than this is left out: it could not make a response that counts."""
+_NEGLIGIBLE = {"float64": 1e-14, "float32": 1e-9}
+"""Weights below this are left out: in float64 a step from black to white could not make a response that counts, in
+float32 not one above the rounding of its neighbours."""
 
 
 class Block(NamedTuple):
@@ -119,7 +120,7 @@ def _block(start: int, stop: int, length: int, precision: str) -> Block:
     both = band @ _mirrored(LOW_PASS, between, seen, length)
     # Summing by parts: sum(f * pixel) = last pixel * sum(f) - sum(cumsum(f) * step), and sum(f) is zero.
     weights = -np.cumsum(both, axis=1)[:, :-1]
-    used = np.flatnonzero((np.abs(weights) > _NEGLIGIBLE).any(axis=0))
+    used = np.flatnonzero((np.abs(weights) > _NEGLIGIBLE[precision]).any(axis=0))
     first, last = (used[0], used[-1] + 1) if len(used) else (0, 0)
     matrix = np.ascontiguousarray(weights[:, first:last] / FULL_LEVEL, precision)
     return Block(slice(start, stop), slice(seen.start + first, seen.start + last), matrix)
