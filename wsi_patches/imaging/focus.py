@@ -47,7 +47,7 @@ def fqpath(images: NDArray[np.uint8], *, precision: Precision = "float64") -> ND
         uint8, grey or RGB: one of shape ``(h, w)`` or ``(h, w, 3)``, or a batch of shape ``(n, h, w)`` or
         ``(n, h, w, 3)``. Three axes of which the last has 3 are one RGB image. Any height and width.
     precision
-        Of the filters; "float32" is twice as fast and differs by some 1e-6, by up to 0.01 where large areas are flat.
+        Of the filters; "float32" is twice as fast and differs by some 1e-6.
 
     Returns
     -------

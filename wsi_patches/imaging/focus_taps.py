@@ -73,9 +73,9 @@ _BLOCK = 32
 """Rows of a block: fewer reach over fewer zeros, more fill the processor better; 32 was fastest for sides of 256."""
 
 
-_NEGLIGIBLE = {"float64": 1e-14, "float32": 1e-9}
-"""Weights below this are left out: in float64 a step from black to white could not make a response that counts, in
-float32 not one above the rounding of its neighbours."""
+_NEGLIGIBLE = {"float64": 1e-14, "float32": 1e-12}
+"""Weights below this are left out: a step from black to white makes no response that counts with them. A larger bound is
+hardly faster, and 1e-10 moves scores next to flat areas by 0.02."""
 
 
 class Block(NamedTuple):
