@@ -65,7 +65,8 @@ def fqpath(images: NDArray[np.uint8], *, precision: Precision = "float64") -> ND
         raise UsageError(message)
     batch, shape = _batch(images)
     scorer = PlaneScorer(batch.shape[1], batch.shape[2], precision)
-    return np.array([scorer.score(grey(image)) for image in batch], np.float64).reshape(shape)
+    spare = np.empty(batch.shape[1:], np.int32)
+    return np.array([scorer.score(_grey_levels(image, spare)) for image in batch], np.float64).reshape(shape)
 
 
 def grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -88,10 +89,18 @@ def grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     batch, shape = _batch(images)
     if batch.ndim == 3:
         return images
-    rows = np.ascontiguousarray(batch).reshape(-1, batch.shape[2], 3)
-    # From int32 OpenCV computes in float64 and rounds; no colour lies halfway between two levels.
-    levels = cv2.transform(rows.astype(np.int32), np.array([GREY_WEIGHTS]))
+    rows = batch.reshape(-1, batch.shape[2], 3)
+    levels = _grey_levels(rows, np.empty(rows.shape, np.int32))
     return levels.astype(np.uint8).reshape(*shape, *batch.shape[1:3])
+
+
+def _grey_levels(image: NDArray[np.uint8], spare: NDArray[np.int32]) -> NDArray[Any]:
+    """Return the grey levels of an RGB or grey image; ``spare``, of its shape, is written to."""
+    if image.ndim == 2:
+        return image
+    np.copyto(spare, image)
+    # From int32 OpenCV computes in float64 and rounds; no colour lies halfway between two levels.
+    return np.asarray(cv2.transform(spare, np.array([GREY_WEIGHTS])))
 
 
 def laplacian_variance(images: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -74,8 +74,8 @@ _BLOCK = 32
 
 
 _NEGLIGIBLE = {"float64": 1e-14, "float32": 1e-12}
-"""Weights below this are left out: a step from black to white makes no response that counts with them. A larger bound is
-hardly faster, and 1e-10 moves scores next to flat areas by 0.02."""
+"""Weights below this are left out: a step from black to white makes no response that counts with them. A larger bound
+is hardly faster, and 1e-10 moves scores next to flat areas by 0.02."""
 
 
 class Block(NamedTuple):
