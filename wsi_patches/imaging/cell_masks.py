@@ -36,7 +36,11 @@ PALE_CYTOPLASM = 0.25
 REACH = 0.3
 """How far from its nucleus a cell goes, in diameters of the disc that is as large as the nucleus."""
 SPECK = 0.015
-"""Radius of what is no nucleus, over the shorter side of the image; of a cell's loose ends it is twice as much."""
+"""Radius of what is no nucleus, over the shorter side of the image."""
+THINNEST_CELL = 0.15
+"""Radius of the disc that fits into a cell, but not between it and a red cell, in diameters of the nucleus."""
+MIDDLE = 0.2
+"""How far from the middle of the image a nucleus may begin, over the shorter side."""
 
 
 class CellMasks(NamedTuple):
@@ -54,7 +58,7 @@ def cell_masks(image: NDArray[np.uint8], method: MaskMethod = "otsu") -> CellMas
     Parameters
     ----------
     image
-        uint8 RGB of shape ``(h, w, 3)`` around one white cell, which is about a third to all of its sides.
+        uint8 RGB of shape ``(h, w, 3)`` around one white cell, which is about a third to all of its sides wide.
     method
         "otsu": the nucleus by Otsu's threshold of nuclear absorbance, the cell by the upper of two of green light.
         "hue": both by the violet hues of azure, more saturated in the nucleus, against the colour of glass.
@@ -75,11 +79,11 @@ def cell_masks(image: NDArray[np.uint8], method: MaskMethod = "otsu") -> CellMas
     if np.quantile(image[..., 1], 1 - GLASS_SHARE) < LEAST_LIGHT:
         return CellMasks(np.zeros(image.shape[:2], bool), np.zeros(image.shape[:2], bool))
     nucleus, stained = METHODS[method](image)
-    speck = max(1, round(SPECK * min(image.shape[:2])))
-    nucleus = opened(nucleus, speck)
-    near = opened((stained | nucleus) & _within_reach(nucleus), 2 * speck)
-    cell = filled(touching(near, nucleus))
-    return CellMasks(cell, nucleus & cell)
+    nucleus = _in_the_middle(opened(nucleus, max(1, round(SPECK * min(image.shape[:2])))))
+    diameter = 2 * np.sqrt(np.count_nonzero(nucleus) / np.pi)
+    near = (stained | nucleus) & _within(nucleus, REACH * diameter)
+    cell = filled(touching(opened(near, round(THINNEST_CELL * diameter)) | nucleus, nucleus))
+    return CellMasks(cell, nucleus)
 
 
 def _by_otsu(image: NDArray[np.uint8]) -> tuple[Mask, Mask]:
@@ -117,12 +121,20 @@ def _on_clear_glass(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(np.clip(image * (GLASS_LEVEL / glass), 0, 255), np.uint8)
 
 
-def _within_reach(nucleus: Mask) -> Mask:
-    if not nucleus.any():
-        return nucleus
-    diameter = 2 * np.sqrt(np.count_nonzero(nucleus) / np.pi)
-    distance = cv2.distanceTransform((~nucleus).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(distance <= REACH * diameter)
+def _in_the_middle(nucleus: Mask) -> Mask:
+    """Return the pieces that reach into the middle of the image; all of them where none does."""
+    height, width = nucleus.shape
+    y, x = np.ogrid[:height, :width]
+    middle = np.hypot(y - (height - 1) / 2, x - (width - 1) / 2) <= MIDDLE * min(height, width)
+    central = touching(nucleus, middle)
+    return central if central.any() else nucleus
+
+
+def _within(mask: Mask, distance_px: float) -> Mask:
+    if not mask.any():
+        return mask
+    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(distance <= distance_px)
 
 
 def _smooth(values: NDArray[Any]) -> NDArray[Any]:

@@ -89,3 +89,15 @@ def test_an_unknown_method_is_refused():
 def test_a_batch_is_refused():
     with pytest.raises(UsageError, match="one image"):
         cell_masks(np.zeros((2, 9, 9, 3), np.uint8))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_neighbour_at_the_border_is_left_out(method):
+    image = np.full((160, 160, 3), (228, 222, 226), np.uint8)
+    for centre in ((80, 80), (8, 12)):
+        cv2.circle(image, centre, 30, (170, 150, 210), -1)
+        cv2.circle(image, centre, 22, (95, 45, 140), -1)
+    found = cell_masks(image, method)
+    assert not found.cell[:35, :35].any()
+    assert np.count_nonzero(found.cell) == pytest.approx(np.pi * 30**2, rel=0.1)
+    assert np.count_nonzero(found.nucleus) == pytest.approx(np.pi * 22**2, rel=0.1)
