@@ -28,7 +28,7 @@ SOFT_SHOWN = 5
     "--keep", type=click.Choice(["last", "best"]), help="Which try is kept: as published, or best.  [default: last]"
 )
 @click.option("--amount", type=float, help="How strongly to sharpen.  [default: 0.8]")
-@click.option("--colour", metavar="METHOD", help="comprehensive, reinhard, macenko or flatten.")
+@click.option("--colour", metavar="METHOD", help="comprehensive, reinhard or macenko.")
 @click.option(
     "--colour-reference", type=Path, metavar="PICTURE", help="The colours to have.  [default: each slide's own]"
 )

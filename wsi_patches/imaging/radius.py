@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.errors import UsageError
+from wsi_patches.geometry import Size
 from wsi_patches.imaging.active_contour import chan_vese
+from wsi_patches.imaging.bicubic import resize_bicubic
 from wsi_patches.imaging.cell_masks import MaskMethod, cell_masks
 from wsi_patches.imaging.comprehensive import comprehensive
 from wsi_patches.imaging.ellipse import fit_ellipse
@@ -103,7 +105,7 @@ def normalise_radius(image: NDArray[np.uint8], settings: RadiusSettings | None =
     Notes
     -----
     The published code drops images whose cell does not fit and ends with an error where no ellipse is found; here they
-    are flagged. Its middle is floor(side / 2) counted from 1. Enlarging is bicubic, shrinking by area.
+    are flagged. Its middle is floor(side / 2) counted from 1.
     """
     image, settings = rgb_image(image), settings or RadiusSettings()
     mask = segment_cell(image, settings)
@@ -171,7 +173,5 @@ def _cut(image: NDArray[np.uint8], half_px: int) -> NDArray[np.uint8] | None:
 
 
 def _resized(image: NDArray[np.uint8], size_px: int) -> NDArray[np.uint8]:
-    grows = max(image.shape[:2]) <= size_px
-    return np.asarray(
-        cv2.resize(image, (size_px, size_px), interpolation=cv2.INTER_CUBIC if grows else cv2.INTER_AREA), np.uint8
-    )
+    resized: NDArray[np.uint8] = resize_bicubic(image[None], Size(size_px, size_px))[0]
+    return resized

@@ -21,6 +21,8 @@ from wsi_patches.stores import Store, open_store
 
 __all__ = ["colour_method", "fit_colour"]
 
+METHODS = tuple(name for name in COLOUR_METHODS if name != "flatten")
+"""Uneven light shows on whole fields; the patches of a store have each too little of it to be flattened."""
 SAMPLE = 48
 """Patches of each slide that a method is fitted on, evenly spread over those with foreground."""
 SLIDES_AT_ONCE = 16
@@ -48,8 +50,8 @@ def colour_method(name: str | None, reference: Path | None) -> ColourMethod | No
     """
     if name is None:
         return None
-    if name not in COLOUR_METHODS:
-        msg = f"colour must be one of {', '.join(COLOUR_METHODS)}, found {name!r}"
+    if name not in METHODS:
+        msg = f"colour must be one of {', '.join(METHODS)}, found {name!r}"
         raise UsageError(msg)
     method = COLOUR_METHODS[name]()
     if reference is None:
