@@ -66,15 +66,16 @@ def write_focus(folder: Path, store: Store, threshold: float) -> Iterator[SlideF
     """
     scores, kept = store.derived("focus", "score"), store.derived("foreground", "keep").astype(bool)
     rows: list[SlideFocus] = []
-    for row, record in enumerate(store.slides):
-        mine = store.slide_rows == row
-        judged = scores[mine & kept]
+    for record in store.slides:
+        mine = store.positions_of(record.id)
+        mine_kept = mine[kept[mine]]
+        judged = scores[mine_kept]
         median = float(np.median(judged)) if len(judged) else None
-        rows.append(SlideFocus(record.id, int(mine.sum()), len(judged), int((judged > threshold).sum()), median))
+        rows.append(SlideFocus(record.id, len(mine), len(judged), int((judged > threshold).sum()), median))
         mosaic = MosaicSlide(store, record.id)
         picture, downsample = overview(mosaic, LONGEST_PX)
-        side = store.place(int(np.flatnonzero(mine)[0])).box.width
-        boxes = [Box(x, y, side, side) for x, y in store.xy[mine & kept].tolist()]
+        side = store.place(int(mine[0])).box.width
+        boxes = [Box(x, y, side, side) for x, y in store.xy[mine_kept].tolist()]
         drawn = draw_focus(picture, downsample, boxes, judged, threshold)
         _, png = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
         write_whole(folder / f"{record.id}.png", png.tobytes(), durable=False)

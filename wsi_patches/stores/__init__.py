@@ -5,7 +5,7 @@ from wsi_patches.stores.convert import ConvertTask, convert_part, start_conversi
 from wsi_patches.stores.derived import Derived, DerivedWriter, derived_settings, read_derived
 from wsi_patches.stores.format import StoreSettings
 from wsi_patches.stores.mosaic import MosaicSlide
-from wsi_patches.stores.reader import Store, is_store, open_store
+from wsi_patches.stores.reader import Store, is_store, open_store, shared_store
 from wsi_patches.stores.verify import verify_store
 from wsi_patches.stores.writer import PartWriter, create_group, create_store, sweep_unfinished
 
@@ -25,6 +25,7 @@ __all__ = [
     "is_store",
     "open_store",
     "read_derived",
+    "shared_store",
     "start_conversion",
     "sweep_unfinished",
     "verify_store",

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_patches.errors import UsageError
 from wsi_patches.geometry import Box, Size, round_half_up
 from wsi_patches.slide import Level, SlideBase, SlideInfo
-from wsi_patches.stores.reader import Store, open_store
+from wsi_patches.stores.reader import Store, shared_store
 
 __all__ = ["MosaicSlide"]
 
@@ -40,15 +38,10 @@ class MosaicSlide(SlideBase):
     """
 
     def __init__(self, store: Store, slide_id: str) -> None:
-        rows = {record.id: row for row, record in enumerate(store.slides)}
-        if slide_id not in rows:
-            msg = f"{store.path} has no slide {slide_id!r}"
-            raise UsageError(msg)
-        self.store, self.record = store, store.slides[rows[slide_id]]
-        self.positions = np.flatnonzero(store.slide_rows == rows[slide_id])
+        self.positions = store.positions_of(slide_id)
+        self.store, self.record = store, store.slides[store.row_of[slide_id]]
         down = self.record.downsample
-        unreadable = {index for _, one in store.records() if one.id == slide_id for index in one.unreadable}
-        readable = ~np.isin(store.grid_index[self.positions], sorted(unreadable))
+        readable = ~np.isin(store.grid_index[self.positions], sorted(store.unreadable[slide_id]))
         side = round_half_up(store.settings.spec.size_px * down)
         self.holes = [Box(x, y, side, side) for x, y in store.xy[self.positions[~readable]].tolist()]
         self.positions = self.positions[readable]
@@ -102,4 +95,4 @@ class MosaicSlide(SlideBase):
 
 
 def _open_mosaic(path: str, slide_id: str) -> MosaicSlide:
-    return MosaicSlide(open_store(Path(path)), slide_id)
+    return MosaicSlide(shared_store(path), slide_id)

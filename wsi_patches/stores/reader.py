@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wsi_patches.cells import Cells
-from wsi_patches.errors import StoreError
+from wsi_patches.errors import StoreError, UsageError
 from wsi_patches.geometry import Box, round_half_up
 from wsi_patches.grid import PatchPlace
 from wsi_patches.patch import SlideRecord
@@ -23,7 +23,7 @@ from wsi_patches.stores.derived import read_derived
 from wsi_patches.stores.format import COMPLETE, PARTS, StoreSettings
 from wsi_patches.stores.shards import ImageReader
 
-__all__ = ["Part", "Store", "is_store", "open_store"]
+__all__ = ["Part", "Store", "is_store", "open_store", "shared_store"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,27 @@ def open_store(path: Path | str, threads: int = 1) -> Store:
     return Store(path, settings, parts, [folder.name for folder in folders if folder.name not in names], threads)
 
 
+def shared_store(path: Path | str) -> Store:
+    """Return an open store that the tasks of this process share, opened anew when something was added to it.
+
+    Raises
+    ------
+    StoreError
+        As `open_store`.
+    """
+    folder = Path(path)
+    try:
+        state = tuple((folder / name).stat().st_mtime_ns for name in (METADATA, PARTS))
+    except OSError:
+        return open_store(folder)  # which says what is wrong
+    return _shared(str(path), state)
+
+
+@lru_cache(maxsize=2)
+def _shared(path: str, _state: tuple[int, ...]) -> Store:
+    return open_store(path)
+
+
 def _attributes(folder: Path) -> dict[str, Any]:
     attributes: dict[str, Any] = json.loads((folder / METADATA).read_bytes()).get("attributes", {})
     return attributes
@@ -155,12 +176,45 @@ class Store:
                 yield part, record
 
     @cached_property
+    def row_of(self) -> dict[str, int]:
+        """The row in `slides` of each slide's id."""
+        return {record.id: row for row, record in enumerate(self.slides)}
+
+    @cached_property
+    def unreadable(self) -> dict[str, set[int]]:
+        """Of each slide, the grid indices of the places that could not be read."""
+        places: dict[str, set[int]] = {record.id: set() for record in self.slides}
+        for _, record in self.records():
+            places[record.id].update(record.unreadable)
+        return places
+
+    @cached_property
+    def _by_slide(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """All positions, slide by slide, and where each slide's begin."""
+        order = np.argsort(self.slide_rows, kind="stable")
+        return order, np.searchsorted(self.slide_rows[order], np.arange(len(self.slides) + 1))
+
+    def positions_of(self, slide_id: str) -> NDArray[np.int64]:
+        """Return the positions of a slide's patches, ascending.
+
+        Raises
+        ------
+        UsageError
+            There is no such slide.
+        """
+        if slide_id not in self.row_of:
+            msg = f"{self.path} has no slide {slide_id!r}"
+            raise UsageError(msg)
+        order, starts = self._by_slide
+        row = self.row_of[slide_id]
+        return order[starts[row] : starts[row + 1]]
+
+    @cached_property
     def slide_rows(self) -> NDArray[np.int64]:
         """Row in `slides` of each patch, shape ``(n,)``."""
-        row_of = {record.id: row for row, record in enumerate(self.slides)}
         rows = [np.empty(0, np.int64)]
         for part in self.parts:
-            of_part = np.array([row_of[record.id] for record in part.slides], np.int64)
+            of_part = np.array([self.row_of[record.id] for record in part.slides], np.int64)
             rows.append(of_part[part.column("slide").astype(np.int64)])
         return np.concatenate(rows)
 

@@ -17,7 +17,7 @@ from wsi_patches.imaging.colour import COLOUR_METHODS, ColourMethod
 from wsi_patches.pipeline import Stage, run
 from wsi_patches.preprocess import LEFT
 from wsi_patches.slides import open_slide
-from wsi_patches.stores import Store, open_store
+from wsi_patches.stores import Store, shared_store
 
 __all__ = ["colour_method", "fit_colour"]
 
@@ -89,8 +89,8 @@ def fit_colour(
 
 def _tasks(store: Store, method: ColourMethod, kept: NDArray[np.bool_]) -> Iterator[_Task]:
     samples = []
-    for row, record in enumerate(store.slides):
-        mine = np.flatnonzero(store.slide_rows == row)
+    for record in store.slides:
+        mine = store.positions_of(record.id)
         wanted = mine[kept[mine]] if kept[mine].any() else mine
         spread = np.linspace(0, len(wanted) - 1, min(len(wanted), SAMPLE)).astype(int)
         samples.append((record.id, tuple(wanted[spread].tolist())))
@@ -100,7 +100,7 @@ def _tasks(store: Store, method: ColourMethod, kept: NDArray[np.bool_]) -> Itera
 
 def _fit(task: _Task) -> dict[str, dict[str, Any]]:
     """Fit to some slides; what a worker does."""
-    store, fitted = open_store(task.store), {}
+    store, fitted = shared_store(task.store), {}
     for name, positions in task.samples:
         try:
             fitted[name] = task.method.fit(store.read(positions)).to_dict()

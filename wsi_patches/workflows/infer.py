@@ -18,7 +18,7 @@ from wsi_patches.pipeline import Progress, Stage, run
 from wsi_patches.report import overview, read_report, remove_slide_reports, write_counts, write_slide_report
 from wsi_patches.slide import AS_IT_IS, ReadOptions
 from wsi_patches.slides import ForgivingSlide, open_as
-from wsi_patches.stores import MosaicSlide, is_store, open_store
+from wsi_patches.stores import MosaicSlide, is_store, open_store, shared_store
 from wsi_patches.workflows.look import Looked, look_at
 from wsi_patches.workflows.output import Existing, check_output, make_folder
 
@@ -180,7 +180,7 @@ def infer_slide(task: InferTask) -> SlideReport:
 
 def _open(task: InferTask) -> MosaicSlide | ForgivingSlide:
     if task.in_store:
-        return MosaicSlide(open_store(Path(task.path)), task.slide_id)
+        return MosaicSlide(shared_store(task.path), task.slide_id)
     return ForgivingSlide(open_as(task.path, task.options))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from wsi_patches.executors import Executor
 from wsi_patches.geometry import round_half_up
 from wsi_patches.grid import Kept
 from wsi_patches.pipeline import Stage, run
-from wsi_patches.stores import MosaicSlide, Store, open_store
+from wsi_patches.stores import MosaicSlide, Store, shared_store
 
 __all__ = ["store_foreground"]
 
@@ -39,11 +38,9 @@ def store_foreground(store: Store, executor: Executor) -> NDArray[np.bool_]:
     kept = np.ones(len(store), bool)
     if store.settings.foreground == "auto":
         return kept
-    rows = store.slide_rows
-    row_of = {record.id: row for row, record in enumerate(store.slides)}
     for found in run(Stage("foreground", _find, _stop), list(_tasks(store)), executor):
         for slide_id, mask in found.items():
-            kept[rows == row_of[slide_id]] = mask.mask()
+            kept[store.positions_of(slide_id)] = mask.mask()
     return kept
 
 
@@ -57,12 +54,11 @@ def _find(task: _Task) -> dict[str, Kept]:
     """Look at some slides; what a worker does."""
     from wsi_patches.imaging.foreground import find_foreground
 
-    store, found = open_store(Path(task.store)), {}
+    store, found = shared_store(task.store), {}
     for slide_id in task.slide_ids:
         mosaic = MosaicSlide(store, slide_id)
-        mine = store.slide_rows == [record.id for record in store.slides].index(slide_id)
         side = round_half_up(store.settings.spec.size_px * mosaic.record.downsample)
-        xy = store.xy[mine]
+        xy = store.xy[store.positions_of(slide_id)]
         found[slide_id] = Kept.of(find_foreground(mosaic).keep(np.hstack([xy, np.full_like(xy, side)])))
     return found
 
