@@ -13,6 +13,8 @@ __all__ = ["PARTIAL_SUFFIX", "WholeFile", "replacing", "sync_folder", "sync_tree
 
 PARTIAL_SUFFIX = ".partial"
 """Of a file that is being written; a killed writer leaves it behind, and the next run sweeps it."""
+BUFFER_BYTES = 1 << 20
+"""A JPEG tile is some kilobytes, and a call of the system for each would cost more than the tile."""
 
 
 class WholeFile:
@@ -29,7 +31,7 @@ class WholeFile:
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         self.path, self.durable = path, durable
         self._partial = path.with_name(path.name + PARTIAL_SUFFIX)
-        self._stream = self._partial.open("wb")
+        self._stream = self._partial.open("wb", BUFFER_BYTES)
 
     def write(self, data: bytes) -> None:
         """Append bytes."""
