@@ -28,7 +28,7 @@ import extract_cases
 import psutil
 
 CASES = Path(extract_cases.__file__)
-POLL_S = 0.005
+POLL_S = 0.01
 PAINTED_PX = (8192, 30208)
 
 
@@ -72,6 +72,7 @@ def measure(case: Case, work: Path) -> dict[str, float]:
     """Run a case in a process of its own, and watch the memory of that process and of all below it."""
     out = work / "out.zarr"
     shutil.rmtree(out, ignore_errors=True)
+    os.sync()  # what the case before it wrote must not be written while this one is timed
     with psutil.Popen(case.command(out), stdout=subprocess.PIPE, text=True) as process:
         peak = 0
         while process.poll() is None:
