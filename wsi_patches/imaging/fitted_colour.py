@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -15,7 +16,7 @@ __all__ = ["FittedColour"]
 
 
 @dataclass(frozen=True)
-class FittedColour:
+class FittedColour(ABC):
     """A colour method with all its numbers; a subclass says in `_normalised` what it does to one image.
 
     Fields are numbers, None, and tuples of such.
@@ -39,8 +40,9 @@ class FittedColour:
         """
         return np.stack([self._normalised(image) for image in rgb_batch(images)])
 
+    @abstractmethod
     def _normalised(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        raise NotImplementedError
+        """Return one normalised image, uint8 RGB ``(h, w, 3)``."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `from_dict` needs, fit for JSON."""

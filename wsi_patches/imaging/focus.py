@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Container
 from typing import Any, Literal
 
 import cv2
@@ -31,11 +32,14 @@ GREY_WEIGHTS = (0.298936021293775, 0.587043074451121, 0.114020904255103)
 LEAST_RESPONSE = 1e-12
 """A filtered value nearer to zero than this, of a picture in 0 to 1, is none."""
 
+DEPTHS = {"uint8": 1, "uint16": 257}
+"""Kinds of samples that are scored, and how many of their levels are one of 0 to 255."""
+
 BINS = 50
 """Bins of the histogram of the responses."""
 
 
-def fqpath(images: NDArray[np.uint8], *, precision: Precision = "float64") -> NDArray[np.float64]:
+def fqpath(images: NDArray[np.uint8] | NDArray[np.uint16], *, precision: Precision = "float64") -> NDArray[np.float64]:
     """Return the FQPath focus score: the higher, the blurrier.
 
     Real smears score from about 5 (sharp) to 12 (badly blurred). The score hangs on the size and the content of the
@@ -44,8 +48,9 @@ def fqpath(images: NDArray[np.uint8], *, precision: Precision = "float64") -> ND
     Parameters
     ----------
     images
-        uint8, grey or RGB: one of shape ``(h, w)`` or ``(h, w, 3)``, or a batch of shape ``(n, h, w)`` or
-        ``(n, h, w, 3)``. Three axes of which the last has 3 are one RGB image. Any height and width.
+        uint8, or uint16 of which 65535 is white; grey or RGB: one of shape ``(h, w)`` or ``(h, w, 3)``, or a batch of
+        shape ``(n, h, w)`` or ``(n, h, w, 3)``. Three axes of which the last has 3 are one RGB image. Any height and
+        width. Grey is rounded to whole levels of its own depth, as MATLAB's rgb2gray does.
     precision
         Of the filters; "float32" is twice as fast and differs by some 1e-6.
 
@@ -58,15 +63,18 @@ def fqpath(images: NDArray[np.uint8], *, precision: Precision = "float64") -> ND
     Raises
     ------
     UsageError
-        The images are not uint8 (16-bit ones are not scaled in silence), have another shape, or have no pixel.
+        The images are of another kind or shape, or have no pixel.
     """
     if precision not in ("float64", "float32"):
         message = f'precision is "float64" or "float32", not {precision!r}'
         raise UsageError(message)
-    batch, shape = _batch(images)
+    batch, shape = _batch(images, DEPTHS)
     scorer = PlaneScorer(batch.shape[1], batch.shape[2], precision)
     spare = np.empty(batch.shape[1:], np.int32)
-    return np.array([scorer.score(_grey_levels(image, spare)) for image in batch], np.float64).reshape(shape)
+    levels = (_grey_levels(image, spare) for image in batch)
+    step = DEPTHS[str(images.dtype)]
+    scores = [scorer.score(plane if step == 1 else plane / step) for plane in levels]
+    return np.array(scores, np.float64).reshape(shape)
 
 
 def grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -94,7 +102,7 @@ def grey(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return levels.astype(np.uint8).reshape(*shape, *batch.shape[1:3])
 
 
-def _grey_levels(image: NDArray[np.uint8], spare: NDArray[np.int32]) -> NDArray[Any]:
+def _grey_levels(image: NDArray[Any], spare: NDArray[np.int32]) -> NDArray[Any]:
     """Return the grey levels of an RGB or grey image; ``spare``, of its shape, is written to."""
     if image.ndim == 2:
         return image
@@ -128,15 +136,15 @@ def laplacian_variance(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.array([cv2.meanStdDev(edge)[1].item() ** 2 for edge in edges], np.float64).reshape(shape)
 
 
-def said_of(shape: tuple[int, ...], dtype: str) -> tuple[int, ...]:
+def said_of(shape: tuple[int, ...], dtype: str, depths: Container[str] = ("uint8",)) -> tuple[int, ...]:
     """Return the shape of what is said about images: ``()`` for one image, ``(n,)`` for a batch.
 
     Raises
     ------
     UsageError
-        The images are not uint8, have another shape than `fqpath` takes, or have no pixel.
+        The images are not of one of these kinds, have another shape than `fqpath` takes, or have no pixel.
     """
-    if dtype != "uint8":
+    if dtype not in depths:
         message = (
             f"focus is scored on uint8 images, not on {dtype}: bring them to 0..255 first"
             " (full-range 16-bit levels: `(image // 257).astype('uint8')`)"
@@ -149,9 +157,9 @@ def said_of(shape: tuple[int, ...], dtype: str) -> tuple[int, ...]:
     return sides[:-2]
 
 
-def _batch(images: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
+def _batch(images: NDArray[Any], depths: Container[str] = ("uint8",)) -> tuple[NDArray[Any], tuple[int, ...]]:
     """Return images as a batch, and the shape of what is said about them."""
-    shape = said_of(images.shape, str(images.dtype))
+    shape = said_of(images.shape, str(images.dtype), depths)
     return images if shape else images[None], shape
 
 

@@ -197,8 +197,8 @@ def sharpen_adaptively(
     UsageError
         The images are not a batch of uint8 RGB.
     """
-    if images.ndim != 4 or images.shape[3] != 3:
-        message = f"adaptive sharpening takes RGB patches of shape (n, h, w, 3), not {images.shape}"
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        message = f"adaptive sharpening takes uint8 RGB patches (n, h, w, 3), not {images.dtype} {images.shape}"
         raise UsageError(message)
     before = fqpath(images, precision=precision)
     radius, after, sharpened = np.zeros(len(images), np.uint8), before.copy(), images.copy()
