@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from wsi_patches.errors import UsageError
 from wsi_patches.stores.arrays import METADATA
 from wsi_patches.stores.codecs import ChunkCodec
-from wsi_patches.stores.files import PARTIAL_SUFFIX, sync_tree, write_whole
+from wsi_patches.stores.files import sync_tree, write_whole
 from wsi_patches.stores.format import PARTS, patches_in_shard
-from wsi_patches.stores.reader import open_store
+from wsi_patches.stores.reader import Store, is_store, open_store
 from wsi_patches.stores.shards import ImageReader, ImageWriter
+from wsi_patches.stores.writer import sweep_unfinished
 
 __all__ = ["ConvertTask", "convert_part", "start_conversion"]
 
@@ -39,17 +41,17 @@ def start_conversion(store: Path, out: Path, codec: str, *, durable: bool = True
     ------
     StoreError
         The store cannot be read.
+    UsageError
+        The output holds another store's patches.
     """
     source = open_store(store)
+    if is_store(out):
+        _check_same(source, open_store(out))
     # The root comes first: a run that is killed before the rest leaves what is known as ours, and is completed.
     write_whole(out / METADATA, (store / METADATA).read_bytes(), durable=durable)
     (out / PARTS).mkdir(exist_ok=True)
     write_whole(out / PARTS / METADATA, (store / PARTS / METADATA).read_bytes(), durable=durable)
-    for orphan in (*out.glob(f"*{PARTIAL_SUFFIX}"), *(out / PARTS).glob(f"*{PARTIAL_SUFFIX}")):
-        orphan.unlink()
-    for part in (out / PARTS).iterdir():
-        if part.is_dir() and not (part / METADATA).exists():
-            shutil.rmtree(part)
+    sweep_unfinished(out, open_store(out).unfinished)
     for folder in (entry for entry in store.iterdir() if entry.is_dir() and entry.name != PARTS):
         shutil.copytree(folder, out / folder.name, dirs_exist_ok=True)
     return [
@@ -57,6 +59,14 @@ def start_conversion(store: Path, out: Path, codec: str, *, durable: bool = True
         for part in source.parts
         if not (out / PARTS / part.id / METADATA).exists()
     ]
+
+
+def _check_same(source: Store, there: Store) -> None:
+    """Refuse to go on with a store that was not begun as a conversion of this one."""
+    others = {part.id for part in there.parts} - {part.id for part in source.parts}
+    if there.settings != source.settings or others:
+        msg = f"{there.path} is no conversion of {source.path} that could be resumed: give another -o"
+        raise UsageError(msg)
 
 
 def convert_part(task: ConvertTask) -> int:

@@ -13,6 +13,8 @@ from wsi_patches.stores.reader import Part, Store, open_store
 __all__ = ["verify_store"]
 
 COLUMNS = ("slide", "index", "xy", "counts", "patch_indptr", "patch_cells")
+NAMED = 10
+"""How many damaged patches of a part are named."""
 CELL_COLUMNS = ("cells/slide", "cells/x", "cells/y", "cells/class")
 
 
@@ -30,13 +32,22 @@ def verify_store(path: Path, progress: Callable[[int, int], None] | None = None)
     ]
     done = 0
     for part in store.parts:
+        damaged: list[str] = []
         for problem in _images(part):
-            problems += problem
+            damaged += problem
             done += 1
             if progress is not None:
-                progress(min(done, len(store)), len(store))
-        problems += _columns(part)
+                progress(done, len(store))
+        problems += [*_shortened(part, damaged), *_columns(part)]
     return [*problems, *_coverage(store)]
+
+
+def _shortened(part: Part, damaged: list[str]) -> Iterator[str]:
+    """Yield each different sentence, but not a thousand: a shard that is gone takes all its patches with it."""
+    different = list(dict.fromkeys(damaged))
+    yield from different[:NAMED]
+    if len(damaged) > NAMED:
+        yield f"part {part.id}: {len(damaged)} of its {part.count} patches cannot be read"
 
 
 def _images(part: Part) -> Iterator[list[str]]:

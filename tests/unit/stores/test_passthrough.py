@@ -119,6 +119,18 @@ def test_convert_goes_on_where_it_was_killed_and_refuses_what_is_there(tmp_path,
     assert all(before[path] == after[path] for path in kept)
 
 
+def test_another_store_is_never_taken_for_a_conversion_to_go_on_with(tmp_path, pixels):
+    stores = []
+    for name, side in (("a", TILE), ("b", TILE), ("c", TILE // 2)):
+        path = write_jpeg(tmp_path / f"{name}.tif", pixels)
+        stores.append(extract(ExtractSettings((path,), tmp_path / f"{name}.zarr", patch_size=side)).out)
+    before = [{path: path.read_bytes() for path in store.rglob("*") if path.is_file()} for store in stores]
+    for other in stores[1:]:
+        with pytest.raises(UsageError, match="no conversion of"):
+            convert(ConvertSettings(stores[0], other, resume=True))
+    assert before == [{path: path.read_bytes() for path in store.rglob("*") if path.is_file()} for store in stores]
+
+
 def test_a_damaged_patch_stops_the_conversion_with_its_name(tmp_path, pixels):
     store = extract(
         ExtractSettings((write_jpeg(tmp_path / "a.tif", pixels),), tmp_path / "a.zarr", patch_size=TILE)

@@ -153,6 +153,17 @@ def test_verify_finds_every_kind_of_damage(store_path, damage):
     assert any("images" in problem for problem in problems)
 
 
+def test_verify_names_a_lost_shard_once_and_says_how_much_it_held(tmp_path, rng):
+    path = tmp_path / "a.zarr"
+    create_store(path, SETTINGS)
+    grid = write_part(path, "p", rng.integers(0, 256, (70, 90, 3), np.uint8))
+    assert len(grid) > 10
+    next(file for file in (path / "parts").glob("*/images/c/**/0") if file.is_file()).unlink()
+    lost = [problem for problem in verify_store(path) if "images" in problem or "cannot be read" in problem]
+    assert len(lost) == 2
+    assert f"{len(grid)} of its {len(grid)} patches" in lost[1]
+
+
 def test_reading_a_damaged_patch_says_what_to_do(store_path):
     (shard,) = (file for file in (store_path / "parts").glob("*/images/c/**/0") if file.is_file())
     content = bytearray(shard.read_bytes())
