@@ -112,7 +112,10 @@ def plan_extract(settings: ExtractSettings) -> ExtractPlan:
     UsageError
         What was asked cannot be done.
     """
-    return _plan(settings, _survey(settings), make_executor(settings.workers, settings.cluster))
+    try:
+        return _plan(settings, _survey(settings), make_executor(settings.workers, settings.cluster))
+    finally:
+        close_idle_slides()
 
 
 @dataclass(frozen=True)

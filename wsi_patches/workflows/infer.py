@@ -18,6 +18,7 @@ from wsi_patches.pipeline import Progress, Stage, run
 from wsi_patches.report import overview, read_report, remove_slide_reports, write_counts, write_slide_report
 from wsi_patches.slide import AS_IT_IS, ReadOptions
 from wsi_patches.slides import ForgivingSlide, open_as
+from wsi_patches.slides.pool import close_idle_slides
 from wsi_patches.stores import MosaicSlide, is_store, open_store, shared_store
 from wsi_patches.workflows.look import Looked, look_at
 from wsi_patches.workflows.output import Existing, check_output, make_folder
@@ -232,6 +233,7 @@ def plan_infer(settings: InferSettings, weights_sha256: str = "") -> InferPlan:
     done = _reports(settings.out, weights_sha256) if there and settings.resume else {}
     known = {name: (report.path, report.fingerprint) for name, report in done.items()}
     looked = look_at(items, options=settings.read_options(), known=known)
+    close_idle_slides()  # tasks open their own, forgiving ones
     tasks = [_task(one, settings) for one in looked if one.error is None]
     tasks += _store_tasks(stores, settings, taken={one.slide_id for one in looked})
     failed = tuple(one.outcome for one in looked if one.error is not None)
