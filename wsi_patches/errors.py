@@ -1,7 +1,11 @@
 """Every error of the package; each message says what was asked, what was found and what to do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 __all__ = [
     "AnnotationError",
+    "MissingExtra",
     "ModelError",
     "NoPatches",
     "OutputExists",
@@ -11,6 +15,7 @@ __all__ = [
     "UsageError",
     "WorkerLost",
     "WsiPatchesError",
+    "needs_extra",
 ]
 
 
@@ -20,6 +25,10 @@ class WsiPatchesError(Exception):
 
 class UsageError(WsiPatchesError, ValueError):
     """The command or the call asks for something that cannot be; the command line exits with 2."""
+
+
+class MissingExtra(UsageError, ImportError):
+    """A library is not installed that only some commands need; the message says how to get it."""
 
 
 class OutputExists(UsageError, FileExistsError):
@@ -52,3 +61,26 @@ class ModelError(UsageError):
 
 class WorkerLost(WsiPatchesError, RuntimeError):
     """A worker process died before its task was done."""
+
+
+@contextmanager
+def needs_extra(extra: str, what: str) -> Iterator[None]:
+    """Say which extra to install where an import inside of the block finds no module.
+
+    Parameters
+    ----------
+    extra
+        Of this package, such as ``train``.
+    what
+        What needs it, as a sentence's subject: ``evaluate``.
+
+    Raises
+    ------
+    MissingExtra
+        A module is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        msg = f"{what} needs {error.name}, which is not installed: pip install 'wsi-patches[{extra}]'"
+        raise MissingExtra(msg) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from wsi_patches.annotations import AnnotationFile
 from wsi_patches.datasets.item import SlideItem
 
 __all__ = ["LAYOUT", "is_all_idb1", "read_all_idb1"]
@@ -34,7 +35,9 @@ def read_all_idb1(folder: Path) -> list[SlideItem]:
 def _item(folder: Path, image: Path) -> SlideItem:
     files = {kind: folder / kind / f"{image.stem}.xyc" for kind in ("xyc", "other")}
     classes = {"xyc": "blast", "other": "other"}
-    present = tuple((str(path), classes[kind]) for kind, path in files.items() if path.is_file())
+    present = tuple(
+        AnnotationFile(str(path), class_name=classes[kind]) for kind, path in files.items() if path.is_file()
+    )
     missing = tuple(
         f"{kind}/{path.name} is missing: no {classes[kind]} cell is known in this image"
         for kind, path in files.items()

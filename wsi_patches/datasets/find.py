@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from wsi_patches.annotations import AnnotationFile
 from wsi_patches.annotations import files as annotation_files
 from wsi_patches.datasets.all_idb1 import is_all_idb1, read_all_idb1
 from wsi_patches.datasets.item import SlideItem
@@ -88,7 +89,7 @@ def _annotated(item: SlideItem, folder: Path) -> SlideItem:
         raise UsageError(msg)
     stem = Path(item.path).stem
     files = [folder / f"{stem}{suffix}" for suffix in annotation_files.SUFFIXES]
-    present = tuple((str(path), None) for path in files if path.is_file())
+    present = tuple(AnnotationFile(str(path)) for path in files if path.is_file())
     if present:
         return replace(item, annotations=present, warnings=())
     if item.annotations:

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-__all__ = ["SlideItem"]
+from wsi_patches.annotations.file import AnnotationFile
+
+__all__ = ["GroupKind", "SlideItem", "Unit"]
+
+Unit = Literal["slide", "cell", "patch"]
+"""What one image of a dataset shows: a slide or a field of many cells, one cell, or a patch that somebody cut."""
+GroupKind = Literal["patient", "slide"]
 
 
 @dataclass(frozen=True)
@@ -12,13 +19,23 @@ class SlideItem:
     """Where a slide lies and what its dataset says of it; small, and safe to send to a worker."""
 
     path: str
-    annotations: tuple[tuple[str, str | None], ...] = ()
-    """Annotation files, each with the class of its points where the file itself does not name it."""
+    annotations: tuple[AnnotationFile, ...] = ()
     layout: str = ""
     """The dataset layout that it was found in, such as ``all-idb1``; empty for a plain file or folder."""
+    unit: Unit = "slide"
     group: str | None = None
-    """Patient, where the dataset says."""
+    """What a split must keep together: the patient, or else the slide that the image was taken from; None where the
+    dataset does not say."""
+    group_kind: GroupKind | None = None
+    """What ``group`` names."""
     label: str | None = None
+    """The class of the whole image: a cell's kind, a field's or patient's diagnosis."""
+    split: str | None = None
+    """``train``, ``validation`` or ``test`` where the dataset publishes a split, or the name of its fold."""
+    classes: tuple[str, ...] = ()
+    """The classes that its annotated cells may have, in the dataset's order; blast and other if empty."""
     licence: str | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
+    """What else the dataset says of the image: subtype, microscope, magnification, the file of a mask."""
     warnings: tuple[str, ...] = ()
     """Sentences for the outcome, such as an annotation file that is missing."""

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from wsi_patches.annotations import read_annotations, read_geojson, read_xyc, write_xyc
+from wsi_patches.annotations import AnnotationFile, read_annotations, read_geojson, read_xyc, write_xyc
 from wsi_patches.cells import ALL_IDB_CLASSES, Cells
 from wsi_patches.errors import AnnotationError
 
@@ -117,10 +117,15 @@ def test_geojson_round_trip_and_refusals(tmp_path):
 def test_files_of_one_slide_are_joined_in_order(tmp_path):
     (tmp_path / "b.xyc").write_text("1 1\n")
     (tmp_path / "o.xyc").write_text("2 2\n")
-    cells = read_annotations([(str(tmp_path / "b.xyc"), "blast"), (str(tmp_path / "o.xyc"), "other")])
+    cells = read_annotations(
+        [
+            AnnotationFile(str(tmp_path / "b.xyc"), class_name="blast"),
+            AnnotationFile(str(tmp_path / "o.xyc"), class_name="other"),
+        ]
+    )
     assert cells.class_index.tolist() == [0, 1]
     with pytest.raises(AnnotationError, match="known are files"):
-        read_annotations([("a.docx", None)])
+        read_annotations([AnnotationFile("a.docx")])
 
 
 def test_cells_survive_arrow():

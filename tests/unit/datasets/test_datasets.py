@@ -47,7 +47,7 @@ def test_all_idb1_is_recognised_with_labels_and_both_kinds_of_cells(tmp_path):
     assert is_all_idb1(tmp_path)
     patient, healthy = find_slides([tmp_path])
     assert (patient.label, healthy.label, patient.layout) == ("ALL", "healthy", "all-idb1")
-    assert [kind for _, kind in patient.annotations] == ["blast", "other"]
+    assert [file.class_name for file in patient.annotations] == ["blast", "other"]
     assert patient.group is None
     assert not is_all_idb1(tmp_path / "im")
 

@@ -1,0 +1,1 @@
+"""How good counts and classes are, with intervals over patients or slides."""
