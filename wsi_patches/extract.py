@@ -139,7 +139,7 @@ def _extract_slide(job: SlideJob, task: ExtractTask, writer: PartWriter, row: in
     with borrow_slide(job.item.path, job.options) as slide:
         whole = grid_for(slide.info, settings.spec)
         grid = _visiting_order(whole, job)
-        cells = read_annotations(job.item.annotations, settings.rule.class_names)
+        cells = read_annotations(job.item.annotations, settings.rule.class_names, slide.info.size)
         labels = label_patches(grid.xy(), grid.side, cells, settings.rule)
         record = _record(job, slide.info, whole, _warnings(job, slide.info, whole, cells, settings))
         source = GridSource(slide, grid, record, labels.counts)
@@ -184,9 +184,13 @@ def _record(job: SlideJob, info: SlideInfo, grid: PatchGrid, warnings: tuple[str
         level=info.level_at(grid.downsample),
         downsample=grid.downsample,
         group=job.item.group,
+        group_kind=job.item.group_kind,
+        unit=job.item.unit,
         label=job.item.label,
+        split=job.item.split,
         licence=job.item.licence,
         annotated=bool(job.item.annotations),
+        attributes=dict(job.item.attributes),
         grid_start=job.start,
         grid_stop=job.stop,
         grid_total=grid.total,

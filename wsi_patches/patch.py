@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, runtime_checkable
 
@@ -40,9 +40,15 @@ class SlideRecord:
     downsample: float = 1.0
     """Level-0 pixels for each patch pixel."""
     group: str | None = None
-    """Patient, where known: what a split must keep together."""
+    """What a split must keep together: the patient, or else the slide that a picture was taken from."""
+    group_kind: str | None = None
+    """``patient`` or ``slide``: what ``group`` names."""
+    unit: str = "slide"
+    """What the picture shows: a ``slide`` or field of many cells, a ``cell``, or a ``patch`` that somebody cut."""
     label: str | None = None
+    """The class of the whole picture: a cell's kind, a field's or a patient's diagnosis."""
     split: str | None = None
+    """The published split that it belongs to."""
     licence: str | None = None
     annotated: bool = False
     """Whether somebody marked the cells of this slide; without annotations a count of 0 says nothing."""
@@ -58,6 +64,8 @@ class SlideRecord:
     """Places of this part's range that hold no foreground: they have no patch."""
     reader: str = ""
     """Which backend read the slide."""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """What else its dataset says of it: subtype, microscope, the file of a mask."""
     warnings: tuple[str, ...] = field(default=())
     """Sentences about this slide that a reader of the store should see."""
 
@@ -66,7 +74,7 @@ class SlideRecord:
         values: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
         for name in ("size", "unreadable", "warnings"):
             values[name] = list(values[name])
-        return {**values, "levels": [list(level) for level in self.levels]}
+        return {**values, "levels": [list(level) for level in self.levels], "attributes": dict(self.attributes)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SlideRecord:

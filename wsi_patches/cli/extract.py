@@ -8,7 +8,14 @@ from typing import Any
 
 import click
 
-from wsi_patches.cli.options import as_paths, existing_options, output_options, read_command_recipe, work_options
+from wsi_patches.cli.options import (
+    as_paths,
+    existing_options,
+    group_options,
+    output_options,
+    read_command_recipe,
+    work_options,
+)
 from wsi_patches.cli.progress import progress_bar
 from wsi_patches.cli.summary import finish
 from wsi_patches.recipe import settings_from
@@ -34,7 +41,8 @@ An ALL-IDB1 folder (im/ xyc/ other/) is cut as published: 256 px, overlap 0.25, 
     type=click.Choice(["drop", "shift", "pad"]),
     help="At the border: leave the rest out, move the last patch back inside, or pad it.  [default: shift]",
 )
-@click.option("--annotations", type=Path, metavar="DIR", help="Folder of .xyc or .geojson files named as the slides.")
+@click.option("--annotations", type=Path, metavar="DIR", help="Folder of annotation files named as the slides.")
+@group_options
 @click.option("--tolerance", type=int, metavar="PX", help="How far outside a patch a cell still counts.  [default: 0]")
 @click.option(
     "--foreground",

@@ -15,6 +15,7 @@ __all__ = [
     "as_names",
     "as_paths",
     "existing_options",
+    "group_options",
     "output_options",
     "read_command_recipe",
     "work_options",
@@ -64,6 +65,25 @@ def existing_options(command: Command) -> Command:
     """Add what to do with an output that is already there."""
     command = click.option("--resume", is_flag=True, default=None, help="Keep what is complete, do the rest.")(command)
     return click.option("--overwrite", is_flag=True, default=None, help="Replace an output that is there.")(command)
+
+
+def group_options(command: Command) -> Command:
+    """Add where patients and slides come from that no known layout states."""
+    for option in (
+        click.option(
+            "--group-table",
+            type=Path,
+            metavar="FILE.csv",
+            help="Patient of each image: a column image and a column patient (or group).",
+        ),
+        click.option(
+            "--group-pattern",
+            metavar="REGEX",
+            help="Take the patient or slide out of each file's name, such as '(?P<patient>P[0-9]+)_'.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def output_options(command: Command) -> Command:

@@ -2,7 +2,23 @@
 
 from wsi_patches.datasets.all_idb1 import is_all_idb1, read_all_idb1
 from wsi_patches.datasets.find import find_slides
+from wsi_patches.datasets.groups import GroupRule, with_groups
 from wsi_patches.datasets.ids import assign_ids, safe_id
-from wsi_patches.datasets.item import SlideItem
+from wsi_patches.datasets.item import SlideItem, class_names_of
+from wsi_patches.datasets.layout import Dataset, Layout
+from wsi_patches.datasets.pictures import picture_side
 
-__all__ = ["SlideItem", "assign_ids", "find_slides", "is_all_idb1", "read_all_idb1", "safe_id"]
+__all__ = [
+    "Dataset",
+    "GroupRule",
+    "Layout",
+    "SlideItem",
+    "assign_ids",
+    "class_names_of",
+    "find_slides",
+    "is_all_idb1",
+    "picture_side",
+    "read_all_idb1",
+    "safe_id",
+    "with_groups",
+]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from wsi_patches.annotations.file import AnnotationFile
+from wsi_patches.cells import ALL_IDB_CLASSES
 
-__all__ = ["GroupKind", "SlideItem", "Unit"]
+__all__ = ["GroupKind", "SlideItem", "Unit", "class_names_of"]
 
 Unit = Literal["slide", "cell", "patch"]
 """What one image of a dataset shows: a slide or a field of many cells, one cell, or a patch that somebody cut."""
@@ -39,3 +41,10 @@ class SlideItem:
     """What else the dataset says of the image: subtype, microscope, magnification, the file of a mask."""
     warnings: tuple[str, ...] = ()
     """Sentences for the outcome, such as an annotation file that is missing."""
+
+
+def class_names_of(items: Sequence[SlideItem]) -> tuple[str, ...]:
+    """Return the classes that the annotated cells of some slides may have: blast and other first if any may."""
+    named = dict.fromkeys(name for item in items for name in item.classes)
+    usual = any(not item.classes or set(item.classes) & set(ALL_IDB_CLASSES) for item in items)
+    return tuple(dict.fromkeys((*(ALL_IDB_CLASSES if usual or not named else ()), *named)))

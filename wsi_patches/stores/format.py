@@ -17,7 +17,7 @@ from wsi_patches.grid import PatchSpec
 __all__ = ["COMPLETE", "FORMAT", "FORMAT_VERSION", "PARTS", "StoreSettings", "patches_in_shard"]
 
 FORMAT = "wsi-patches"
-FORMAT_VERSION = "1.0"
+FORMAT_VERSION = "1.1"
 PARTS = "parts"
 COMPLETE = "complete"
 

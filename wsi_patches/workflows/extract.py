@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from wsi_patches.datasets import find_slides
+from wsi_patches.datasets import find_slides, with_groups
 from wsi_patches.errors import NoPatches, UsageError
 from wsi_patches.executors import Executor, make_executor
 from wsi_patches.extract import ExtractTask, SlideJob, extract_part
@@ -157,7 +157,7 @@ class _Survey:
 def _survey(settings: ExtractSettings) -> _Survey:
     existing = Existing(settings.resume, settings.overwrite)
     there = check_output(settings.out, existing, ours=is_store(settings.out), what="a store of patches")
-    items = find_slides(settings.inputs, settings.annotations)
+    items = with_groups(find_slides(settings.inputs, settings.annotations), settings.group_rule())
     asked = settings.store_settings(items)
     store = open_store(settings.out) if there and settings.resume else None
     if store is not None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from wsi_patches.cells import ALL_IDB_RULE, LabelRule
-from wsi_patches.datasets import SlideItem
-from wsi_patches.datasets.all_idb1 import LAYOUT as ALL_IDB1
+from wsi_patches.datasets import GroupRule, SlideItem, class_names_of, picture_side
 from wsi_patches.errors import UsageError
 from wsi_patches.grid import PatchSpec
 from wsi_patches.slide import ReadOptions
@@ -17,6 +16,10 @@ from wsi_patches.stores import CODECS, StoreSettings
 from wsi_patches.workflows.foreground import FOREGROUNDS
 
 __all__ = ["ExtractSettings"]
+
+ALL_IDB1 = "all-idb1"
+ALL_IDB_RULED = {ALL_IDB1, "all-idb-patches"}
+"""Layouts whose annotations follow the rule of ALL-IDB Patches."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,10 @@ class ExtractSettings:
     """How far outside of a patch, in level-0 pixels, a cell's centre may lie and still count."""
     annotations: Path | None = None
     """A folder of annotation files that bear their slide's name."""
+    group_pattern: str | None = None
+    """A regular expression that takes the patient or slide out of a file's name."""
+    group_table: Path | None = None
+    """A CSV file that names the patient of each image."""
     slide_mpp: float | None = None
     """The slides' level-0 pixel size in um, where their files do not say."""
     backend: str | None = None
@@ -63,20 +70,37 @@ class ExtractSettings:
                 msg = f"{name} must be one of {', '.join(allowed)}, found {getattr(self, name)!r}"
                 raise UsageError(msg)
         self.read_options()
+        self.group_rule()
+
+    def group_rule(self) -> GroupRule:
+        """Return where groups come from that no layout states."""
+        return GroupRule(self.group_pattern, self.group_table)
 
     def read_options(self) -> ReadOptions:
         """Return how slides are to be opened."""
         return ReadOptions(self.slide_mpp, self.backend, self.channels)
 
     def store_settings(self, items: Sequence[SlideItem]) -> StoreSettings:
-        """Return the patches and labels that were asked for; ALL-IDB1 folders get their published protocol."""
+        """Return the patches and labels that were asked for.
+
+        ALL-IDB1 folders get their published protocol; of pictures of single cells, and of patches that somebody cut,
+        each is one patch.
+
+        Raises
+        ------
+        UsageError
+            The pictures of single cells are too large to be one patch each.
+        """
         published = bool(items) and all(item.layout == ALL_IDB1 for item in items)
         chosen: dict[str, Any] = {"edge": "drop", "overlap": 0.25} if published else {}
+        if self.patch_size is None and items and all(item.unit != "slide" for item in items):
+            chosen = {"size_px": picture_side(items), "edge": "pad"}
         if self.stride is not None:
             chosen.pop("overlap", None)
         named = {"size_px": self.patch_size, "stride_px": self.stride, "overlap": self.overlap, "edge": self.edge}
         named |= {"level": self.level, "mpp": self.mpp, "magnification": self.magnification}
         chosen |= {name: value for name, value in named.items() if value is not None}
-        default = ALL_IDB_RULE.tolerance_px if published else 0
-        rule = LabelRule(default if self.tolerance is None else self.tolerance)
+        as_published = bool(items) and all(item.layout in ALL_IDB_RULED for item in items)
+        default = ALL_IDB_RULE.tolerance_px if as_published else 0
+        rule = LabelRule(default if self.tolerance is None else self.tolerance, class_names=class_names_of(items))
         return StoreSettings(PatchSpec(**chosen), rule, self.foreground)

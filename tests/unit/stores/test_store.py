@@ -192,14 +192,15 @@ def test_other_folders_are_refused(tmp_path, store_path):
     with pytest.raises(StoreError, match="not a store of wsi-patches"):
         open_store(tmp_path / "foreign.zarr")
     metadata = store_path / "zarr.json"
-    metadata.write_text(metadata.read_text().replace('"format_version": "1.0"', '"format_version": "2.0"'))
+    metadata.write_text(metadata.read_text().replace('"format_version": "1.1"', '"format_version": "2.0"'))
     with pytest.raises(StoreError, match=r"2\.0"):
         open_store(store_path)
 
 
-def test_a_later_minor_version_is_read(store_path):
+@pytest.mark.parametrize("version", ["1.0", "1.7"])
+def test_earlier_and_later_minor_versions_are_read(store_path, version):
     metadata = store_path / "zarr.json"
-    metadata.write_text(metadata.read_text().replace('"format_version": "1.0"', '"format_version": "1.7"'))
+    metadata.write_text(metadata.read_text().replace('"format_version": "1.1"', f'"format_version": "{version}"'))
     assert len(open_store(store_path)) > 0
 
 

@@ -1,0 +1,48 @@
+"""Pictures of single cells and cut patches: how large a patch must be to hold each of them whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from wsi_patches.datasets.item import SlideItem
+from wsi_patches.errors import UsageError
+
+__all__ = ["LARGEST_PX", "picture_side"]
+
+LARGEST_PX = 1024
+"""A single cell's picture is smaller; what is larger is a field, or a scan that strayed among cells."""
+
+
+def picture_side(items: Sequence[SlideItem]) -> int:
+    """Return the longest side among pictures, in pixels; their headers alone are read.
+
+    Pictures that cannot be read are left out: opening them says what is wrong with each.
+
+    Raises
+    ------
+    UsageError
+        A picture is larger than a picture of one cell can be, or none can be read.
+    """
+    sides = {item.path: side for item in items if (side := _side(item.path)) is not None}
+    if not sides:
+        msg = f"none of the {len(items)} pictures can be read, such as {items[0].path}: give --patch-size to go on"
+        raise UsageError(msg)
+    path = max(sides, key=lambda name: sides[name])
+    if sides[path] > LARGEST_PX:
+        msg = (
+            f"the pictures of this dataset show one cell or patch each, and {Path(path).name} is {sides[path]} px wide "
+            f"or high, more than {LARGEST_PX}: say with --patch-size how large patches are to be"
+        )
+        raise UsageError(msg)
+    return sides[path]
+
+
+def _side(path: str) -> int | None:
+    try:
+        with Image.open(path) as picture:
+            return max(picture.size)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError):
+        return None
