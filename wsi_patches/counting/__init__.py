@@ -1,12 +1,14 @@
 """From detections to cells that are counted once, with intervals."""
 
 from wsi_patches.counting.intervals import blast_interval, fraction_interval, poisson_interval
-from wsi_patches.counting.matching import match_points_to_boxes
+from wsi_patches.counting.matching import assign_points_to_boxes, assign_points_to_points, match_points_to_boxes
 from wsi_patches.counting.merge import merge_points
 from wsi_patches.counting.windows import CellFinder, find_cells
 
 __all__ = [
     "CellFinder",
+    "assign_points_to_boxes",
+    "assign_points_to_points",
     "blast_interval",
     "find_cells",
     "fraction_interval",
