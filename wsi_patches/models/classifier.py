@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -16,9 +16,25 @@ from wsi_patches.models.card import ModelCard
 from wsi_patches.models.table import find_model
 from wsi_patches.models.weights import build_model
 
-__all__ = ["CellClassifier", "Device", "choose_device", "normalised"]
+__all__ = ["CellClassifier", "Device", "InputFrame", "check_patches", "choose_device", "normalised"]
 
 Device = Literal["auto", "cpu", "cuda"]
+
+
+class InputFrame(Protocol):
+    """What a network takes: a model's card or an encoder says it."""
+
+    @property
+    def input_px(self) -> int:
+        """Side of the square input in pixels."""
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """Subtracted from red, green and blue of 0 to 1."""
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """Red, green and blue are then divided by it."""
 
 
 def choose_device(device: Device | str = "auto") -> torch.device:
@@ -38,12 +54,26 @@ def choose_device(device: Device | str = "auto") -> torch.device:
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def normalised(images: Tensor, card: ModelCard) -> Tensor:
-    """Fit float images ``(n, 3, s, s)`` of 0 to 1 to what a card's network takes: its size, its mean and std."""
-    if images.shape[-1] != card.input_px:
-        size = (card.input_px, card.input_px)
+def check_patches(images: NDArray[np.uint8]) -> None:
+    """Refuse all but square RGB patches, uint8 ``(n, s, s, 3)``.
+
+    Raises
+    ------
+    UsageError
+        The images are of another shape or kind.
+    """
+    square = images.ndim == 4 and images.shape[1] == images.shape[2] and images.shape[3] == 3
+    if not square or images.dtype != np.uint8:
+        msg = f"patches must be uint8 (n, side, side, 3), got {images.dtype} {images.shape}"
+        raise UsageError(msg)
+
+
+def normalised(images: Tensor, frame: InputFrame) -> Tensor:
+    """Fit float images ``(n, 3, s, s)`` of 0 to 1 to what a network takes: its size, its mean and std."""
+    if images.shape[-1] != frame.input_px:
+        size = (frame.input_px, frame.input_px)
         images = nn.functional.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
-    mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (card.mean, card.std))
+    mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (frame.mean, frame.std))
     return (images - mean) / std
 
 
@@ -110,10 +140,7 @@ class CellClassifier:
         UsageError
             The images are of another shape or kind.
         """
-        square = images.ndim == 4 and images.shape[1] == images.shape[2] and images.shape[3] == 3
-        if not square or images.dtype != np.uint8:
-            msg = f"patches must be uint8 (n, side, side, 3), got {images.dtype} {images.shape}"
-            raise UsageError(msg)
+        check_patches(images)
         out = np.empty((len(images), len(self.card.classes)), np.float32)
         for start in range(0, len(images), self.batch_size):
             batch = images[start : start + self.batch_size]

@@ -1,0 +1,144 @@
+"""Encoders: networks trained on other pictures whose features describe a patch; nothing in them is trained here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from wsi_patches.errors import ModelError
+from wsi_patches.models import efficientnet_lite0
+from wsi_patches.models.classifier import Device, check_patches, choose_device, normalised
+
+__all__ = ["ENCODERS", "Encoder", "FrozenEncoder", "find_encoder"]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One encoder: what it takes, what it gives and where it comes from."""
+
+    name: str
+    dim: int
+    """Features of a patch."""
+    input_px: int
+    """Side of the square input in pixels; patches of another side are resized."""
+    mean: tuple[float, float, float]
+    """Subtracted from red, green and blue of 0 to 1."""
+    std: tuple[float, float, float]
+    """Red, green and blue are then divided by it."""
+    sha256: str
+    """Of the weight file."""
+    licence: str
+    """Of the weights."""
+    load: Callable[[], nn.Module]
+    """Returns the network on the CPU, in evaluation mode: ``(n, 3, input_px, input_px)`` to ``(n, dim)``."""
+
+
+def _lite0() -> nn.Module:
+    network = efficientnet_lite0.load_imagenet()
+    network.classifier = nn.Identity()
+    return network
+
+
+ENCODERS: dict[str, Encoder] = {
+    "lite0": Encoder(
+        name="lite0",
+        dim=efficientnet_lite0.HEAD,
+        input_px=224,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        sha256=efficientnet_lite0.SHA256,
+        licence="Apache-2.0",
+        load=_lite0,
+    ),
+}
+"""Name to encoder. ``lite0``: EfficientNet-Lite0 trained on ImageNet, the average of its last 1280 channels."""
+
+
+def find_encoder(name: str) -> Encoder:
+    """Return an encoder by its name.
+
+    Raises
+    ------
+    ModelError
+        There is none of that name; the message lists the names.
+    """
+    if name not in ENCODERS:
+        msg = f"no encoder {name!r}: choose from {', '.join(sorted(ENCODERS))}"
+        raise ModelError(msg)
+    return ENCODERS[name]
+
+
+@dataclass(frozen=True)
+class FrozenEncoder:
+    """An encoder that is loaded and never changes.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode, on ``device``.
+    encoder
+        What it takes and gives.
+    device
+        Where it runs.
+    batch_size
+        How many patches are held on the device at a time.
+    """
+
+    network: nn.Module
+    encoder: Encoder
+    device: torch.device
+    batch_size: int = 32
+
+    @classmethod
+    def load(cls, name: str, device: Device | str = "auto") -> FrozenEncoder:
+        """Load an encoder by its name.
+
+        Raises
+        ------
+        ModelError
+            There is no such encoder, or its weight file is not the published one.
+        MissingExtra
+            The package with its weights is not installed.
+        UsageError
+            The device is not there.
+        """
+        where, encoder = choose_device(device), find_encoder(name)
+        return cls(encoder.load().to(where), encoder, where)
+
+    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the features of patches.
+
+        Parameters
+        ----------
+        images
+            uint8 RGB ``(n, s, s, 3)``; resized to the encoder's ``input_px``.
+
+        Returns
+        -------
+        float32 ``(n, dim)``
+            Computed in float32 (of which a GPU's convolutions may keep fewer digits, TF32). On one processor, equal
+            batches give equal bits; another size of batch may change the last digits.
+
+        Raises
+        ------
+        UsageError
+            The images are of another shape or kind.
+        """
+        check_patches(images)
+        out = np.empty((len(images), self.encoder.dim), np.float32)
+        for start in range(0, len(images), self.batch_size):
+            batch = images[start : start + self.batch_size]
+            out[start : start + len(batch)] = self._batch(batch)
+        return out
+
+    @torch.inference_mode()
+    def _batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        # Permuted, not copied: the channels stay last in memory, which is what these convolutions are fastest with.
+        pixels = torch.tensor(images).to(self.device).permute(0, 3, 1, 2).float() / 255
+        features: NDArray[np.float32] = self.network(normalised(pixels, self.encoder)).cpu().numpy()
+        return features
