@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from wsi_patches.errors import StoreError
+from wsi_patches.stores.derived import IMAGES, derived_groups
 from wsi_patches.stores.reader import Part, Store, open_store
+from wsi_patches.stores.shards import ImageReader
 
 __all__ = ["verify_store"]
 
@@ -33,32 +35,32 @@ def verify_store(path: Path, progress: Callable[[int, int], None] | None = None)
     done = 0
     for part in store.parts:
         damaged: list[str] = []
-        for problem in _images(part):
-            damaged += problem
+        for problem in _images(part.images):
+            damaged += [f"part {part.id}: {sentence}" for sentence in problem]
             done += 1
             if progress is not None:
                 progress(done, len(store))
-        problems += [*_shortened(part, damaged), *_columns(part)]
+        problems += [*_shortened(f"part {part.id}", damaged, part.count), *_columns(part), *_derived(part)]
     return [*problems, *_coverage(store)]
 
 
-def _shortened(part: Part, damaged: list[str]) -> Iterator[str]:
+def _shortened(where: str, damaged: list[str], count: int) -> Iterator[str]:
     """Yield each different sentence, but not a thousand: a shard that is gone takes all its patches with it."""
     different = list(dict.fromkeys(damaged))
     yield from different[:NAMED]
     if len(damaged) > NAMED:
-        yield f"part {part.id}: {len(damaged)} of its {part.count} patches cannot be read"
+        yield f"{where}: {len(damaged)} of its {count} patches cannot be read"
 
 
-def _images(part: Part) -> Iterator[list[str]]:
+def _images(images: ImageReader) -> Iterator[list[str]]:
     """Yield, for each image, what is wrong with it: absent, cut short, changed since it was written, undecodable."""
-    _, *shape = part.images.metadata.shape
+    _, *shape = images.metadata.shape
     out = [np.empty(shape, np.uint8)]
-    for row in range(part.count):
+    for row in range(len(images)):
         try:
-            part.images.read([row], out)
+            images.read([row], out)
         except StoreError as error:
-            yield [f"part {part.id}: {error}"]
+            yield [str(error)]
         else:
             yield []
 
@@ -86,6 +88,26 @@ def _columns(part: Part) -> Iterator[str]:
         yield f"part {part.id}: a place of a slide appears twice"
     if np.any(np.diff(indptr) != counts.sum(axis=1, dtype=np.int64)):
         yield f"part {part.id}: counts and patch_cells disagree"
+
+
+def _derived(part: Part) -> Iterator[str]:
+    """Yield what is wrong with what later stages added to a part."""
+    for name, group in derived_groups(part.folder):
+        where = f"part {part.id}: derived {name}"
+        if group is None:
+            yield f"{where} was begun and never completed: run the command that makes it again"
+            continue
+        for array in group.arrays:
+            try:
+                if array != IMAGES:
+                    group.column(array)
+                    continue
+                images = group.images()
+            except StoreError as error:
+                yield f"part {part.id}: {error}"
+            else:
+                damaged = [f"{where}: {sentence}" for problem in _images(images) for sentence in problem]
+                yield from _shortened(where, damaged, len(images))
 
 
 def _coverage(store: Store) -> Iterator[str]:
