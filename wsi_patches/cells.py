@@ -205,51 +205,26 @@ class Cells:
         )
 
     def to_geojson(self) -> dict[str, Any]:
-        """Return a GeoJSON FeatureCollection of points that QuPath reads, level-0 pixels."""
+        """Return a GeoJSON FeatureCollection of points, level-0 pixels, that `annotations.read_geojson` reads.
+
+        QuPath opens it as detections, whose classes can be changed there. Score and numbers are measurements, where
+        they are known; texts are metadata, which QuPath keeps since 0.5.
+        """
         return {"type": "FeatureCollection", "features": [self._feature(row) for row in range(len(self))]}
 
     def _feature(self, row: int) -> dict[str, Any]:
-        name = self.class_names[self.class_index[row]]
-        measured = {key: column[row].item() for key, column in self.attributes.items()}
+        said = {key: column[row].item() for key, column in self.attributes.items()}
+        texts = {key: value for key, value in said.items() if isinstance(value, str)}
+        # JSON has no NaN: what is not known is left out.
+        numbers = {key: value for key, value in said.items() if key not in texts and not np.isnan(value)}
+        properties: dict[str, Any] = {
+            "objectType": "detection",
+            "classification": {"name": self.class_names[self.class_index[row]]},
+            "slide": str(self.slide[row]),
+            "measurements": {"score": float(self.score[row]), **numbers},
+        }
         return {
             "type": "Feature",
             "geometry": {"type": "Point", "coordinates": [float(self.x[row]), float(self.y[row])]},
-            "properties": {
-                "objectType": "detection",
-                "classification": {"name": name},
-                "slide": str(self.slide[row]),
-                "measurements": {"score": float(self.score[row]), **measured},
-            },
+            "properties": properties | ({"metadata": texts} if texts else {}),
         }
-
-    @classmethod
-    def from_geojson(cls, collection: Mapping[str, Any], class_names: Sequence[str] | None = None) -> Self:
-        """Read points of a FeatureCollection; classes are named in order of appearance unless given.
-
-        Raises
-        ------
-        ValueError
-            A feature is no point, or its class is not among ``class_names``.
-        """
-        features = collection["features"]
-        kinds = {feature["geometry"]["type"] for feature in features} - {"Point"}
-        if kinds:
-            msg = f"cells are points, found {', '.join(sorted(kinds))}"
-            raise ValueError(msg)
-        names = [feature["properties"]["classification"]["name"] for feature in features]
-        classes = tuple(class_names) if class_names is not None else tuple(dict.fromkeys(names))
-        unknown = sorted(set(names) - set(classes))
-        if unknown:
-            msg = f"cells of class {', '.join(unknown)} where the classes are {', '.join(classes)}"
-            raise ValueError(msg)
-        measured = [dict(feature["properties"].get("measurements", {})) for feature in features]
-        keys = [key for key in (measured[0] if measured else {}) if key != "score"]
-        return cls(
-            x=np.array([feature["geometry"]["coordinates"][0] for feature in features], np.float64),
-            y=np.array([feature["geometry"]["coordinates"][1] for feature in features], np.float64),
-            class_index=np.array([classes.index(name) for name in names], np.int32),
-            score=np.array([row.get("score", 1.0) for row in measured], np.float32),
-            class_names=classes,
-            slide=np.array([feature["properties"].get("slide", "") for feature in features], str),
-            attributes={key: np.array([row[key] for row in measured]) for key in keys},
-        )

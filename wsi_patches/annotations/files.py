@@ -2,19 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from wsi_patches.annotations.all_idb_patches import read_all_idb_patches
+from wsi_patches.annotations.coco import read_coco
 from wsi_patches.annotations.file import AnnotationFile
 from wsi_patches.annotations.geojson import read_geojson
+from wsi_patches.annotations.marks import in_class_order
+from wsi_patches.annotations.masks import NUCLEUS_ABOVE, cells_from_labels, cells_from_mask
+from wsi_patches.annotations.once import parsed_once
+from wsi_patches.annotations.table import read_table
+from wsi_patches.annotations.text import json_of
+from wsi_patches.annotations.voc import read_voc
 from wsi_patches.annotations.xyc import read_xyc
-from wsi_patches.cells import ALL_IDB_CLASSES, Cells
-from wsi_patches.errors import AnnotationError
+from wsi_patches.annotations.yolo import read_yolo
+from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL, Cells
+from wsi_patches.errors import AnnotationError, UsageError
 from wsi_patches.geometry import Size
 
-__all__ = ["SUFFIXES", "read_annotations"]
+__all__ = ["FORMATS", "SUFFIXES", "Reader", "classes_in", "read_annotations"]
 
-SUFFIXES = (".xyc", ".geojson", ".json")
+Reader = Callable[[AnnotationFile, Size | None], Cells]
+"""Reads one file's cells of one image, given the image's size, with the file's own classes in order of appearance."""
+
+
+def _yolo(file: AnnotationFile, size: Size | None) -> Cells:
+    if size is None:
+        msg = f"{file.path} gives shares of an image, as YOLO does: give the size of its image, which was not given"
+        raise UsageError(msg)
+    return read_yolo(Path(file.path), size)
+
+
+def _all_idb_patches(file: AnnotationFile, _size: Size | None) -> Cells:
+    if file.image is None:
+        msg = f"{file.path} speaks of many patches: say which of them is meant"
+        raise UsageError(msg)
+    return read_all_idb_patches(Path(file.path), file.image)
+
+
+FORMATS: Mapping[str, Reader] = {
+    "xyc": lambda file, _: read_xyc(Path(file.path), file.class_name),
+    "geojson": lambda file, _: read_geojson(Path(file.path), default_class=file.class_name or WHITE_CELL),
+    "voc": lambda file, _: read_voc(Path(file.path)),
+    "yolo": _yolo,
+    "coco": lambda file, _: read_coco(Path(file.path), file.image),
+    "table": lambda file, _: read_table(Path(file.path), file.image, file.class_name or WHITE_CELL),
+    "all_idb_patches": _all_idb_patches,
+    "mask": lambda file, _: cells_from_mask(Path(file.path), file.class_name or WHITE_CELL),
+    "nucleus_mask": lambda file, _: cells_from_mask(Path(file.path), file.class_name or WHITE_CELL, NUCLEUS_ABOVE),
+    "label_mask": lambda file, _: cells_from_labels(Path(file.path), file.class_name or WHITE_CELL),
+}
+"""What ``AnnotationFile.format`` may be; `mask` takes all that is not black, `nucleus_mask` white nuclei."""
+
+JSON = "json"
+SUFFIX_FORMATS = {".xyc": "xyc", ".geojson": "geojson", ".json": JSON, ".xml": "voc", ".txt": "yolo", ".csv": "table"}
+SUFFIXES = tuple(SUFFIX_FORMATS)
+"""Of files that say by their suffix what they are, in the order in which a folder is searched for a slide's."""
 
 
 def read_annotations(
@@ -33,21 +80,57 @@ def read_annotations(
 
     Returns
     -------
-    Cells in the order of the files, level-0 pixels counted from 0.
+    Cells in the order of the files, level-0 pixels counted from 0; attributes that all files have, such as boxes.
 
     Raises
     ------
     AnnotationError
-        A file cannot be read.
+        A file cannot be read, or a cell's class, renamed as its file asks, is not among ``class_names``.
+    UsageError
+        A format needs the size, or the image's name, and it was not given.
     """
-    parts = [Cells.at([], class_names)]
-    for file in files:
-        path = Path(file.path)
-        if path.suffix.lower() == ".xyc":
-            parts.append(read_xyc(path, file.class_name))
-        elif path.suffix.lower() in SUFFIXES:
-            parts.append(read_geojson(path, class_names))
-        else:
-            msg = f"{path} was given as annotations; known are files ending in {', '.join(SUFFIXES)}"
-            raise AnnotationError(msg)
-    return Cells.concatenate(parts)
+    parts = [in_class_order(_read(file, size), class_names, Path(file.path)) for file in files]
+    return Cells.concatenate([part for part in parts if len(part)] or [Cells.at([], class_names)])
+
+
+def classes_in(file: AnnotationFile) -> tuple[str, ...]:
+    """Return the classes that occur in a file, renamed as it asks, in order of appearance.
+
+    The image's size is not needed; where a file speaks of many images, its ``image`` says of which. Errors are those of
+    `read_annotations`.
+    """
+    cells = _read(file, Size(1, 1))
+    _, first = np.unique(cells.class_index, return_index=True)
+    return tuple(cells.class_names[cells.class_index[row]] for row in np.sort(first))
+
+
+def _read(file: AnnotationFile, size: Size | None) -> Cells:
+    """Read a file's cells with the classes that it asks for."""
+    cells = FORMATS[_format_of(file)](file, size)
+    renames = dict(file.renames)
+    ours = [renames.get(name, name) for name in cells.class_names]
+    names = tuple(dict.fromkeys(name for name in ours if name is not None))
+    left_out = [index for index, name in enumerate(ours) if name is None]
+    kept = cells.take(~np.isin(cells.class_index, left_out)) if left_out else cells
+    index = np.array([names.index(name) if name is not None else -1 for name in ours], np.int32)
+    return replace(kept, class_index=index[kept.class_index] if len(kept) else kept.class_index, class_names=names)
+
+
+def _format_of(file: AnnotationFile) -> str:
+    path = Path(file.path)
+    known = file.format or SUFFIX_FORMATS.get(path.suffix.lower(), "")
+    if known == JSON:
+        return _json_format(path)
+    if known in FORMATS:
+        return known
+    msg = (
+        f"{path} was given as annotations{f' of the format {file.format}' if file.format else ''}; "
+        f"known are files ending in {', '.join(SUFFIXES)}, and the formats {', '.join(FORMATS)}"
+    )
+    raise AnnotationError(msg)
+
+
+@parsed_once
+def _json_format(path: Path) -> str:
+    content = json_of(path)
+    return "coco" if isinstance(content, dict) and {"images", "annotations"} <= content.keys() else "geojson"

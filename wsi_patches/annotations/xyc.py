@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_patches.annotations.text import text_of
 from wsi_patches.cells import ALL_IDB_CLASSES, Cells
 from wsi_patches.errors import AnnotationError
 
@@ -51,13 +52,8 @@ def read_xyc(path: Path, class_name: str | None = None) -> Cells:
 
 
 def _read_rows(path: Path, class_name: str | None) -> list[tuple[float, float, str]]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"{path} cannot be read as an annotation file: {error}"
-        raise AnnotationError(msg) from error
     rows = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text_of(path).splitlines(), start=1):
         words = line.split()
         if not words:
             continue
