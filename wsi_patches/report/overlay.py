@@ -58,7 +58,7 @@ def draw_overlay(picture: NDArray[np.uint8], downsample: float, cells: Cells) ->
     """Return a copy of an overview with a ring around each cell, and a legend with the counts below it."""
     drawn = picture.copy()
     thickness = max(1, round(max(picture.shape[:2]) / 1000))
-    radii = cells.attributes.get("radius_px", np.full(len(cells), 0.0))
+    radii = np.nan_to_num(cells.attributes.get("radius_px", np.full(len(cells), 0.0)))  # a point has none
     for x, y, radius, index in zip(cells.x, cells.y, radii, cells.class_index, strict=True):
         name = cells.class_names[index]
         centre = (round(x / downsample), round(y / downsample))

@@ -1,0 +1,168 @@
+"""Counting the cells of a slide into a report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_patches.cells import WHITE_CELL, Cells
+from wsi_patches.counting import blast_interval, find_cells, fraction_interval, poisson_interval
+from wsi_patches.imaging import WhiteCellFinder
+from wsi_patches.imaging.focus import fqpath
+from wsi_patches.imaging.sharpen import SharpenSettings
+from wsi_patches.infer.classify import centred_patch, classify_cells
+from wsi_patches.infer.marked import classify_marked, diameter_of
+from wsi_patches.outcome import DONE, OUT_OF_FOCUS, Interval, SlideReport
+from wsi_patches.slide import Slide
+
+if TYPE_CHECKING:
+    from wsi_patches.models import CellClassifier
+
+__all__ = ["FOUND", "MARKED", "count_slide"]
+
+FOUND, MARKED = "cells", "marked"
+"""The methods: cells that were found, and cells that a person marked or corrected."""
+FOCUS_CELLS, FOCUS_PX = 128, 256
+"""How many cells' surroundings are scored for focus, and how wide each is."""
+UNCALIBRATED = (
+    "Intervals: Poisson for the number of cells, and the classifier's own probabilities for blasts; what the finder "
+    "misses or finds too much is not in them."
+)
+BY_HAND = (
+    "The cells were marked or corrected by a person. Intervals: Poisson, what another field of the same blood would "
+    "give; where a model told the class of a cell, its own probabilities besides."
+)
+
+
+def count_slide(
+    slide: Slide,
+    slide_id: str,
+    classifier: CellClassifier | None = None,
+    sharpen: SharpenSettings | None = None,
+    marked: Cells | None = None,
+) -> tuple[SlideReport, Cells]:
+    """Count the white cells of one slide and, with a classifier, its blasts.
+
+    Parameters
+    ----------
+    slide
+        The open slide, or a store's patches put together.
+    slide_id
+        Its name in the output.
+    classifier
+        Tells blasts from other white cells; without one the report's blasts are None.
+    sharpen
+        Sharpen the patches that the classifier sees, where they are soft.
+    marked
+        Cells that a person marked, of the classes `MARKED_CLASSES`: counted instead of what a finder finds.
+
+    Returns
+    -------
+    The report, and the cells in level-0 pixels: of the class ``white_cell``, or ``blast`` and ``other``, or of all
+    three where a person left cells without a class and there is no classifier.
+
+    Raises
+    ------
+    SlideError
+        The slide cannot be read.
+    ResolutionUnknown
+        The classifier's patches have a size in um, and the slide does not state its resolution.
+    """
+    began = time.monotonic()
+    cells = find_cells(slide, WhiteCellFinder()) if marked is None else marked
+    diameter_px = diameter_of(cells)
+    report = SlideReport(
+        slide_id=slide_id,
+        path=slide.info.path,
+        fingerprint=slide.info.fingerprint,
+        status=DONE,
+        white_cells=poisson_interval(len(cells)),
+        patches=len(cells),
+        method=FOUND if marked is None else MARKED,
+        interval_method=UNCALIBRATED if marked is None else BY_HAND,
+        extra={
+            "median_cell_diameter_px": round(diameter_px, 1),
+            "slide_mpp": slide.info.mpp,
+            "slide_size_px": list(slide.info.size),
+        },
+    )
+    report = _with_focus(report, focus_of_cells(slide, cells))
+    if marked is not None:
+        report, cells = _with_marked(report, slide, marked, classifier, sharpen)
+    elif classifier is not None:
+        cells, probabilities = classify_cells(slide, cells, classifier, diameter_px, sharpen=sharpen)
+        report = _with_blasts(_with_model(report, classifier), probabilities)
+    return replace(report, extra={**report.extra, "seconds": round(time.monotonic() - began, 2)}), cells
+
+
+def focus_of_cells(slide: Slide, cells: Cells) -> NDArray[np.float64]:
+    """Return the focus score (FQPath, higher is blurrier) of patches around some of the cells.
+
+    Patches are 256 level-0 pixels wide, as those that the score was published for; none is glass alone, which has no
+    focus. At most `FOCUS_CELLS` cells are looked at, evenly spread in reading order.
+    """
+    rows = np.unique(np.linspace(0, len(cells) - 1, min(len(cells), FOCUS_CELLS)).astype(int))
+    side = FOCUS_PX * slide.info.levels[0].downsample
+    scores = [fqpath(centred_patch(slide, cells.x[row], cells.y[row], side, FOCUS_PX)) for row in rows]
+    return np.array(scores, np.float64)
+
+
+def _with_focus(report: SlideReport, scores: NDArray[np.float64]) -> SlideReport:
+    """Say in a report how many of the patches that were scored are soft, and warn if most are."""
+    if not len(scores):
+        return report
+    soft = int((scores > OUT_OF_FOCUS).sum())
+    extra = {**report.extra, "focus_patches": len(scores), "median_focus_score": round(float(np.median(scores)), 2)}
+    warnings = report.warnings
+    if soft > len(scores) / 2:
+        told = (
+            f"{soft} of {len(scores)} patches around its white cells are out of focus (FQPath above {OUT_OF_FOCUS:g})"
+        )
+        warnings = (*warnings, f"{told}: cells may be missed or taken for others")
+    return replace(report, patches_out_of_focus=soft, extra=extra, warnings=warnings)
+
+
+def _with_marked(
+    report: SlideReport,
+    slide: Slide,
+    marked: Cells,
+    classifier: CellClassifier | None,
+    sharpen: SharpenSettings | None,
+) -> tuple[SlideReport, Cells]:
+    """Count the blasts among marked cells, if every cell has a class or a model can tell it."""
+    untold = marked.count(WHITE_CELL)
+    cells, probabilities = classify_marked(slide, marked, classifier, sharpen)
+    if probabilities is None:
+        warning = f"{untold} of {len(marked)} marked cells have no class, so blasts cannot be told: give a --model"
+        return replace(report, warnings=(*report.warnings, warning)), cells
+    if untold and classifier is not None:
+        report = _with_model(report, classifier)
+    return _with_blasts(report, probabilities), cells
+
+
+def _with_model(report: SlideReport, classifier: CellClassifier) -> SlideReport:
+    limits = f"model {classifier.card.name}: {classifier.card.limits}" if classifier.card.limits else ""
+    return replace(
+        report,
+        model=classifier.card.name,
+        weights_sha256=classifier.sha256,
+        warnings=(*report.warnings, limits) if limits else report.warnings,
+    )
+
+
+def _with_blasts(report: SlideReport, probabilities: NDArray[np.float64]) -> SlideReport:
+    blasts = int(np.count_nonzero(probabilities >= 0.5))
+    return replace(
+        report,
+        blasts=_with_value(blast_interval(probabilities), blasts),
+        blast_fraction=fraction_interval(blasts, len(probabilities)) if len(probabilities) else None,
+    )
+
+
+def _with_value(interval: Interval, value: int) -> Interval:
+    """Return an interval around the number of cells that are shown as blasts, so that all outputs say the same."""
+    return Interval(value, min(interval.low, value), max(interval.high, value))
