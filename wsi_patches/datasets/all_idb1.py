@@ -7,41 +7,59 @@ Patients are not named, so there is no group.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from wsi_patches.annotations import AnnotationFile
+from wsi_patches.cells import ALL_IDB_CLASSES
+from wsi_patches.datasets.folders import listing, pictures, some, stem, subfolder, suffix
 from wsi_patches.datasets.item import SlideItem
+from wsi_patches.datasets.layout import Dataset, Layout
 
-__all__ = ["LAYOUT", "is_all_idb1", "read_all_idb1"]
+__all__ = ["ALL_IDB1", "LAYOUT", "LICENCE", "is_all_idb1", "read_all_idb1"]
 
 LAYOUT = "all-idb1"
 LICENCE = "ALL-IDB: given out by its authors on request"
 NAME = re.compile(r"^Im\d+_(?P<label>[01])$", re.IGNORECASE)
 LABELS = {"1": "ALL", "0": "healthy"}
-IMAGES = (".jpg", ".jpeg", ".tif", ".tiff", ".png", ".bmp")
+CLASSES = {"xyc": "blast", "other": "other"}
 
 
 def is_all_idb1(folder: Path) -> bool:
     """Return whether a folder has the layout of ALL-IDB1: images beside at least one kind of annotation."""
-    return (folder / "im").is_dir() and ((folder / "xyc").is_dir() or (folder / "other").is_dir())
+    return subfolder(folder, "im") is not None and subfolder(folder, *CLASSES) is not None
 
 
 def read_all_idb1(folder: Path) -> list[SlideItem]:
     """Return the images in name order, each with its annotation files and label."""
-    images = sorted(path for path in (folder / "im").iterdir() if path.suffix.lower() in IMAGES)
-    return [_item(folder, image) for image in images if not image.name.startswith(".")]
+    return list(_read(folder).items)
 
 
-def _item(folder: Path, image: Path) -> SlideItem:
-    files = {kind: folder / kind / f"{image.stem}.xyc" for kind in ("xyc", "other")}
-    classes = {"xyc": "blast", "other": "other"}
+def _read(folder: Path) -> Dataset:
+    images = subfolder(folder, "im") or folder
+    marks = {kind: _marks(subfolder(folder, kind)) for kind in CLASSES}
+    names = pictures(images)
+    items = tuple(_item(images / name, marks) for name in names)
+    return Dataset(items, tuple(_problems(names, marks)))
+
+
+def _marks(folder: Path | None) -> dict[str, Path]:
+    """Return the annotation files of a folder by their stems."""
+    if folder is None:
+        return {}
+    return {stem(name): folder / name for name in listing(folder).files if suffix(name) == ".xyc"}
+
+
+def _item(image: Path, marks: dict[str, dict[str, Path]]) -> SlideItem:
     present = tuple(
-        AnnotationFile(str(path), class_name=classes[kind]) for kind, path in files.items() if path.is_file()
+        AnnotationFile(str(files[image.stem]), format="xyc", class_name=CLASSES[kind])
+        for kind, files in marks.items()
+        if image.stem in files
     )
     missing = tuple(
-        f"{kind}/{path.name} is missing: no {classes[kind]} cell is known in this image"
-        for kind, path in files.items()
-        if not path.is_file()
+        f"{kind}/{image.stem}.xyc is missing: no {CLASSES[kind]} cell is known in this image"
+        for kind, files in marks.items()
+        if image.stem not in files
     )
     name = NAME.match(image.stem)
     return SlideItem(
@@ -49,6 +67,31 @@ def _item(folder: Path, image: Path) -> SlideItem:
         annotations=present,
         layout=LAYOUT,
         label=LABELS[name["label"]] if name else None,
+        classes=ALL_IDB_CLASSES,
         licence=LICENCE,
         warnings=missing,
     )
+
+
+def _problems(names: list[str], marks: dict[str, dict[str, Path]]) -> Iterable[str]:
+    odd = [name for name in names if not NAME.match(stem(name))]
+    if odd:
+        yield f"{len(odd)} images are not named ImNNN_0 or ImNNN_1, so they have no label: {some(odd)}"
+    stems = {stem(name) for name in names}
+    for kind, files in marks.items():
+        without = [name for name in names if stem(name) not in files]
+        if without:
+            yield f"{len(without)} images have no file in {kind}/: {some(without)}"
+        orphans = sorted(set(files) - stems)
+        if orphans:
+            yield f"{len(orphans)} files of {kind}/ have no image: {some(orphans)}"
+
+
+ALL_IDB1 = Layout(
+    LAYOUT,
+    "ALL-IDB1: fields of blood with marked lymphoblasts (Labati, Piuri, Scotti, 2011)",
+    "slide",
+    LICENCE,
+    is_all_idb1,
+    _read,
+)

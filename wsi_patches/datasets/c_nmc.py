@@ -1,0 +1,146 @@
+"""C-NMC 2019: single cells of patients with acute lymphoblastic leukemia and of healthy people, on black.
+
+Training pictures lie in ``fold_N/all`` and ``fold_N/hem`` and are named ``UID_<subject>_<image>_<cell>_<all or hem>``;
+a healthy subject's key begins with H, and is another subject than the one of the same number. The preliminary test is
+numbered, ``phase2/1.bmp``, and a table says which picture each was; the final test is numbered, and its labels are not
+published. Mirrors call the folders otherwise, so files are known by their names. Source: the layout that
+github.com/jprellberg/isbi2019cancer describes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wsi_patches.datasets.folders import PICTURES, listing, some, suffix
+from wsi_patches.datasets.item import SlideItem
+from wsi_patches.datasets.label_table import read_rows
+from wsi_patches.datasets.layout import Dataset, Layout
+
+__all__ = ["C_NMC"]
+
+NAME = re.compile(r"^UID_(?P<subject>H?\d+)_\d+_\d+_(?P<label>all|hem)\.\w+$", re.IGNORECASE)
+NUMBER = re.compile(r"^\d+\.\w+$")
+TABLE = re.compile(r"^(phase2|.*prelim.*)\.csv$", re.IGNORECASE)
+PRELIMINARY = re.compile(r"^phase2$|prelim", re.IGNORECASE)
+FINAL = re.compile(r"^phase3$|final", re.IGNORECASE)
+FOLD = re.compile(r"^fold_\d+$", re.IGNORECASE)
+LABELS = {"all": "ALL", "hem": "healthy"}
+LICENCE = "believed CC BY 3.0 (TCIA), check before use"
+DEEPEST = 4
+MOST_FOLDERS = 40
+"""The set has under twenty; a tree of more is somebody else's."""
+
+
+@dataclass
+class _Found:
+    """What the folders below one hold."""
+
+    pictures: list[tuple[Path, str]] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
+
+
+def _walk(folder: Path, depth: int = 0) -> Iterator[tuple[Path, list[str]]]:
+    """Yield folders and their files, from the top down."""
+    files, folders = listing(folder)
+    yield folder, files
+    if depth < DEEPEST:
+        for name in folders:
+            yield from _walk(folder / name, depth + 1)
+
+
+def _recognise(folder: Path) -> bool:
+    for number, (path, files) in enumerate(_walk(folder)):
+        if number >= MOST_FOLDERS:
+            return False
+        if path.name.lower() in LABELS or PRELIMINARY.search(path.name):
+            first = next((name for name in files if suffix(name) in PICTURES), "")
+            if NAME.match(first):
+                return True
+        if any(TABLE.match(name) and _rows(path / name)[0] for name in files):
+            return True
+    return False
+
+
+def _rows(table: Path) -> tuple[list[list[str]], str | None]:
+    return read_rows(table, ("Patient_ID", "new_names", "labels"))
+
+
+def _read(folder: Path) -> Dataset:
+    found = _Found()
+    for path, files in _walk(folder):
+        found.pictures += [(path, name) for name in files if suffix(name) in PICTURES]
+        found.tables += [path / name for name in files if TABLE.match(name)]
+    named, problems = _named(found.tables)
+    items, odd, unknown = list[SlideItem](), list[str](), list[str]()
+    for path, name in found.pictures:
+        item = _item(path, name, named)
+        if item is None:
+            odd.append(name)
+        else:
+            items.append(item)
+            unknown += [name] if item.split == "validation" and item.label is None else []
+    if odd:
+        problems.append(f"{len(odd)} pictures are not named as those of C-NMC and are left out: {some(odd)}")
+    if unknown:
+        problems.append(f"{len(unknown)} pictures of the preliminary test are in no table: {some(unknown)}")
+    there = {name for path, name in found.pictures if PRELIMINARY.search(path.name)}
+    lost = [name for name in named if name not in there]
+    if lost:
+        problems.append(f"{len(lost)} rows of the preliminary test's table have no picture: {some(lost)}")
+    return Dataset(tuple(items), tuple(problems))
+
+
+def _named(tables: list[Path]) -> tuple[dict[str, str], list[str]]:
+    """Return the names that the preliminary test's pictures had before they were numbered."""
+    named, problems = dict[str, str](), list[str]()
+    for table in tables:
+        rows, problem = _rows(table)
+        problems += [problem] if problem else []
+        wrong = [new for old, new, label in rows if not (match := NAME.match(old)) or _number(match) != label]
+        if wrong:
+            problems.append(
+                f"{len(wrong)} rows of {table.name} name a subject and label that do not fit: {some(wrong)}"
+            )
+        named |= {new: old for old, new, _ in rows if new not in wrong}
+    return named, problems
+
+
+def _number(match: re.Match[str]) -> str:
+    return "1" if match["label"].lower() == "all" else "0"
+
+
+def _item(folder: Path, name: str, named: dict[str, str]) -> SlideItem | None:
+    """Return a picture's item; None if it is not one of C-NMC's."""
+    fold = next((part.lower() for part in (folder.name, folder.parent.name) if FOLD.match(part)), None)
+    split: str | None = fold
+    if NUMBER.match(name) and PRELIMINARY.search(folder.name):
+        match, split = NAME.match(named.get(name, "")), "validation"
+    elif NUMBER.match(name) and FINAL.search(folder.name):
+        match, split = None, "test"
+    else:
+        match = NAME.match(name)
+        if match is None:
+            return None
+    return SlideItem(
+        path=str(folder / name),
+        layout=C_NMC.name,
+        unit="cell",
+        group=match["subject"].upper() if match else None,
+        group_kind="patient" if match else None,
+        label=LABELS[match["label"].lower()] if match else None,
+        split=split,
+        licence=LICENCE,
+    )
+
+
+C_NMC = Layout(
+    "c-nmc",
+    "C-NMC 2019: single cells, acute lymphoblastic leukemia and healthy (Gupta and Gupta, SBILab, TCIA)",
+    "cell",
+    LICENCE,
+    _recognise,
+    _read,
+)

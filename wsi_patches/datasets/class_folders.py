@@ -1,0 +1,147 @@
+"""Datasets whose folders bear the names of classes, one picture a cell: what they share, and how they differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from wsi_patches.datasets.folders import PICTURES, listing, some, suffix
+from wsi_patches.datasets.item import SlideItem, Unit
+from wsi_patches.datasets.layout import Dataset, Layout
+
+__all__ = ["Attributes", "ClassFolders", "Inner"]
+
+Attributes = tuple[tuple[str, str], ...]
+Describe = Callable[[str, re.Match[str]], Attributes | None]
+LEAST = 2
+
+
+class Inner(NamedTuple):
+    """One folder of pictures."""
+
+    part: str
+    """The folder above the class's, such as ``Train``; empty if there is none."""
+    code: str
+    """The class folder's name, as it is written."""
+    below: str
+    """The folder inside of the class's; empty for pictures that lie directly in it."""
+    path: Path
+    names: list[str]
+
+
+def _no_attributes(code: str, name: re.Match[str]) -> Attributes | None:  # noqa: ARG001  # the form of `Describe`
+    return ()
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """What is particular to one dataset of class folders."""
+
+    name: str
+    title: str
+    licence: str | None
+    labels: Mapping[str, str]
+    """Class folder -> label; folders are known in whatever case they are written."""
+    picture: re.Pattern[str]
+    """What a picture's name begins with."""
+    describe: Describe = _no_attributes
+    """Attributes by class folder and picture name; None where the two do not fit each other."""
+    unit: Unit = "cell"
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Folder above the class folders, in lower case -> published split; empty if classes lie at the top."""
+    own: frozenset[str] = frozenset()
+    """Class folders, in lower case, of which two must be there where picture names tell nothing."""
+    patients: bool = False
+    """Whether the folders inside of a class folder are patients."""
+    note: str = ""
+    """What everybody who uses the dataset must know."""
+
+    def layout(self) -> Layout:
+        """Return the layout."""
+        return Layout(self.name, self.title, self.unit, self.licence, self.recognise, self.read)
+
+    def recognise(self, folder: Path) -> bool:
+        """Say whether at least two class folders are there, and whether their first pictures are named as they must."""
+        tops = self._tops(folder)
+        codes = {code.lower(): top / code for _, top in tops for code in listing(top).folders}
+        known = {code: path for code, path in codes.items() if code in self._labels()}
+        if len(known) < LEAST or (self.parts and len(tops) < LEAST):
+            return False
+        if self.own and len(self.own & known.keys()) < LEAST:
+            return False
+        firsts = [next((inner.names[0] for inner in _inner("", path, path.name)), None) for path in known.values()]
+        return sum(name is not None and bool(self.picture.match(name)) for name in firsts) >= LEAST
+
+    def read(self, folder: Path) -> Dataset:
+        """Return the pictures of all class folders."""
+        labels, items = self._labels(), list[SlideItem]()
+        odd, strangers, patients = list[str](), list[str](), dict[str, set[str]]()
+        for inner in self._inners(folder):
+            label = labels.get(inner.code.lower())
+            if label is None:
+                strangers.append(f"{inner.path.relative_to(folder).as_posix()} ({len(inner.names)} pictures)")
+                continue
+            if self.patients:
+                patients.setdefault(inner.below, set()).add(label)
+            for name in inner.names:
+                match = self.picture.match(name)
+                attributes = self.describe(inner.code, match) if match else None
+                if attributes is None:
+                    odd.append(name)
+                items.append(self._item(inner, name, label, attributes or ()))
+        return Dataset(tuple(items), tuple(self._problems(odd, strangers, patients)))
+
+    def _labels(self) -> dict[str, str]:
+        return {code.lower(): label for code, label in self.labels.items()}
+
+    def _tops(self, folder: Path) -> list[tuple[str, Path]]:
+        """Return the folders that hold the class folders, with the names of the parts that they are."""
+        if not self.parts:
+            return [("", folder)]
+        return [(name, folder / name) for name in listing(folder).folders if name.lower() in self.parts]
+
+    def _inners(self, folder: Path) -> Iterator[Inner]:
+        for part, top in self._tops(folder):
+            for code in listing(top).folders:
+                yield from _inner(part, top / code, code)
+
+    def _item(self, inner: Inner, name: str, label: str, attributes: Attributes) -> SlideItem:
+        patient = inner.below if self.patients and inner.below else None
+        part = (("part", inner.part),) if inner.part else ()
+        return SlideItem(
+            path=f"{inner.path}/{name}",
+            layout=self.name,
+            unit=self.unit,
+            group=patient,
+            group_kind="patient" if patient else None,
+            label=label,
+            split=self.parts.get(inner.part.lower()),
+            licence=self.licence,
+            attributes=(*attributes, *part),
+        )
+
+    def _problems(self, odd: list[str], strangers: list[str], patients: dict[str, set[str]]) -> Iterable[str]:
+        if self.note:
+            yield self.note
+        if strangers:
+            yield f"folders that are no class of this dataset are left out: {some(strangers)}"
+        if odd:
+            yield f"{len(odd)} pictures are not named as in this dataset, or lie in another class's folder: {some(odd)}"
+        if patients.pop("", None):
+            yield "some pictures lie in a class folder itself, not in a patient's: they have no group"
+        twice = sorted(name for name, labels in patients.items() if len(labels) > 1)
+        if twice:
+            yield f"{len(twice)} patients have folders in more than one class: {some(twice)}"
+
+
+def _inner(part: str, folder: Path, code: str) -> Iterator[Inner]:
+    """Yield a class folder and the folders in it, those with pictures."""
+    own = listing(folder)
+    for below in ("", *own.folders):
+        files = listing(folder / below).files if below else own.files
+        names = [name for name in files if suffix(name) in PICTURES]
+        if names:
+            yield Inner(part, code, below, folder / below, names)

@@ -1,0 +1,77 @@
+"""A folder of folders that bear the names of classes, each with small pictures: what torchvision calls ImageFolder.
+
+A lab's slides in a folder for each patient look much the same, so the rule is strict, and in doubt the answer is no:
+
+- at least two class folders, all of which hold plain pictures alone (JPEG, PNG, BMP, TIFF) and no folders;
+- no picture beside the class folders;
+- the class folders' names differ in more than their numbers: ``patient_1`` and ``patient_2`` are no classes;
+- the first pictures of the class folders, twelve at most, are at most 1024 px wide and high;
+- or all this in each of the folders of a published split, ``train``, ``val``, ``test``, with classes in common.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from wsi_patches.datasets.folders import PICTURES, SPLITS, listing, pictures, suffix
+from wsi_patches.datasets.item import SlideItem
+from wsi_patches.datasets.layout import Dataset, Layout
+from wsi_patches.datasets.small_pictures import are_small
+
+__all__ = ["IMAGE_FOLDER"]
+
+LEAST = 2
+LOOKED_AT = 12
+DIGITS = re.compile(r"\d+")
+
+
+def _tops(folder: Path) -> list[tuple[str | None, Path]]:
+    """Return the folders that hold the class folders, with the split that each is."""
+    folders = listing(folder).folders
+    if folders and all(name.lower() in SPLITS for name in folders):
+        return [(SPLITS[name.lower()], folder / name) for name in folders]
+    return [(None, folder)]
+
+
+def _recognise(folder: Path) -> bool:
+    tops = _tops(folder)
+    classes = [listing(top).folders for _, top in tops]
+    if pictures(folder) or not all(_are_classes(top, names) for (_, top), names in zip(tops, classes, strict=True)):
+        return False
+    if not set[str].intersection(*map(set, classes)):
+        return False
+    first = [
+        top / name / pictures(top / name)[0] for (_, top), names in zip(tops, classes, strict=True) for name in names
+    ]
+    return are_small(first[:LOOKED_AT])
+
+
+def _are_classes(top: Path, names: list[str]) -> bool:
+    kinds = {DIGITS.sub("", name.lower()) for name in names}
+    return len(kinds) >= LEAST and not pictures(top) and all(_holds_pictures_alone(top / name) for name in names)
+
+
+def _holds_pictures_alone(folder: Path) -> bool:
+    files, folders = listing(folder)
+    return bool(files) and not folders and all(suffix(name) in PICTURES for name in files)
+
+
+def _read(folder: Path) -> Dataset:
+    items = tuple(
+        SlideItem(path=f"{top / label}/{name}", layout=IMAGE_FOLDER.name, unit="cell", label=label, split=split)
+        for split, top in _tops(folder)
+        for label in listing(top).folders
+        for name in pictures(top / label)
+    )
+    return Dataset(items)
+
+
+IMAGE_FOLDER = Layout(
+    "image-folder",
+    "Folders that bear the names of classes, with small pictures in them",
+    "cell",
+    None,
+    _recognise,
+    _read,
+)

@@ -1,0 +1,133 @@
+"""Pascal VOC folders: images, an XML file of boxes for each, and maybe the published split in ``ImageSets/Main``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from wsi_patches.annotations import AnnotationFile, classes_in
+from wsi_patches.datasets.class_words import class_word
+from wsi_patches.datasets.folders import SPLITS, listing, some, stem, subfolder
+from wsi_patches.datasets.image_parts import Pair, Part, find_parts, pairs, shared, unpaired
+from wsi_patches.datasets.item import SlideItem
+from wsi_patches.datasets.layout import Dataset, Layout
+from wsi_patches.errors import AnnotationError
+
+__all__ = ["VOC", "is_voc", "published_split", "read_voc_folder", "voc_parts"]
+
+MARKS = frozenset({"annotations", "annotation", "xml", "xmls"})
+# ASAP and ImageScope write XML too, whose root is ASAP_Annotations or Annotations.
+ROOT = re.compile(rb"<annotation[\s>]")
+HEAD_BYTES = 1024
+
+
+def voc_parts(folder: Path) -> list[Part]:
+    """Return the parts of a VOC set: images beside annotations, or XML files among the images."""
+    parts = find_parts(folder, MARKS.__contains__)
+    if parts:
+        return parts
+    splits = [Part(folder / name, folder / name, name) for name in listing(folder).folders if name.lower() in SPLITS]
+    mixed = splits or [Part(folder, folder, "")]
+    return mixed if all(shared(part, ".xml") for part in mixed) else []
+
+
+def is_voc(folder: Path) -> bool:
+    """Say whether some image has an XML file of its name, and that is one of VOC."""
+    files = [file for part in voc_parts(folder) for file in shared(part, ".xml")[:1]]
+    return bool(files) and all(_is_voc_file(file) for file in files)
+
+
+def _is_voc_file(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return bool(ROOT.search(stream.read(HEAD_BYTES)))
+
+
+def published_split(folder: Path) -> tuple[dict[str, str], list[str]]:
+    """Return the split of each image stem by ``ImageSets/Main``, and the names that are in two splits."""
+    sets = subfolder(folder, "imagesets")
+    main = subfolder(sets, "main") if sets is not None else None
+    split, twice = dict[str, str](), list[str]()
+    for name in listing(main).files if main is not None else ():
+        part = SPLITS.get(stem(name).lower())
+        if main is None or part is None:
+            continue
+        for line in (main / name).read_text(encoding="utf-8", errors="replace").splitlines():
+            image = line.split()[0] if line.split() else None
+            if image is not None and split.setdefault(image, part) != part:
+                twice.append(image)
+    return split, twice
+
+
+def read_voc_folder(folder: Path, layout: Layout, classes: dict[str, str] | None = None) -> Dataset:
+    """Return the images of a VOC folder.
+
+    Parameters
+    ----------
+    folder
+        The dataset's folder.
+    layout
+        What its items are said to be of.
+    classes
+        Class as the files have it -> ours; the files are searched for classes if not given.
+    """
+    parts = voc_parts(folder)
+    problems = unpaired(parts, ".xml")
+    if classes is None:
+        classes = _classes((pair for part in parts for pair in pairs(part, ".xml")), problems)
+    split, twice = published_split(folder)
+    template = SlideItem(
+        path="", layout=layout.name, licence=layout.licence, classes=tuple(dict.fromkeys(classes.values()))
+    )
+    renames = tuple(classes.items())
+    items = [_item(template, part, pair, renames, split) for part in parts for pair in pairs(part, ".xml")]
+    problems += _split_problems(split, twice, {Path(item.path).stem for item in items})
+    return Dataset(tuple(items), tuple(problems))
+
+
+def _item(
+    template: SlideItem, part: Part, pair: Pair, renames: tuple[tuple[str, str | None], ...], split: dict[str, str]
+) -> SlideItem:
+    marks = (AnnotationFile(str(pair.marks), format="voc", renames=renames),) if pair.marks else ()
+    return SlideItem(
+        path=str(pair.image),
+        annotations=marks,
+        layout=template.layout,
+        split=split.get(pair.image.stem, part.split),
+        classes=template.classes,
+        licence=template.licence,
+        attributes=part.attributes,
+    )
+
+
+def _classes(found: Iterable[Pair], problems: list[str]) -> dict[str, str]:
+    """Return the classes that occur; a file that cannot be read is told of."""
+    names, unreadable = set[str](), list[str]()
+    for _, marks in found:
+        if marks is None:
+            continue
+        try:
+            names.update(classes_in(AnnotationFile(str(marks), format="voc")))
+        except AnnotationError as error:
+            unreadable.append(str(error))
+    if unreadable:
+        problems.append(f"{len(unreadable)} annotation files cannot be read: {some(unreadable, 2)}")
+    return {name: class_word(name) for name in sorted(names)}
+
+
+def _split_problems(split: dict[str, str], twice: list[str], stems: set[str]) -> Iterable[str]:
+    lost = [image for image in split if image not in stems]
+    if lost:
+        yield f"{len(lost)} images of the published split are not there: {some(lost)}"
+    if twice:
+        yield f"{len(twice)} images are in two parts of the published split: {some(twice)}"
+    without = sorted(stems - split.keys()) if split else []
+    if without:
+        yield f"{len(without)} images are in no part of the published split: {some(without)}"
+
+
+def _read(folder: Path) -> Dataset:
+    return read_voc_folder(folder, VOC)
+
+
+VOC = Layout("voc", "Images with boxes in Pascal VOC files", "slide", None, is_voc, _read)

@@ -1,0 +1,124 @@
+"""YOLO folders: ``images/``, a text file of boxes for each image in ``labels/``, and a file of the classes' names.
+
+The names lie beside them in ``classes.txt``, ``data.yaml`` or ``obj.names``, or in the folder above, where several sets
+share them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from wsi_patches.annotations import AnnotationFile, classes_in, read_yolo_names
+from wsi_patches.annotations.yolo import NAMES_FILES
+from wsi_patches.datasets.class_words import class_word
+from wsi_patches.datasets.folders import listing, some
+from wsi_patches.datasets.image_parts import Part, find_parts, pairs, shared, unpaired
+from wsi_patches.datasets.item import SlideItem
+from wsi_patches.datasets.layout import Dataset, Layout
+from wsi_patches.errors import AnnotationError
+
+__all__ = ["YOLO", "class_names", "is_yolo", "read_yolo_folder", "yolo_parts"]
+
+BOX = re.compile(rb"^\s*\d+(\s+[-+.\deE]+){4,}\s*$")
+HEAD_BYTES = 4096
+LOOKED_AT = 5
+
+
+def yolo_parts(folder: Path) -> list[Part]:
+    """Return the parts of a YOLO set."""
+    return find_parts(folder, lambda name: name.startswith("label"))
+
+
+def is_yolo(folder: Path) -> bool:
+    """Say whether some images have text files of their names, and these begin with a box, or hold nothing."""
+    parts = yolo_parts(folder)
+    files = [file for part in parts for file in shared(part, ".txt")[:LOOKED_AT]]
+    heads = [_first_line(file) for file in files]
+    named = _names_file(folder) is not None
+    return all(not head or BOX.match(head) for head in heads) and (any(heads) or (bool(heads) and named))
+
+
+def _first_line(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(HEAD_BYTES).strip().partition(b"\n")[0]
+
+
+def _names_file(folder: Path) -> Path | None:
+    """Return the file that names the classes, in this folder or the one above."""
+    for place in (folder, folder.parent):
+        there = {name.lower(): place / name for name in listing(place).files}
+        known = [there[name] for name in NAMES_FILES if name in there]
+        if known:
+            return known[0]
+    return None
+
+
+def class_names(folder: Path, problems: list[str]) -> dict[int, str]:
+    """Return what the classes' numbers mean; empty, and a sentence in ``problems``, if nothing says it."""
+    path = _names_file(folder)
+    if path is None:
+        problems.append(f"no file says what the classes are called ({', '.join(NAMES_FILES)}): they keep their numbers")
+        return {}
+    if path.parent != folder:
+        problems.append(f"the classes' names are taken from {path.name} in the folder above")
+    try:
+        return dict(read_yolo_names(path))
+    except AnnotationError as error:
+        problems.append(f"the classes keep their numbers: {error}")
+        return {}
+
+
+def read_yolo_folder(folder: Path, layout: Layout, names: Mapping[int, str] | None = None) -> Dataset:
+    """Return the images of a YOLO folder.
+
+    Parameters
+    ----------
+    folder
+        The dataset's folder.
+    layout
+        What its items are said to be of.
+    names
+        What the classes' numbers mean; read from the folder if not given.
+    """
+    parts = yolo_parts(folder)
+    problems = unpaired(parts, ".txt", NAMES_FILES)
+    if names is None:
+        names = class_names(folder, problems)
+    renames = tuple((str(number), class_word(name)) for number, name in sorted(names.items()))
+    classes = tuple(dict.fromkeys(word for _, word in renames)) or _numbers(parts, problems)
+    items = [
+        SlideItem(
+            path=str(image),
+            annotations=(AnnotationFile(str(marks), format="yolo", renames=renames),) if marks else (),
+            layout=layout.name,
+            split=part.split,
+            classes=classes,
+            licence=layout.licence,
+            attributes=part.attributes,
+        )
+        for part in parts
+        for image, marks in pairs(part, ".txt")
+    ]
+    return Dataset(tuple(items), tuple(problems))
+
+
+def _numbers(parts: list[Part], problems: list[str]) -> tuple[str, ...]:
+    """Return the classes' numbers that occur, as text."""
+    numbers, unreadable = set[str](), list[str]()
+    for file in (marks for part in parts for _, marks in pairs(part, ".txt") if marks):
+        try:
+            numbers.update(classes_in(AnnotationFile(str(file), format="yolo")))
+        except AnnotationError as error:
+            unreadable.append(str(error))
+    if unreadable:
+        problems.append(f"{len(unreadable)} annotation files cannot be read: {some(unreadable, 2)}")
+    return tuple(sorted(numbers, key=lambda number: (len(number), number)))
+
+
+def _read(folder: Path) -> Dataset:
+    return read_yolo_folder(folder, YOLO)
+
+
+YOLO = Layout("yolo", "Images with boxes in YOLO files", "slide", None, is_yolo, _read)
