@@ -6,6 +6,7 @@ Source: Lin et al., Microsoft COCO, DOI 10.1007/978-3-319-10602-1_48, and its da
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ def _table(content: Any, name: str, path: Path) -> list[dict[str, Any]]:
 def _text(row: Mapping[str, Any], field: str, where: str) -> str:
     value = row.get(field)
     if not isinstance(value, str) or not value:
-        msg = f"{where}: expected {field}, a text, found {str(value)[:80]!r}"
+        msg = f"{where}: expected {field}, a text, found {reprlib.repr(value)}"
         raise AnnotationError(msg)
     return value
 
@@ -94,7 +95,7 @@ def _text(row: Mapping[str, Any], field: str, where: str) -> str:
 def _id(row: Mapping[str, Any], field: str, where: str) -> Id:
     value = row.get(field)
     if isinstance(value, bool) or not isinstance(value, int | str):
-        msg = f"{where}: expected {field}, a number or a text, found {str(value)[:80]!r}"
+        msg = f"{where}: expected {field}, a number or a text, found {reprlib.repr(value)}"
         raise AnnotationError(msg)
     return value
 
@@ -169,7 +170,7 @@ def _mark(row: Mapping[str, Any], index: CocoIndex, where: str) -> Mark:
         raise AnnotationError(msg)
     box = row.get("bbox")
     if not isinstance(box, list) or len(box) != len(Edges._fields):
-        msg = f"{where}: expected bbox, a list of x, y, width and height, found {str(box)[:80]}"
+        msg = f"{where}: expected bbox, a list of x, y, width and height, found {reprlib.repr(box)}"
         raise AnnotationError(msg)
     x, y, width, height = (finite(value, f"{where}: bbox") for value in box)
     edges = Edges(x, y, x + width - 1, y + height - 1)

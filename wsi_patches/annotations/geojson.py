@@ -8,6 +8,7 @@ Source: RFC 7946 and QuPath's QuPathTypeAdapters.
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -70,14 +71,14 @@ def features_of(content: Any, path: Path) -> list[Any]:
     kind = content.get("type") if isinstance(content, dict) else None
     features = content.get("features") if kind == "FeatureCollection" else [content] if kind == "Feature" else content
     if not isinstance(features, list):
-        msg = f"{path}: expected a GeoJSON FeatureCollection, a list or a Feature, found {str(content)[:80]!r}"
+        msg = f"{path}: expected a GeoJSON FeatureCollection, a list or a Feature, found {reprlib.repr(content)}"
         raise AnnotationError(msg)
     return features
 
 
 def _marks(feature: Any, default_class: str, where: str) -> list[Mark]:
     if not isinstance(feature, dict) or feature.get("type") != "Feature":
-        msg = f"{where}: expected a Feature, found {str(feature)[:80]!r}"
+        msg = f"{where}: expected a Feature, found {reprlib.repr(feature)}"
         raise AnnotationError(msg)
     properties = _mapping(feature.get("properties"), "properties", where)
     if properties.get("childObjects"):
@@ -104,7 +105,7 @@ def _with_radius(attributes: dict[str, float | str], radius_px: float | None) ->
 
 def _mapping(value: Any, name: str, where: str) -> dict[str, Any]:
     if value is not None and not isinstance(value, dict):
-        msg = f"{where}: expected {name} by name, found {str(value)[:80]!r}"
+        msg = f"{where}: expected {name} by name, found {reprlib.repr(value)}"
         raise AnnotationError(msg)
     return value or {}
 
@@ -120,7 +121,7 @@ def _class_name(properties: dict[str, Any], default_class: str, where: str) -> s
         return default_class
     base = said.partition(":")[0].strip() if isinstance(said, str) else ""
     if not base:
-        msg = f"{where}: expected the name of a class, found {str(said)[:80]!r}"
+        msg = f"{where}: expected the name of a class, found {reprlib.repr(said)}"
         raise AnnotationError(msg)
     return base
 

@@ -6,6 +6,7 @@ returned counts the middles of pixels from 0, so half a pixel is taken off. Poin
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,7 +57,7 @@ def places_of(geometry: Any, where: str) -> list[Place]:
 
 def _list(value: Any, where: str) -> list[Any]:
     if not isinstance(value, list):
-        msg = f"{where}: expected a list of coordinates, found {str(value)[:80]!r}"
+        msg = f"{where}: expected a list of coordinates, found {reprlib.repr(value)}"
         raise AnnotationError(msg)
     return value
 
@@ -64,7 +65,7 @@ def _list(value: Any, where: str) -> list[Any]:
 def _position(value: Any, where: str) -> tuple[float, float]:
     numbers = _list(value, where)
     if len(numbers) < 2:
-        msg = f"{where}: expected coordinates x and y, found {str(value)[:80]!r}"
+        msg = f"{where}: expected coordinates x and y, found {reprlib.repr(value)}"
         raise AnnotationError(msg)
     return finite(numbers[0], where), finite(numbers[1], where)
 

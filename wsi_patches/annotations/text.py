@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import re
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def finite(value: Any, where: str) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        msg = f"{where}: expected a number, found {str(value)[:80]!r}"
+        msg = f"{where}: expected a number, found {reprlib.repr(value)}"
         raise AnnotationError(msg)
     return number
 

@@ -7,6 +7,7 @@ class is its number: `read_yolo_names` says what the numbers mean. An image with
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ NAMES_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.name
 """Where a folder says what its classes are called; the first that is there is read."""
 BOX_NUMBERS = 4
 LEAST_OUTLINE = 6
+MOST_DIGITS = 9
 
 
 def read_yolo(path: Path, size: Size, attributes: Sequence[str] | None = None) -> Cells:
@@ -135,17 +137,21 @@ def _names_of_yaml(path: Path) -> dict[int, str]:
     if isinstance(names, list):
         names = {str(index): name for index, name in enumerate(names)}
     if not isinstance(names, dict):
-        msg = f"{path}: expected `names`, a list or a mapping of numbers to names, found {str(names)[:80]}"
+        msg = f"{path}: expected `names`, a list or a mapping of numbers to names, found {reprlib.repr(names)}"
         raise AnnotationError(msg)
     return _numbered(path, names, len(names))
 
 
 def _numbered(path: Path, names: Mapping[Any, Any], count: int) -> dict[int, str]:
-    wrong = [f"{number}: {name}" for number, name in names.items() if not number.isdecimal() or not _is_name(name)]
-    if wrong or len({int(number) for number in names if number.isdecimal()}) != count:
-        msg = f"{path}: expected each class's number once, and its name, found {'; '.join(wrong or names)[:80]}"
+    wrong = [number for number, name in names.items() if not _is_index(number) or not _is_name(name)]
+    if wrong or len({int(number) for number in names}) != count:
+        msg = f"{path}: expected each class's number once, and its name, found {reprlib.repr(wrong or list(names))}"
         raise AnnotationError(msg)
     return {int(number): name for number, name in names.items()}
+
+
+def _is_index(number: Any) -> bool:
+    return isinstance(number, str) and number.isdecimal() and len(number) <= MOST_DIGITS
 
 
 def _is_name(name: Any) -> bool:

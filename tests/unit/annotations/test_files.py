@@ -1,13 +1,27 @@
-"""Every oddity that annotation files are known to have."""
+"""ALL-IDB's points with every oddity that they are known to have, and the files of a slide together."""
 
 import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from wsi_patches.annotations import AnnotationFile, read_annotations, read_geojson, read_xyc, write_xyc
+from tests.unit.annotations.made_boxes import cells_with_boxes
+from wsi_patches.annotations import (
+    SUFFIXES,
+    AnnotationFile,
+    boxes_of,
+    classes_in,
+    read_annotations,
+    read_xyc,
+    write_coco,
+    write_voc,
+    write_xyc,
+    write_yolo,
+)
 from wsi_patches.cells import ALL_IDB_CLASSES, Cells
-from wsi_patches.errors import AnnotationError
+from wsi_patches.errors import AnnotationError, UsageError
+from wsi_patches.geometry import Size
 
 TWO = [[9.0, 19.0], [29.0, 39.0]]
 
@@ -100,20 +114,6 @@ def test_writing_and_reading_gives_the_same_points(tmp_path):
     assert np.array_equal(read_xyc(tmp_path / "a.xyc", "blast").xy, xy)
 
 
-def test_geojson_round_trip_and_refusals(tmp_path):
-    cells = Cells.at([(1.5, 2.5), (3, 4)], ALL_IDB_CLASSES, [0, 1], [0.25, 0.75], "s", radius_px=[4.0, 5.0])
-    path = tmp_path / "a.geojson"
-    path.write_text(json.dumps(cells.to_geojson()))
-    back = read_geojson(path, ALL_IDB_CLASSES)
-    assert back.to_arrow().equals(cells.to_arrow())
-    path.write_text("{}")
-    with pytest.raises(AnnotationError, match=r"a\.geojson"):
-        read_geojson(path)
-    path.write_text(json.dumps(Cells.at([(1, 2)], ("wbc",)).to_geojson()))
-    with pytest.raises(AnnotationError, match="wbc"):
-        read_geojson(path, ALL_IDB_CLASSES)
-
-
 def test_files_of_one_slide_are_joined_in_order(tmp_path):
     (tmp_path / "b.xyc").write_text("1 1\n")
     (tmp_path / "o.xyc").write_text("2 2\n")
@@ -132,3 +132,96 @@ def test_cells_survive_arrow():
     cells = Cells.at([(1.5, 2.5), (3, 4)], ALL_IDB_CLASSES, [1, 0], [0.25, 0.75], "s", radius_px=[4.0, 5.0])
     assert Cells.from_arrow(cells.to_arrow()).to_arrow().equals(cells.to_arrow())
     assert len(Cells.concatenate([cells, cells]).take([0, 3])) == 2
+
+
+GEOJSON = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 2]}}
+
+
+def test_every_format_by_its_key_or_by_its_suffix(tmp_path):
+    boxes = cells_with_boxes([(10, 20, 13, 25)], [0])
+    size = Size(100, 50)
+    write_voc(tmp_path / "a.xml", boxes, size)
+    write_yolo(tmp_path / "a.txt", boxes, size)
+    write_coco(tmp_path / "a.json", [("a.png", size, boxes)])
+    (tmp_path / "a.csv").write_text("xmin,ymin,xmax,ymax,class\n10,20,13,25,blast\n")
+    mask = np.zeros((50, 100), np.uint8)
+    mask[20:26, 10:14] = 255
+    Image.fromarray(mask).save(tmp_path / "a.png")
+    cases = {"voc": "a.xml", "yolo": "a.txt", "coco": "a.json", "table": "a.csv"}
+    masks = {"mask": "a.png", "nucleus_mask": "a.png", "label_mask": "a.png"}
+    for key, name in (cases | masks).items():
+        for form in (key, "") if key in cases else (key,):
+            file = AnnotationFile(str(tmp_path / name), form, renames=(("0", "blast"), ("white_cell", "blast")))
+            cells = read_annotations([file], ("other", "blast"), size)
+            assert np.allclose(boxes_of(cells), [[10, 20, 13, 25]])
+            assert (cells.class_index.tolist(), cells.class_names) == ([1], ("other", "blast"))
+            assert classes_in(file) == ("blast",)
+
+
+def test_json_is_known_by_what_it_says(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([GEOJSON]))
+    assert classes_in(AnnotationFile(str(path))) == ("white_cell",)
+    path.write_text('{"images": [{"id": 1, "file_name": "a.png"}], "annotations": [], "categories": []}')
+    assert len(read_annotations([AnnotationFile(str(path))])) == 0
+    path.write_text('{"images": 3}')
+    with pytest.raises(AnnotationError, match=r"a\.json: expected a GeoJSON"):
+        read_annotations([AnnotationFile(str(path))])
+
+
+def test_formats_that_need_more_than_the_file_say_so(tmp_path):
+    (tmp_path / "a.txt").write_text("0 .5 .5 .1 .1\n")
+    with pytest.raises(UsageError, match="size of its image"):
+        read_annotations([AnnotationFile(str(tmp_path / "a.txt"))])
+    with pytest.raises(UsageError, match="which of them"):
+        read_annotations([AnnotationFile(str(tmp_path / "a.csv"), "all_idb_patches")])
+    with pytest.raises(AnnotationError, match="of the format docx; known are files ending in"):
+        read_annotations([AnnotationFile("a.xml", "docx")])
+
+
+def test_classes_are_renamed_or_left_out_and_put_into_order(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("x,y,class\n1,1,WBC\n2,2,RBC\n3,3,blast\n4,4,WBC\n")
+    file = AnnotationFile(str(path), renames=(("WBC", "white_cell"), ("RBC", None)))
+    cells = read_annotations([file], ("blast", "other", "white_cell"))
+    assert cells.x.tolist() == [1, 3, 4]
+    assert cells.class_index.tolist() == [2, 0, 2]
+    assert classes_in(file) == ("white_cell", "blast")
+    with pytest.raises(AnnotationError, match=r"a\.csv has cells of class white_cell; the classes are blast, other"):
+        read_annotations([file])
+    merged = AnnotationFile(str(path), renames=(("WBC", "blast"), ("RBC", "other")))
+    assert read_annotations([merged]).class_index.tolist() == [0, 1, 0, 0]
+    none = AnnotationFile(str(path), renames=(("WBC", None), ("RBC", None), ("blast", None)))
+    assert len(read_annotations([none])) == len(classes_in(none)) == 0
+
+
+def test_classes_that_do_not_occur_need_no_place(tmp_path):
+    (tmp_path / "o.xyc").write_text("2 2\n")
+    file = AnnotationFile(str(tmp_path / "o.xyc"), class_name="other")
+    assert read_annotations([file], ("other", "wbc")).class_names == ("other", "wbc")
+    assert classes_in(file) == ("other",)
+
+
+def test_boxes_stay_where_all_files_with_cells_have_them(tmp_path):
+    write_voc(tmp_path / "a.xml", cells_with_boxes([(1, 2, 3, 4)], [0]), Size(9, 9))
+    write_voc(tmp_path / "b.xml", cells_with_boxes([(5, 6, 7, 8)], [1]), Size(9, 9))
+    (tmp_path / "empty.xyc").write_text("")
+    (tmp_path / "one.xyc").write_text("1 1\n")
+    boxed = [AnnotationFile(str(tmp_path / name)) for name in ("a.xml", "empty.xyc", "b.xml")]
+    assert boxes_of(read_annotations(boxed)).tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    point = AnnotationFile(str(tmp_path / "one.xyc"), class_name="other")
+    assert not read_annotations([*boxed, point]).attributes
+
+
+def test_the_patches_of_all_idb(tmp_path):
+    path = tmp_path / "patches.csv"
+    path.write_text("Filename,Blast_present,Normal_present,Centroids blasts,Centroids other cases\na.tif,1,0,5 6,N/A\n")
+    assert read_annotations([AnnotationFile(str(path), "all_idb_patches", image="a.tif")]).xy.tolist() == [[5, 6]]
+
+
+def test_no_files_no_cells():
+    assert read_annotations([], ("a", "b")).class_names == ("a", "b")
+
+
+def test_suffixes_are_searched_in_this_order():
+    assert SUFFIXES == (".xyc", ".geojson", ".json", ".xml", ".txt", ".csv")
