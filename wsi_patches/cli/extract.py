@@ -83,10 +83,11 @@ def command(
     with progress_bar("patches", quiet=quiet or as_json) as progress:
         result = extract(settings, progress)
     lines = [f"patches: {result.patches}", f"store:   {result.out}"] if result.patches else []
+    lines += [f"note:    {note}" for note in result.notes]
     blank = sum(outcome.blank for outcome in result.outcomes)
     if settings.foreground != "none" and result.patches:
         lines.append(f"glass:   {blank} places left out; see the pictures in {result.previews}")
-    summary = {"out": str(result.out), "patches": result.patches, "blank": blank}
+    summary = {"out": str(result.out), "patches": result.patches, "blank": blank, "notes": result.notes}
     finish(result.outcomes, lines, summary, as_json=as_json, strict=strict, quiet=quiet, verbose=verbose)
 
 

@@ -1,24 +1,30 @@
 """Known folder layouts in, slides with their annotations, labels and groups out."""
 
 from wsi_patches.datasets.all_idb1 import is_all_idb1, read_all_idb1
-from wsi_patches.datasets.find import find_slides
+from wsi_patches.datasets.find import Found, annotations_of, find_inputs, find_slides
 from wsi_patches.datasets.groups import GroupRule, with_groups
 from wsi_patches.datasets.ids import assign_ids, safe_id
 from wsi_patches.datasets.item import SlideItem, class_names_of
 from wsi_patches.datasets.layout import Dataset, Layout
+from wsi_patches.datasets.layouts import LAYOUTS, recognise
 from wsi_patches.datasets.pictures import picture_side
 
 __all__ = [
+    "LAYOUTS",
     "Dataset",
+    "Found",
     "GroupRule",
     "Layout",
     "SlideItem",
+    "annotations_of",
     "assign_ids",
     "class_names_of",
+    "find_inputs",
     "find_slides",
     "is_all_idb1",
     "picture_side",
     "read_all_idb1",
+    "recognise",
     "safe_id",
     "with_groups",
 ]

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsi_patches.annotations import AnnotationFile
 from wsi_patches.annotations import files as annotation_files
-from wsi_patches.datasets.all_idb1 import is_all_idb1, read_all_idb1
 from wsi_patches.datasets.item import SlideItem
-from wsi_patches.errors import UsageError
+from wsi_patches.datasets.layout import Dataset
+from wsi_patches.datasets.layouts import recognise
+from wsi_patches.errors import AnnotationError, UsageError
 from wsi_patches.slides import SUFFIXES, is_slide_folder
 from wsi_patches.slides.dicom import one_of_each_series
 
-__all__ = ["find_slides"]
+__all__ = ["Found", "annotations_of", "find_inputs", "find_slides"]
+
+WRITTEN = "cells.geojson"
+"""What ``infer`` calls a slide's cells."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The slides of some inputs."""
+
+    items: tuple[SlideItem, ...]
+    problems: tuple[str, ...] = ()
+    """What is wrong with the datasets among them: missing pairs, names that do not fit."""
 
 
 def find_slides(inputs: Sequence[Path], annotations: Path | None = None) -> list[SlideItem]:
+    """Return the slides of files, folders and known layouts, as `find_inputs` does."""
+    return list(find_inputs(inputs, annotations).items)
+
+
+def find_inputs(inputs: Sequence[Path], annotations: Path | None = None) -> Found:
     """Return the slides of files, folders (searched recursively for known suffixes) and known layouts.
 
     Parameters
@@ -32,30 +50,35 @@ def find_slides(inputs: Sequence[Path], annotations: Path | None = None) -> list
     UsageError
         An input does not exist, or there is no slide in any of them.
     """
-    items: list[SlideItem] = []
-    for path in inputs:
-        if not path.exists():
-            msg = f"{path} does not exist: give a slide, a folder of slides, or a dataset's folder"
-            raise UsageError(msg)
-        items += _of(path)
+    missing = [path for path in inputs if not path.exists()]
+    if missing:
+        msg = f"{missing[0]} does not exist: give a slide, a folder of slides, or a dataset's folder"
+        raise UsageError(msg)
+    parts = [_of(path) for path in inputs]
+    items = tuple(item for part in parts for item in part.items)
+    problems = tuple(problem for part in parts for problem in part.problems)
     if not items:
         msg = (
-            f"no slide was found in {', '.join(map(str, inputs))}: "
-            f"files are known by their suffix ({', '.join(sorted(SUFFIXES))}), an OME-Zarr by its metadata"
+            f"no slide was found in {', '.join(map(str, inputs))}: {'; '.join(problems) or 'nothing is known there'}. "
+            f"Files are known by their suffix ({', '.join(sorted(SUFFIXES))}), an OME-Zarr by its metadata"
         )
         raise UsageError(msg)
-    return [_annotated(item, annotations) for item in items] if annotations is not None else items
+    if annotations is not None:
+        items = tuple(_annotated(item, annotations) for item in items)
+    return Found(items, problems)
 
 
-def _of(path: Path) -> Iterable[SlideItem]:
+def _of(path: Path) -> Found | Dataset:
     try:
         if not path.is_dir() or is_slide_folder(path):
-            return [SlideItem(str(path))]
-        if is_all_idb1(path):
-            return read_all_idb1(path)
-        return [SlideItem(str(file)) for file in _files(path)]
+            return Found((SlideItem(str(path)),))
+        known = recognise(path)
+        if known is not None:
+            layout, root = known
+            return layout.read(root)
+        return Found(tuple(SlideItem(str(file)) for file in _files(path)))
     except PermissionError:
-        return [SlideItem(str(path))]  # opening it says what is wrong
+        return Found((SlideItem(str(path)),))  # opening it says what is wrong
 
 
 def _files(folder: Path) -> list[Path]:
@@ -83,15 +106,45 @@ def _folder(folder: Path) -> list[Path]:
         return [folder]  # opening it says what is wrong
 
 
-def _annotated(item: SlideItem, folder: Path) -> SlideItem:
+def annotations_of(folder: Path, *names: str) -> tuple[AnnotationFile, ...]:
+    """Return the annotation files in a folder that bear a slide's name, in any of the known formats.
+
+    Parameters
+    ----------
+    folder
+        Holds ``NAME.geojson`` and the like, or, as ``infer`` writes it, ``NAME/cells.geojson``.
+    *names
+        The slide's id and its file's stem: the files of the first of these names that has any.
+
+    Raises
+    ------
+    UsageError
+        There is no such folder.
+    """
     if not folder.is_dir():
         msg = f"--annotations {folder} is not a folder: give the folder that holds one file for each slide"
         raise UsageError(msg)
+    for name in names:
+        files = [folder / f"{name}{suffix}" for suffix in annotation_files.SUFFIXES]
+        present = [path for path in (*files, folder / name / WRITTEN) if path.is_file()]
+        if present:
+            return tuple(AnnotationFile(str(path)) for path in present)
+    return ()
+
+
+def _annotated(item: SlideItem, folder: Path) -> SlideItem:
     stem = Path(item.path).stem
-    files = [folder / f"{stem}{suffix}" for suffix in annotation_files.SUFFIXES]
-    present = tuple(AnnotationFile(str(path)) for path in files if path.is_file())
+    present = annotations_of(folder, stem)
     if present:
-        return replace(item, annotations=present, warnings=())
+        return replace(item, annotations=present, classes=_classes(present), warnings=())
     if item.annotations:
         return item
     return replace(item, warnings=(*item.warnings, f"no annotation file named {stem} in {folder}"))
+
+
+def _classes(files: Sequence[AnnotationFile]) -> tuple[str, ...]:
+    """Return the classes of marked cells; none of a file that cannot be read, which fails its slide and no other."""
+    try:
+        return tuple(dict.fromkeys(name for file in files for name in annotation_files.classes_in(file)))
+    except AnnotationError:
+        return ()

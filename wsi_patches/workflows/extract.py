@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from wsi_patches.datasets import find_slides, with_groups
+from wsi_patches.datasets import find_inputs, with_groups
 from wsi_patches.errors import NoPatches, UsageError
 from wsi_patches.executors import Executor, make_executor
 from wsi_patches.extract import ExtractTask, SlideJob, extract_part
@@ -73,6 +73,8 @@ class ExtractResult:
     """One for each slide, failed ones included."""
     patches: int
     """How many patches the store holds."""
+    notes: tuple[str, ...] = ()
+    """What is wrong with the datasets that were named, beside their slides."""
 
     @property
     def previews(self) -> Path:
@@ -101,7 +103,8 @@ def extract(settings: ExtractSettings, progress: Progress | None = None) -> Extr
     finally:
         close_idle_slides()
     outcomes = merge_outcomes(chain(plan.kept, chain.from_iterable(done), plan.failed))
-    return ExtractResult(settings.out, tuple(outcomes), len(open_store(settings.out)) if is_store(settings.out) else 0)
+    patches = len(open_store(settings.out)) if is_store(settings.out) else 0
+    return ExtractResult(settings.out, tuple(outcomes), patches, survey.problems)
 
 
 def plan_extract(settings: ExtractSettings) -> ExtractPlan:
@@ -128,6 +131,8 @@ class _Survey:
     """Of each slide, what the store's complete parts hold."""
     unfinished: tuple[str, ...]
     """Parts that a killed run left, to be removed."""
+    problems: tuple[str, ...] = ()
+    """What is wrong with the datasets that were named."""
 
     @property
     def waiting(self) -> list[Looked]:
@@ -157,7 +162,8 @@ class _Survey:
 def _survey(settings: ExtractSettings) -> _Survey:
     existing = Existing(settings.resume, settings.overwrite)
     there = check_output(settings.out, existing, ours=is_store(settings.out), what="a store of patches")
-    items = with_groups(find_slides(settings.inputs, settings.annotations), settings.group_rule())
+    found_inputs = find_inputs(settings.inputs, settings.annotations)
+    items = with_groups(found_inputs.items, settings.group_rule())
     asked = settings.store_settings(items)
     store = open_store(settings.out) if there and settings.resume else None
     if store is not None:
@@ -169,7 +175,8 @@ def _survey(settings: ExtractSettings) -> _Survey:
     records: dict[str, list[SlideRecord]] = {}
     for _, record in store.records() if store is not None else ():
         records.setdefault(record.id, []).append(record)
-    return _Survey(asked, tuple(looked), records, tuple(store.unfinished) if store is not None else ())
+    unfinished = tuple(store.unfinished) if store is not None else ()
+    return _Survey(asked, tuple(looked), records, unfinished, found_inputs.problems)
 
 
 def _only_tiles(one: Looked, spec: PatchSpec) -> Looked:
