@@ -1,8 +1,8 @@
 """How cells become labels of patches: the rule of ALL-IDB Patches, and its settings.
 
 A cell belongs to every patch that contains its centre, the patch being ``tolerance_px`` larger on each side, both
-sides included; it may belong to four patches. Source: launch_create_labels_patches of ALL-IDB Patches (DOI
-10.1109/ICASSPW59220.2023.10193429).
+sides included; it may belong to four patches. A centre between pixels counts as the pixel that it rounds to. Source:
+launch_create_labels_patches of ALL-IDB Patches (DOI 10.1109/ICASSPW59220.2023.10193429).
 """
 
 from __future__ import annotations
@@ -69,8 +69,9 @@ def _members(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return rows of patches and rows of cells that belong together, in patch order, then cell order."""
     low, high = xy - rule.tolerance_px, xy + side - 1 + rule.tolerance_px
-    inside_x = (low[:, :1] <= cells.x) & (cells.x <= high[:, :1])
-    inside_y = (low[:, 1:] <= cells.y) & (cells.y <= high[:, 1:])
+    x, y = np.floor(cells.xy + 0.5).T  # the pixel that a centre falls on: 255.5 would lie between two patches
+    inside_x = (low[:, :1] <= x) & (x <= high[:, :1])
+    inside_y = (low[:, 1:] <= y) & (y <= high[:, 1:])
     patches, rows = np.nonzero(inside_x & inside_y)
     return patches, rows
 

@@ -90,3 +90,10 @@ def test_no_cells_and_no_patches():
 def test_cells_of_other_classes_are_refused():
     with pytest.raises(UsageError, match="classes"):
         label_patches(np.array([[0, 0]]), 8, Cells.at([(1, 1)], ("wbc",)), ALL_IDB_RULE)
+
+
+@given(st.floats(0, 511.4), st.floats(0, 511.4))
+def test_patches_without_overlap_hold_every_centre_once_also_between_pixels(x, y):
+    xy = np.array([[left, top] for top in (0, 256) for left in (0, 256)])
+    labels = label_patches(xy, 256, Cells.at([[x, y]], ALL_IDB_CLASSES), LabelRule())
+    assert labels.counts.sum() == 1
