@@ -7,7 +7,7 @@ Patients are not named, so there is no group.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from wsi_patches.annotations import AnnotationFile
@@ -73,7 +73,7 @@ def _item(image: Path, marks: dict[str, dict[str, Path]]) -> SlideItem:
     )
 
 
-def _problems(names: list[str], marks: dict[str, dict[str, Path]]) -> Iterable[str]:
+def _problems(names: Sequence[str], marks: dict[str, dict[str, Path]]) -> Iterable[str]:
     odd = [name for name in names if not NAME.match(stem(name))]
     if odd:
         yield f"{len(odd)} images are not named ImNNN_0 or ImNNN_1, so they have no label: {some(odd)}"

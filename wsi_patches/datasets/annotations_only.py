@@ -15,8 +15,8 @@ ANNOTATIONS = frozenset({".xyc", ".geojson"})
 
 
 def _recognise(folder: Path) -> bool:
-    files, folders = listing(folder)
-    return bool(files) and not folders and all(suffix(name) in ANNOTATIONS for name in files)
+    there = listing(folder)
+    return bool(there.files) and not there.folders and all(suffix(name) in ANNOTATIONS for name in there.files)
 
 
 def _read(folder: Path) -> Dataset:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wsi_patches.datasets.folders import PICTURES, listing, some, suffix
+from wsi_patches.datasets.folders import Listing, listing, some
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.label_table import read_rows
 from wsi_patches.datasets.layout import Dataset, Layout
@@ -42,24 +42,23 @@ class _Found:
     tables: list[Path] = field(default_factory=list)
 
 
-def _walk(folder: Path, depth: int = 0) -> Iterator[tuple[Path, list[str]]]:
-    """Yield folders and their files, from the top down."""
-    files, folders = listing(folder)
-    yield folder, files
+def _walk(folder: Path, depth: int = 0) -> Iterator[tuple[Path, Listing]]:
+    """Yield folders and what lies in them, from the top down."""
+    there = listing(folder)
+    yield folder, there
     if depth < DEEPEST:
-        for name in folders:
+        for name in there.folders:
             yield from _walk(folder / name, depth + 1)
 
 
 def _recognise(folder: Path) -> bool:
-    for number, (path, files) in enumerate(_walk(folder)):
+    for number, (path, there) in enumerate(_walk(folder)):
         if number >= MOST_FOLDERS:
             return False
-        if path.name.lower() in LABELS or PRELIMINARY.search(path.name):
-            first = next((name for name in files if suffix(name) in PICTURES), "")
-            if NAME.match(first):
-                return True
-        if any(TABLE.match(name) and _rows(path / name)[0] for name in files):
+        classed = path.name.lower() in LABELS or PRELIMINARY.search(path.name)
+        if classed and any(NAME.match(name) for name in there.pictures[:1]):
+            return True
+        if any(TABLE.match(name) and _rows(path / name)[0] for name in there.files):
             return True
     return False
 
@@ -70,9 +69,9 @@ def _rows(table: Path) -> tuple[list[list[str]], str | None]:
 
 def _read(folder: Path) -> Dataset:
     found = _Found()
-    for path, files in _walk(folder):
-        found.pictures += [(path, name) for name in files if suffix(name) in PICTURES]
-        found.tables += [path / name for name in files if TABLE.match(name)]
+    for path, there in _walk(folder):
+        found.pictures += [(path, name) for name in there.pictures]
+        found.tables += [path / name for name in there.files if TABLE.match(name)]
     named, problems = _named(found.tables)
     items, odd, unknown = list[SlideItem](), list[str](), list[str]()
     for path, name in found.pictures:
@@ -86,8 +85,8 @@ def _read(folder: Path) -> Dataset:
         problems.append(f"{len(odd)} pictures are not named as those of C-NMC and are left out: {some(odd)}")
     if unknown:
         problems.append(f"{len(unknown)} pictures of the preliminary test are in no table: {some(unknown)}")
-    there = {name for path, name in found.pictures if PRELIMINARY.search(path.name)}
-    lost = [name for name in named if name not in there]
+    preliminary = {name for path, name in found.pictures if PRELIMINARY.search(path.name)}
+    lost = [name for name in named if name not in preliminary]
     if lost:
         problems.append(f"{len(lost)} rows of the preliminary test's table have no picture: {some(lost)}")
     return Dataset(tuple(items), tuple(problems))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from wsi_patches.datasets.folders import PICTURES, listing, some, suffix
+from wsi_patches.datasets.folders import listing, pictures, some
 from wsi_patches.datasets.item import SlideItem, Unit
 from wsi_patches.datasets.layout import Dataset, Layout
 
@@ -29,7 +29,7 @@ class Inner(NamedTuple):
     below: str
     """The folder inside of the class's; empty for pictures that lie directly in it."""
     path: Path
-    names: list[str]
+    names: tuple[str, ...]
 
 
 def _no_attributes(code: str, name: re.Match[str]) -> Attributes | None:  # noqa: ARG001  # the form of `Describe`
@@ -141,7 +141,6 @@ def _inner(part: str, folder: Path, code: str) -> Iterator[Inner]:
     """Yield a class folder and the folders in it, those with pictures."""
     own = listing(folder)
     for below in ("", *own.folders):
-        files = listing(folder / below).files if below else own.files
-        names = [name for name in files if suffix(name) in PICTURES]
+        names = pictures(folder / below) if below else own.pictures
         if names:
             yield Inner(part, code, below, folder / below, names)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from wsi_patches.annotations import AnnotationFile, coco_index
 from wsi_patches.datasets.class_words import class_word
-from wsi_patches.datasets.folders import PICTURES, SPLITS, listing, some, subfolder, suffix, within
+from wsi_patches.datasets.folders import SPLITS, listing, looked_at_once, some, subfolder, suffix, within
 from wsi_patches.datasets.image_parts import IMAGE_FOLDERS
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.layout import Dataset, Layout
@@ -23,7 +22,7 @@ from wsi_patches.errors import AnnotationError
 __all__ = ["COCO", "is_coco", "read_coco_folder"]
 
 MARKS = ("annotations", "annotation", "json_labels", "wbc_detection")
-HEAD = re.compile(rb'^(\xef\xbb\xbf)?\s*\{\s*"(info|licenses|images|annotations|categories|type)"\s*:')
+HEAD = re.compile(rb'^(\xef\xbb\xbf)?\s*\{\s*"(info|licenses|images|annotations|categories)"\s*:')
 HEAD_BYTES = 256
 WORDS = re.compile(r"[^a-z]+")
 DEEPEST = 2
@@ -31,7 +30,7 @@ DEEPEST = 2
 
 def is_coco(folder: Path) -> bool:
     """Say whether a folder has a COCO file, and pictures where those of a COCO set lie."""
-    return any(True for _ in _pictures(folder)) and bool(_coco_files(folder))
+    return bool(_coco_files(folder)) and any(True for _ in _pictures(folder))
 
 
 def _coco_files(folder: Path) -> list[Path]:
@@ -46,46 +45,48 @@ def _begins_like_coco(path: Path) -> bool:
         return bool(HEAD.match(stream.read(HEAD_BYTES)))
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
-    """Yield the pictures in the folder itself, in ``images`` and in the folders of a published split."""
-    inside = [name for name in listing(folder).folders if name.lower() in (*IMAGE_FOLDERS, *SPLITS)]
+def _pictures(folder: Path) -> Iterator[str]:
+    """Yield the paths of pictures in the folder itself, in ``images`` and in the folders of a published split."""
     yield from _below(folder, 0)
-    for name in inside:
-        yield from _below(folder / name, DEEPEST)
+    for name in listing(folder).folders:
+        if name.lower() in (*IMAGE_FOLDERS, *SPLITS):
+            yield from _below(folder / name, DEEPEST)
 
 
-def _below(folder: Path, depth: int) -> Iterator[Path]:
-    files, folders = listing(folder)
-    yield from (folder / name for name in files if suffix(name) in PICTURES)
+def _below(folder: Path, depth: int) -> Iterator[str]:
+    there = listing(folder)
+    yield from (f"{folder}/{name}" for name in there.pictures)
     if depth:
-        for name in folders:
+        for name in there.folders:
             yield from _below(folder / name, depth - 1)
 
 
-@dataclass
 class _Images:
     """The pictures of a set, to be found by what COCO files call them, and what those say of each."""
 
-    folder: Path
-    paths: set[Path]
-    marks: dict[Path, list[AnnotationFile]] = field(default_factory=lambda: defaultdict(list))
-    split: dict[Path, str | None] = field(default_factory=dict)
-    by_name: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
+    def __init__(self, folder: Path) -> None:
+        self.paths = sorted(_pictures(folder))
+        self.marks: dict[str, list[AnnotationFile]] = {path: [] for path in self.paths}
+        self.split: dict[str, str | None] = {}
+        self._folder = folder
+        self._images = subfolder(folder, *IMAGE_FOLDERS) or folder
+        self._by_name = defaultdict[str, list[str]](list)
+        for path in self.paths:
+            self._by_name[path.rpartition("/")[2]].append(path)
 
-    def __post_init__(self) -> None:
-        for path in sorted(self.paths):
-            self.by_name[path.name].append(path)
+    def places(self, file: Path) -> list[str]:
+        """Return the folders in which the images of a COCO file may lie, the likeliest first."""
+        places = (file.parent, self._images / file.stem, self._images, self._folder)
+        return [str(place) for place in places]
 
-    def find(self, name: str, file: Path, part: str | None) -> Path | None:
+    def find(self, name: str, places: list[str], split: str | None) -> str | None:
         """Return the picture that a COCO file means; None if there is none, or no telling which of several."""
-        images = subfolder(self.folder, *IMAGE_FOLDERS) or self.folder
-        for place in (file.parent, images, images / file.stem, self.folder):
-            if place / name in self.paths:
-                return place / name
-        several = self.by_name.get(name.rpartition("/")[2], [])
-        same = [path for path in several if SPLITS.get(path.parent.name.lower()) == part]
-        found = several if len(several) == 1 else same
-        return found[0] if len(found) == 1 else None
+        for place in places:
+            if f"{place}/{name}" in self.marks:
+                return f"{place}/{name}"
+        several = self._by_name.get(name.rpartition("/")[2], [])
+        same = [path for path in several if split is None or _split_word(Path(path).parent.name) in (split, None)]
+        return same[0] if len(same) == 1 else None
 
 
 def read_coco_folder(folder: Path, layout: Layout) -> Dataset:
@@ -98,24 +99,26 @@ def read_coco_folder(folder: Path, layout: Layout) -> Dataset:
     layout
         What its items are said to be of.
     """
-    images, problems, classes = _Images(folder, set(_pictures(folder))), list[str](), list[str]()
-    for file in _coco_files(folder):
-        classes += _take(file, images, problems)
-    template = tuple(dict.fromkeys(classes))
-    items = [
+    problems, words = list[str](), list[str]()
+    with looked_at_once():
+        images, files = _Images(folder), _coco_files(folder)
+    for file in files:
+        words += _take(file, images, problems)
+    classes = tuple(dict.fromkeys(words))
+    items = tuple(
         SlideItem(
-            path=str(path),
-            annotations=tuple(images.marks.get(path, ())),
+            path=path,
+            annotations=tuple(marks),
             layout=layout.name,
             split=images.split.get(path),
-            classes=template,
+            classes=classes,
             licence=layout.licence,
         )
-        for path in sorted(images.paths)
-    ]
-    bare = [path.name for path in sorted(images.paths) if path not in images.marks]
+        for path, marks in images.marks.items()
+    )
+    bare = [Path(path).name for path, marks in images.marks.items() if not marks]
     problems += [f"{len(bare)} images are in no COCO file: {some(bare)}"] if bare else []
-    return Dataset(tuple(items), tuple(problems))
+    return Dataset(items, tuple(problems))
 
 
 def _take(file: Path, images: _Images, problems: list[str]) -> list[str]:
@@ -123,32 +126,35 @@ def _take(file: Path, images: _Images, problems: list[str]) -> list[str]:
     try:
         index = coco_index(file)
     except AnnotationError as error:
-        problems.append(f"the images keep no annotations: {error}")
+        problems.append(f"a COCO file is left out: {error}")
         return []
-    part = _split(file)
+    split, places = _split(file), images.places(file)
     renames = tuple((name, class_word(name)) for name in index.categories.values())
     outside, lost = list[str](), list[str]()
     for name in index.images:
         plain = within(name)
-        path = images.find(plain, file, part) if plain is not None else None
+        path = images.find(plain, places, split) if plain is not None else None
         if path is None:
             (lost if plain is not None else outside).append(name)
             continue
         images.marks[path].append(AnnotationFile(str(file), format="coco", image=name, renames=renames))
-        images.split[path] = part
+        images.split[path] = split
     if outside:
         problems.append(
             f"{len(outside)} names in {file.name} lead out of the dataset's folder, not followed: {some(outside)}"
         )
     if lost:
         problems.append(f"{len(lost)} images of {file.name} are not there, or in several folders: {some(lost)}")
-    return [word for _, word in renames if word is not None]
+    return [word for _, word in renames]
 
 
 def _split(file: Path) -> str | None:
     """Return the published split that a COCO file is of: ``train.json``, ``instances_val2017.json``, ``test/...``."""
-    words = [*WORDS.split(file.stem.lower()), file.parent.name.lower()]
-    return next((SPLITS[word] for word in words if word in SPLITS), None)
+    return _split_word(file.stem) or _split_word(file.parent.name)
+
+
+def _split_word(name: str) -> str | None:
+    return next((SPLITS[word] for word in WORDS.split(name.lower()) if word in SPLITS), None)
 
 
 def _read(folder: Path) -> Dataset:

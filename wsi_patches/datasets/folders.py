@@ -1,14 +1,29 @@
-"""What lies in a folder, by name alone: one look at each folder, no file is opened or asked for its size."""
+"""What lies in a folder, by name alone: no file is opened or asked for its size."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
-__all__ = ["PICTURES", "SPLITS", "Listing", "listing", "pictures", "some", "stem", "subfolder", "suffix", "within"]
+__all__ = [
+    "PICTURES",
+    "SPLITS",
+    "Listing",
+    "listing",
+    "looked_at_once",
+    "pictures",
+    "some",
+    "stem",
+    "subfolder",
+    "suffix",
+    "within",
+]
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 """Suffixes of plain pictures, in lower case."""
@@ -24,21 +39,52 @@ LITTER = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 DRIVE = re.compile(r"^[A-Za-z]:")
 
 
-class Listing(NamedTuple):
+@dataclass(frozen=True)
+class Listing:
     """The names in a folder, each kind in order; what is hidden and what systems leave behind is not among them."""
 
-    files: list[str]
-    folders: list[str]
+    files: tuple[str, ...]
+    folders: tuple[str, ...]
+
+    @cached_property
+    def pictures(self) -> tuple[str, ...]:
+        """The files that are plain pictures by their suffix."""
+        return tuple(name for name in self.files if suffix(name) in PICTURES)
+
+
+_seen: ContextVar[dict[Path, Listing] | None] = ContextVar("_seen", default=None)
+
+
+@contextmanager
+def looked_at_once() -> Iterator[None]:
+    """Look into each folder once only while the block runs: one of 100,000 files takes 0.1 s to list."""
+    if _seen.get() is not None:
+        yield
+        return
+    token = _seen.set({})
+    try:
+        yield
+    finally:
+        _seen.reset(token)
 
 
 def listing(folder: Path) -> Listing:
     """Return what lies in a folder."""
+    seen = _seen.get()
+    if seen is None:
+        return _look(folder)
+    if folder not in seen:
+        seen[folder] = _look(folder)
+    return seen[folder]
+
+
+def _look(folder: Path) -> Listing:
     files, folders = list[str](), list[str]()
     with os.scandir(folder) as entries:
         for entry in entries:
             if not entry.name.startswith(".") and entry.name.lower() not in LITTER:
                 (folders if entry.is_dir() else files).append(entry.name)
-    return Listing(sorted(files), sorted(folders))
+    return Listing(tuple(sorted(files)), tuple(sorted(folders)))
 
 
 def suffix(name: str) -> str:
@@ -53,9 +99,9 @@ def stem(name: str) -> str:
     return name[:dot] if dot > 0 else name
 
 
-def pictures(folder: Path) -> list[str]:
-    """Return the names of the plain pictures that lie directly in a folder."""
-    return [name for name in listing(folder).files if suffix(name) in PICTURES]
+def pictures(folder: Path) -> tuple[str, ...]:
+    """Return the names of the plain pictures that lie directly in a folder, in order."""
+    return listing(folder).pictures
 
 
 def subfolder(folder: Path, *names: str) -> Path | None:
@@ -64,7 +110,7 @@ def subfolder(folder: Path, *names: str) -> Path | None:
     return next((folder / there[name.lower()] for name in names if name.lower() in there), None)
 
 
-def some(names: Sequence[str] | Iterable[str], limit: int = 5) -> str:
+def some(names: Iterable[str], limit: int = 5) -> str:
     """Return the first few of many names for a sentence, and how many more there are."""
     names = list(names)
     more = f" and {len(names) - limit} more" if len(names) > limit else ""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from wsi_patches.datasets.folders import PICTURES, SPLITS, listing, pictures, suffix
+from wsi_patches.datasets.folders import SPLITS, listing, pictures
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.layout import Dataset, Layout
 from wsi_patches.datasets.small_pictures import are_small
@@ -47,14 +47,14 @@ def _recognise(folder: Path) -> bool:
     return are_small(first[:LOOKED_AT])
 
 
-def _are_classes(top: Path, names: list[str]) -> bool:
+def _are_classes(top: Path, names: tuple[str, ...]) -> bool:
     kinds = {DIGITS.sub("", name.lower()) for name in names}
     return len(kinds) >= LEAST and not pictures(top) and all(_holds_pictures_alone(top / name) for name in names)
 
 
 def _holds_pictures_alone(folder: Path) -> bool:
-    files, folders = listing(folder)
-    return bool(files) and not folders and all(suffix(name) in PICTURES for name in files)
+    there = listing(folder)
+    return bool(there.files) and not there.folders and there.pictures == there.files
 
 
 def _read(folder: Path) -> Dataset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,10 +34,14 @@ class Part(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """An image, and its annotation file where there is one."""
+    """An image of a part, and its annotation file where there is one."""
 
-    image: Path
-    marks: Path | None
+    part: Part
+    image: str
+    """The image's path."""
+    stem: str
+    marks: str | None
+    """The annotation file's path."""
 
 
 def find_parts(folder: Path, is_marks: Callable[[str], bool]) -> list[Part]:
@@ -54,9 +58,10 @@ def find_parts(folder: Path, is_marks: Callable[[str], bool]) -> list[Part]:
         Whether a folder of this name, in lower case, is one of annotations.
     """
     whole = _side_by_side(folder, "", is_marks)
-    if whole or pictures(folder):
-        return whole
-    inside = [_side_by_side(folder / name, name, is_marks) for name in listing(folder).folders]
+    names = listing(folder).folders
+    if whole or pictures(folder) or (len(names) == 1 and names[0].lower() not in SPLITS):
+        return whole  # an only folder that is no part of a split is the whole set, unpacked
+    inside = [_side_by_side(folder / name, name, is_marks) for name in names]
     return [part for parts in inside for part in parts] if all(inside) else []
 
 
@@ -70,31 +75,39 @@ def _side_by_side(folder: Path, name: str, is_marks: Callable[[str], bool]) -> l
     return [*parts, Part(images, marks, name)] if pictures(images) or not parts else parts
 
 
-def shared(part: Part, kind: str) -> list[Path]:
-    """Return the annotation files of a part that bear an image's name."""
-    stems = {stem(name) for name in pictures(part.images)}
-    return [part.marks / name for name in listing(part.marks).files if suffix(name) == kind and stem(name) in stems]
+def shared(part: Part, kind: str, limit: int) -> list[Path]:
+    """Return the first annotation files of a part that bear an image's name."""
+    marks = [name for name in listing(part.marks).files if suffix(name) == kind]
+    stems = {stem(name) for name in pictures(part.images)} if marks else set()
+    return [part.marks / name for name in marks if stem(name) in stems][:limit]
 
 
-def pairs(part: Part, kind: str) -> list[Pair]:
-    """Return the images of a part in the order of their names, each with its annotation file.
+def pairs(parts: Iterable[Part], kind: str) -> list[Pair]:
+    """Return the images of all parts, those of each in the order of their names, with their annotation files.
 
     Parameters
     ----------
-    part
-        The part.
+    parts
+        The parts.
     kind
         Suffix of the annotation files, in lower case.
     """
-    marks = {stem(name): part.marks / name for name in listing(part.marks).files if suffix(name) == kind}
-    return [Pair(part.images / name, marks.get(stem(name))) for name in pictures(part.images)]
+    found = []
+    for part in parts:
+        marks = {stem(name): f"{part.marks}/{name}" for name in listing(part.marks).files if suffix(name) == kind}
+        for name in pictures(part.images):
+            own = stem(name)
+            found.append(Pair(part, f"{part.images}/{name}", own, marks.get(own)))
+    return found
 
 
-def unpaired(parts: Iterable[Part], kind: str, not_marks: Iterable[str] = ()) -> list[str]:
+def unpaired(found: Sequence[Pair], parts: Iterable[Part], kind: str, not_marks: Iterable[str] = ()) -> list[str]:
     """Return sentences on images without annotations and annotation files without an image.
 
     Parameters
     ----------
+    found
+        What `pairs` found.
     parts
         All parts of the set; two may share a folder of annotation files.
     kind
@@ -102,11 +115,9 @@ def unpaired(parts: Iterable[Part], kind: str, not_marks: Iterable[str] = ()) ->
     not_marks
         Names of files in lower case that are no image's, such as ``classes.txt``.
     """
-    parts = list(parts)
-    images = [name for part in parts for name in pictures(part.images)]
+    stems = {pair.stem for pair in found}
     marks = {name for part in parts for name in listing(part.marks).files if suffix(name) == kind}
-    bare = [pair.image.name for part in parts for pair in pairs(part, kind) if pair.marks is None]
-    stems = {stem(name) for name in images}
+    bare = [Path(pair.image).name for pair in found if pair.marks is None]
     lost = sorted(name for name in marks if stem(name) not in stems and name.lower() not in not_marks)
     problems = []
     if bare:

@@ -12,7 +12,7 @@ from wsi_patches.datasets.bccd import BCCD
 from wsi_patches.datasets.c_nmc import C_NMC
 from wsi_patches.datasets.cell_sets import AML_LMU, AML_MLL, BONE_MARROW, MLL23, PBC, RAABIN
 from wsi_patches.datasets.coco_folder import COCO
-from wsi_patches.datasets.folders import listing, suffix
+from wsi_patches.datasets.folders import listing, looked_at_once, suffix
 from wsi_patches.datasets.four_classes import FOUR_CLASSES
 from wsi_patches.datasets.image_folder import IMAGE_FOLDER
 from wsi_patches.datasets.layout import Layout
@@ -69,19 +69,22 @@ def recognise(folder: Path) -> tuple[Layout, Path] | None:
     PermissionError
         A folder may not be looked into.
     """
-    for _ in range(DEEPEST):
-        for layout in LAYOUTS:
-            if layout.recognise(folder):
-                return layout, folder
-        inner = _only_folder(folder)
-        if inner is None:
-            return None
-        folder = inner
+    with looked_at_once():
+        for _ in range(DEEPEST):
+            for layout in LAYOUTS:
+                if layout.recognise(folder):
+                    return layout, folder
+            inner = _only_folder(folder)
+            if inner is None:
+                return None
+            folder = inner
     return None
 
 
 def _only_folder(folder: Path) -> Path | None:
     """Return the one folder in a folder that holds no slide and no other folder."""
-    files, folders = listing(folder)
-    alone = len(folders) == 1 and not any(suffix(name) in SUFFIXES for name in files)
-    return folder / folders[0] if alone and suffix(folders[0]) != ".zarr" else None
+    there = listing(folder)
+    if len(there.folders) != 1 or any(suffix(name) in SUFFIXES for name in there.files):
+        return None
+    inner = there.folders[0]
+    return folder / inner if suffix(inner) != ".zarr" else None

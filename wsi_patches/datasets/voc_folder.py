@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wsi_patches.annotations import AnnotationFile, classes_in
 from wsi_patches.datasets.class_words import class_word
-from wsi_patches.datasets.folders import SPLITS, listing, some, stem, subfolder
+from wsi_patches.datasets.folders import SPLITS, listing, looked_at_once, some, stem, subfolder
 from wsi_patches.datasets.image_parts import Pair, Part, find_parts, pairs, shared, unpaired
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.layout import Dataset, Layout
@@ -29,12 +29,12 @@ def voc_parts(folder: Path) -> list[Part]:
         return parts
     splits = [Part(folder / name, folder / name, name) for name in listing(folder).folders if name.lower() in SPLITS]
     mixed = splits or [Part(folder, folder, "")]
-    return mixed if all(shared(part, ".xml") for part in mixed) else []
+    return mixed if all(shared(part, ".xml", 1) for part in mixed) else []
 
 
 def is_voc(folder: Path) -> bool:
     """Say whether some image has an XML file of its name, and that is one of VOC."""
-    files = [file for part in voc_parts(folder) for file in shared(part, ".xml")[:1]]
+    files = [file for part in voc_parts(folder) for file in shared(part, ".xml", 1)]
     return bool(files) and all(_is_voc_file(file) for file in files)
 
 
@@ -71,43 +71,36 @@ def read_voc_folder(folder: Path, layout: Layout, classes: dict[str, str] | None
     classes
         Class as the files have it -> ours; the files are searched for classes if not given.
     """
-    parts = voc_parts(folder)
-    problems = unpaired(parts, ".xml")
+    with looked_at_once():
+        parts = voc_parts(folder)
+        found = pairs(parts, ".xml")
+        problems = unpaired(found, parts, ".xml")
+        split, twice = published_split(folder)
     if classes is None:
-        classes = _classes((pair for part in parts for pair in pairs(part, ".xml")), problems)
-    split, twice = published_split(folder)
-    template = SlideItem(
-        path="", layout=layout.name, licence=layout.licence, classes=tuple(dict.fromkeys(classes.values()))
-    )
-    renames = tuple(classes.items())
-    items = [_item(template, part, pair, renames, split) for part in parts for pair in pairs(part, ".xml")]
-    problems += _split_problems(split, twice, {Path(item.path).stem for item in items})
+        classes = _classes(found, problems)
+    renames, names = tuple(classes.items()), tuple(dict.fromkeys(classes.values()))
+    items = [
+        SlideItem(
+            path=pair.image,
+            annotations=(AnnotationFile(pair.marks, format="voc", renames=renames),) if pair.marks else (),
+            layout=layout.name,
+            split=split.get(pair.stem, pair.part.split),
+            classes=names,
+            licence=layout.licence,
+            attributes=pair.part.attributes,
+        )
+        for pair in found
+    ]
+    problems += _split_problems(split, twice, {pair.stem for pair in found})
     return Dataset(tuple(items), tuple(problems))
-
-
-def _item(
-    template: SlideItem, part: Part, pair: Pair, renames: tuple[tuple[str, str | None], ...], split: dict[str, str]
-) -> SlideItem:
-    marks = (AnnotationFile(str(pair.marks), format="voc", renames=renames),) if pair.marks else ()
-    return SlideItem(
-        path=str(pair.image),
-        annotations=marks,
-        layout=template.layout,
-        split=split.get(pair.image.stem, part.split),
-        classes=template.classes,
-        licence=template.licence,
-        attributes=part.attributes,
-    )
 
 
 def _classes(found: Iterable[Pair], problems: list[str]) -> dict[str, str]:
     """Return the classes that occur; a file that cannot be read is told of."""
     names, unreadable = set[str](), list[str]()
-    for _, marks in found:
-        if marks is None:
-            continue
+    for path in (pair.marks for pair in found if pair.marks):
         try:
-            names.update(classes_in(AnnotationFile(str(marks), format="voc")))
+            names.update(classes_in(AnnotationFile(path, format="voc")))
         except AnnotationError as error:
             unreadable.append(str(error))
     if unreadable:

@@ -13,8 +13,8 @@ from pathlib import Path
 from wsi_patches.annotations import AnnotationFile, classes_in, read_yolo_names
 from wsi_patches.annotations.yolo import NAMES_FILES
 from wsi_patches.datasets.class_words import class_word
-from wsi_patches.datasets.folders import listing, some
-from wsi_patches.datasets.image_parts import Part, find_parts, pairs, shared, unpaired
+from wsi_patches.datasets.folders import listing, looked_at_once, some
+from wsi_patches.datasets.image_parts import Pair, Part, find_parts, pairs, shared, unpaired
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.layout import Dataset, Layout
 from wsi_patches.errors import AnnotationError
@@ -34,7 +34,7 @@ def yolo_parts(folder: Path) -> list[Part]:
 def is_yolo(folder: Path) -> bool:
     """Say whether some images have text files of their names, and these begin with a box, or hold nothing."""
     parts = yolo_parts(folder)
-    files = [file for part in parts for file in shared(part, ".txt")[:LOOKED_AT]]
+    files = [file for part in parts for file in shared(part, ".txt", LOOKED_AT)]
     heads = [_first_line(file) for file in files]
     named = _names_file(folder) is not None
     return all(not head or BOX.match(head) for head in heads) and (any(heads) or (bool(heads) and named))
@@ -82,34 +82,35 @@ def read_yolo_folder(folder: Path, layout: Layout, names: Mapping[int, str] | No
     names
         What the classes' numbers mean; read from the folder if not given.
     """
-    parts = yolo_parts(folder)
-    problems = unpaired(parts, ".txt", NAMES_FILES)
-    if names is None:
-        names = class_names(folder, problems)
+    with looked_at_once():
+        parts = yolo_parts(folder)
+        found = pairs(parts, ".txt")
+        problems = unpaired(found, parts, ".txt", NAMES_FILES)
+        if names is None:
+            names = class_names(folder, problems)
     renames = tuple((str(number), class_word(name)) for number, name in sorted(names.items()))
-    classes = tuple(dict.fromkeys(word for _, word in renames)) or _numbers(parts, problems)
+    classes = tuple(dict.fromkeys(word for _, word in renames)) or _numbers(found, problems)
     items = [
         SlideItem(
-            path=str(image),
-            annotations=(AnnotationFile(str(marks), format="yolo", renames=renames),) if marks else (),
+            path=pair.image,
+            annotations=(AnnotationFile(pair.marks, format="yolo", renames=renames),) if pair.marks else (),
             layout=layout.name,
-            split=part.split,
+            split=pair.part.split,
             classes=classes,
             licence=layout.licence,
-            attributes=part.attributes,
+            attributes=pair.part.attributes,
         )
-        for part in parts
-        for image, marks in pairs(part, ".txt")
+        for pair in found
     ]
     return Dataset(tuple(items), tuple(problems))
 
 
-def _numbers(parts: list[Part], problems: list[str]) -> tuple[str, ...]:
+def _numbers(found: list[Pair], problems: list[str]) -> tuple[str, ...]:
     """Return the classes' numbers that occur, as text."""
     numbers, unreadable = set[str](), list[str]()
-    for file in (marks for part in parts for _, marks in pairs(part, ".txt") if marks):
+    for path in (pair.marks for pair in found if pair.marks):
         try:
-            numbers.update(classes_in(AnnotationFile(str(file), format="yolo")))
+            numbers.update(classes_in(AnnotationFile(path, format="yolo")))
         except AnnotationError as error:
             unreadable.append(str(error))
     if unreadable:

@@ -1,0 +1,135 @@
+"""What is wrong with a dataset's folder is said in sentences, and nothing that a file names is followed out of it."""
+
+import pytest
+
+from tests import made_datasets as made
+from tests.unit.datasets.test_layouts import read
+
+
+def problems(folder):
+    return "\n".join(read(folder).problems)
+
+
+def remove(folder, pattern):
+    next(folder.rglob(pattern)).unlink()
+
+
+@pytest.mark.parametrize(
+    ("maker", "gone", "said"),
+    [
+        (made.all_idb1, "other/Im034_0.xyc", "1 images have no file in other/: Im034_0.jpg"),
+        (made.all_idb1, "im/Im001_1.jpg", "1 files of xyc/ have no image: Im001_1"),
+        (made.all_idb_patches, "Im001_1_patch_2.tif", "1 rows of the CSV have no patch: Im001_1_patch_2.tif"),
+        (made.all_idb_patches, "*.csv", "the CSV of the patches is missing"),
+        (made.c_nmc, "phase2/2.bmp", "1 rows of the preliminary test's table have no picture: 2.bmp"),
+        (made.c_nmc, "phase2.csv", "2 pictures of the preliminary test are in no table: 1.bmp, 2.bmp"),
+        (made.four_classes, "Segmented/Pre/*.jpg", "1 pictures have no segmented twin: WBC-Malignant-Pre-001.jpg"),
+        (made.four_classes, "Original/Pre/*.jpg", "1 segmented pictures have no original: wbc-malignant-pre-001.jpg"),
+        (made.white_cell_masks, "001.png", "1 pictures have no mask: 001"),
+        (made.white_cell_masks, "001.bmp", "1 masks have no picture: 001"),
+        (made.white_cell_masks, "Class*.csv", "Class Labels of Dataset 1.csv is missing"),
+        (made.bccd, "BloodImage_00001.xml", "1 images have no annotation file: BloodImage_00001.jpg"),
+        (made.bccd, "BloodImage_00001.jpg", "1 images of the published split are not there: BloodImage_00001"),
+        (made.bccd, "test.txt", "1 images are in no part of the published split: BloodImage_00003"),
+        (made.voc_folder, "a.png", "1 annotation files have no image: a.xml"),
+        (made.yolo_folder, "b.txt", "1 images have no annotation file: b.jpg"),
+        (made.yolo_folder, "classes.txt", "no file says what the classes are called"),
+        (made.coco_folder, "images/val2017/a.jpg", "are not there"),
+        (made.coco_folder, "instances_val2017.json", "1 images are in no COCO file: a.jpg"),
+    ],
+)
+def test_what_is_missing_is_named(maker, gone, said, tmp_path):
+    maker(tmp_path)
+    assert said not in problems(tmp_path)
+    remove(tmp_path, gone)
+    assert said in problems(tmp_path)
+
+
+def test_pictures_in_the_wrong_class_and_folders_of_no_class_are_told(tmp_path):
+    made.pbc(tmp_path)
+    inner = tmp_path / "PBC_dataset_normal_DIB"
+    made.picture(inner / "basophil" / "SNE_9.jpg")
+    made.picture(inner / "unsorted" / "BA_1.jpg")
+    dataset = read(tmp_path)
+    assert len(dataset.items) == 6
+    said = "\n".join(dataset.problems)
+    assert "1 pictures are not named as in this dataset, or lie in another class's folder: SNE_9.jpg" in said
+    assert "left out: unsorted (1 pictures)" in said
+
+
+def test_a_patient_in_two_classes_is_told(tmp_path):
+    made.aml_mll(tmp_path)
+    made.picture(tmp_path / "data" / "NPM1" / "AEC" / "image_9.tif")
+    made.picture(tmp_path / "data" / "NPM1" / "loose.tif")
+    said = problems(tmp_path)
+    assert "1 patients have folders in more than one class: AEC" in said
+    assert "they have no group" in said
+
+
+def test_a_row_whose_label_is_not_its_names_gives_no_label(tmp_path):
+    made.c_nmc(tmp_path)
+    rows = (["Patient_ID", "new_names", "labels"], ["UID_57_29_1_all.bmp", "1.bmp", 0], ["", "2.bmp", 1])
+    made.table(tmp_path / "phase2.csv", *rows)
+    dataset = read(tmp_path)
+    assert {item.label for item in dataset.items if item.split == "validation"} == {None}
+    assert "2 rows of phase2.csv name a subject and label that do not fit: 1.bmp, 2.bmp" in dataset.problems
+
+
+def test_an_image_in_two_parts_of_the_split_is_told(tmp_path):
+    made.bccd(tmp_path)
+    made.text(tmp_path / "BCCD" / "ImageSets" / "Main" / "val.txt", "BloodImage_00000\nBloodImage_00002\n")
+    assert "1 images are in two parts of the published split: BloodImage_00000" in problems(tmp_path)
+
+
+def test_damaged_tables_are_told_and_the_images_kept(tmp_path):
+    made.all_idb_patches(tmp_path / "patches")
+    made.text(next((tmp_path / "patches").rglob("*.csv")), "a,b\n1,2\n")
+    dataset = read(tmp_path / "patches")
+    assert "no labels and no cells are known" in dataset.problems[0]
+    assert {item.label for item in dataset.items} == {None}
+    made.voc_folder(tmp_path / "voc")
+    made.text(tmp_path / "voc" / "annotations" / "b.xml", "<annotation><object>")
+    dataset = read(tmp_path / "voc")
+    assert len(dataset.items) == 2
+    assert "1 annotation files cannot be read" in dataset.problems[0]
+    made.coco_folder(tmp_path / "coco")
+    made.text(tmp_path / "coco" / "annotations" / "instances_val2017.json", '{"images": [')
+    assert "a COCO file is left out" in problems(tmp_path / "coco")
+    made.yolo_folder(tmp_path / "yolo")
+    made.text(tmp_path / "yolo" / "classes.txt", "")
+    dataset = read(tmp_path / "yolo")
+    assert dataset.items[0].classes == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    "hostile", ["../secret.jpg", "/etc/secret.jpg", "..\\secret.jpg", "C:\\secret.jpg", "a/../../secret.jpg", "a\0.jpg"]
+)
+def test_names_in_coco_files_that_lead_out_are_not_followed(hostile, tmp_path):
+    made.picture(tmp_path / "secret.jpg")
+    folder = tmp_path / "set"
+    made.coco_of_roboflow(folder)
+    made.coco(folder / "train" / "_annotations.coco.json", ["train.jpg", hostile], ("WBC",))
+    dataset = read(folder)
+    assert {item.path for item in dataset.items} == {str(path) for path in folder.rglob("*.jpg")}
+    assert any(
+        "1 names in _annotations.coco.json lead out of the dataset's folder" in said for said in dataset.problems
+    )
+
+
+def test_hostile_rows_of_tables_name_no_file(tmp_path):
+    made.picture(tmp_path / "secret.bmp")
+    folder = tmp_path / "set"
+    made.c_nmc(folder)
+    rows = (["Patient_ID", "new_names", "labels"], ["UID_57_29_1_all.bmp", "../../secret.bmp", 1])
+    made.table(folder / "phase2.csv", *rows)
+    dataset = read(folder)
+    assert not any("secret" in item.path for item in dataset.items)
+    assert "1 rows of the preliminary test's table have no picture: ../../secret.bmp" in dataset.problems
+
+
+def test_the_same_name_in_two_parts_is_told_apart_by_its_split(tmp_path):
+    """Both parts of the made COCO set hold an ``a.jpg``."""
+    made.coco_folder(tmp_path)
+    train, validation = read(tmp_path).items
+    assert ("train2017" in train.path, train.split) == (True, "train")
+    assert validation.annotations[0].path.endswith("instances_val2017.json")

@@ -1,0 +1,134 @@
+"""What is no dataset is not taken for one, and the real folders are known for what they are."""
+
+import pytest
+
+from tests import made_datasets as made
+from wsi_patches.datasets.layouts import recognise
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ["a.svs", "b.svs"],
+        ["a.jpg", "b.png"],
+        ["patient_1/a.jpg", "patient_2/b.jpg"],
+        ["P1/a.jpg", "P2/a.jpg", "P3/a.jpg"],
+        ["2024-01-03/a.jpg", "2024-01-04/a.jpg"],
+        ["smith/a.svs", "jones/b.svs"],
+        ["smith/a.jpg", "jones/b.svs"],
+        ["smith/a.jpg", "jones/b.jpg", "overview.jpg"],
+        ["smith/a.jpg", "jones/2024/b.jpg", "jones/c.jpg"],
+        ["smith/a.jpg", "jones/b.jpg", "jones/notes.txt"],
+        ["blast/a.jpg"],
+        ["train/blast/a.jpg", "train/other/a.jpg", "extra/blast/a.jpg", "extra/other/a.jpg"],
+        ["train/blast/a.jpg", "train/other/a.jpg", "test/b.jpg"],
+        ["im/Im001_1.jpg", "im/Im002_1.jpg"],
+        ["images/a.tif", "annotations/a.geojson"],
+        ["images/a.jpg", "labels/b.txt"],
+        ["xyc/Im001_1.xyc", "notes.txt", "more/a.txt"],
+        ["a.xyc", "a.jpg"],
+        [],
+    ],
+)
+def test_other_folders_are_no_dataset(paths, tmp_path):
+    for name in paths:
+        path = tmp_path / name
+        if path.suffix in {".jpg", ".png"}:
+            made.picture(path)
+        else:
+            made.text(path, "")
+    assert recognise(tmp_path) is None
+
+
+def test_large_pictures_in_folders_are_slides_not_classes(tmp_path):
+    made.image_folder(tmp_path)
+    assert recognise(tmp_path) is not None
+    made.picture(tmp_path / "blast" / "a first one.png", (1025, 8))
+    assert recognise(tmp_path) is None
+
+
+def test_pictures_that_cannot_be_read_are_no_classes(tmp_path):
+    made.image_folder(tmp_path)
+    made.text(tmp_path / "blast" / "a first one.png", "no picture")
+    assert recognise(tmp_path) is None
+
+
+def test_fields_named_as_all_idb2_names_its_cells_are_not_all_idb2(tmp_path):
+    for number in (1, 2, 3):
+        made.picture(tmp_path / f"Im00{number}_1.tif", (1712, 1368))
+    assert recognise(tmp_path) is None
+
+
+def test_xml_of_slide_viewers_is_not_voc(tmp_path):
+    made.voc_folder(tmp_path)
+    for path in (tmp_path / "annotations").iterdir():
+        made.text(path, "<?xml version='1.0'?><ASAP_Annotations><Annotations/></ASAP_Annotations>")
+    assert recognise(tmp_path) is None
+
+
+def test_text_that_holds_no_boxes_is_not_yolo(tmp_path):
+    made.yolo_folder(tmp_path)
+    for path in (tmp_path / "labels_yolo").iterdir():
+        made.text(path, "seen by two readers\n")
+    assert recognise(tmp_path) is None
+
+
+def test_geojson_of_each_slide_is_not_coco(tmp_path):
+    made.picture(tmp_path / "images" / "a.jpg")
+    made.text(tmp_path / "annotations" / "a.json", '{"type": "FeatureCollection", "features": []}')
+    assert recognise(tmp_path) is None
+
+
+def test_one_of_several_datasets_in_a_folder_is_not_taken_for_all(tmp_path):
+    made.bccd(tmp_path)
+    made.yolo_folder(tmp_path / "wbc_fov")
+    made.image_folder(tmp_path / "more")
+    assert recognise(tmp_path) is None
+
+
+def test_a_copy_of_bccds_repository_is_bccd(tmp_path):
+    made.bccd(tmp_path / "BCCD_Dataset-master")
+    made.text(tmp_path / "BCCD_Dataset-master" / "scripts" / "split.py", "")
+    made.picture(tmp_path / "BCCD_Dataset-master" / "example.jpg")
+    layout, folder = recognise(tmp_path / "BCCD_Dataset-master")
+    assert layout.name == "bccd"
+    assert len(layout.read(folder).items) == 4
+
+
+@pytest.mark.parametrize(
+    ("folder", "layout", "count"),
+    [
+        ("bccd", "bccd", 120),
+        ("wbc_fov", "yolo", 15),
+        ("txl_pbc", "yolo", 80),
+        ("txl_pbc/raabin", "yolo", 40),
+        ("txl_pbc/pbc", "yolo", 40),
+        ("all_smears", "all-four-classes", 240),
+        ("all_smears/images", "all-four-classes", 240),
+        ("all_idb1_other", "annotations-only", 0),
+    ],
+)
+def test_real_datasets_are_known(folder, layout, count, shared_data):
+    known, place = recognise(shared_data / folder)
+    assert (known.name, len(known.read(place).items)) == (layout, count)
+
+
+@pytest.mark.parametrize("folder", ["", "slides", "corrupt", "corrupt/pillow", "focus", "all_smears/segmented_early"])
+def test_real_folders_of_slides_are_no_dataset(folder, shared_data):
+    assert recognise(shared_data / folder) is None
+
+
+def test_what_the_real_datasets_say(shared_data):
+    def read(folder):
+        layout, place = recognise(shared_data / folder)
+        return layout.read(place)
+
+    bccd = read("bccd")
+    assert bccd.problems == ()
+    assert all(item.annotations and dict(item.attributes)["mask"] for item in bccd.items)
+    assert {dict(item.attributes)["part"] for item in read("txl_pbc").items} == {"pbc", "raabin"}
+    assert read("txl_pbc/pbc").items[0].classes == ("white_cell", "red_cell", "platelet")
+    assert "folder above" in read("txl_pbc/pbc").problems[0]
+    smears = read("all_smears")
+    assert sum("segmented" in dict(item.attributes) for item in smears.items) == 60
+    assert "108 .xyc files and no image" in read("all_idb1_other").problems[0]
