@@ -17,6 +17,8 @@ table { border-collapse: collapse; margin: 0 0 1.5rem; }
 th, td { text-align: left; padding: .3rem 1.5rem .3rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
 td { overflow-wrap: anywhere; }
 td.figure { font-variant-numeric: tabular-nums; font-weight: 600; }
+caption { text-align: left; font-weight: 600; }
+figure { margin: 0 0 1.5rem; }
 img { max-width: 100%; height: auto; border: 1px solid #ddd; }
 .warnings { border-left: .3rem solid #d55e00; padding: .1rem 0 .1rem 1rem; }
 footer { color: #555; margin: 2rem 0; }

@@ -13,11 +13,14 @@ from wsi_patches.stores.files import replacing
 
 __all__ = [
     "METRIC_COLUMNS",
-    "class_columns",
+    "align",
+    "cells",
+    "class_rows",
     "figure",
     "format_metrics",
     "interval_text",
     "label",
+    "metric_rows",
     "write_confusion",
     "write_metrics",
     "write_per_class",
@@ -45,16 +48,16 @@ TOTALS = ("true_positives", "false_positives", "misses")
 
 def write_metrics(path: Path, result: Result) -> None:
     """Write ``metrics.csv``: a row a figure; what is undefined, and intervals that were not made, are empty."""
-    rows = ([name, *_cells(metric), metric.n, metric.groups] for name, metric in result.metrics.items())
+    rows = ([name, *cells(metric), metric.n, metric.groups] for name, metric in result.metrics.items())
     write_table(path, METRIC_COLUMNS, rows)
 
 
 def write_per_class(path: Path, result: ClassificationResult) -> None:
     """Write ``per_class.csv``: a row a class, each figure followed by the ends of its interval."""
-    scores = class_columns(result)
+    scores = _class_columns(result)
     columns = ["class", "support", *(f"{name}{end}" for name in scores for end in ("", "_low", "_high"))]
     rows = (
-        [row.name, row.support, *(cell for name in scores for cell in _cells(row.metrics[name]))]
+        [row.name, row.support, *(cell for name in scores for cell in cells(row.metrics[name]))]
         for row in result.classes
     )
     write_table(path, columns, rows)
@@ -76,16 +79,31 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 
 def format_metrics(result: Result) -> list[str]:
-    """Return the figures as lines for a terminal: what was measured, a table, and the warnings."""
-    rows = [("", "value", "95 % interval")]
-    rows += [(label(name), figure(name, metric), interval_text(metric)) for name, metric in result.metrics.items()]
-    lines = [f"{result.sampling}", "", *_align(rows)]
+    """Return the figures as lines for a terminal: of how many, a table, how it was measured, and the warnings."""
+    lines = [str(result.sampling), "", *align(metric_rows(result))]
     if isinstance(result, ClassificationResult):
-        lines += ["", *_align(_class_rows(result))]
+        lines += ["", *align(class_rows(result))]
     return [*lines, "", result.sampling.sentence, *(f"warning: {warning}" for warning in result.warnings)]
 
 
-def class_columns(result: ClassificationResult) -> tuple[str, ...]:
+def metric_rows(result: Result) -> list[list[str]]:
+    """Return the figures as rows of text for people, the first row being the header."""
+    rows = [["", "value", "95 % interval", "n", "groups"]]
+    for name, metric in result.metrics.items():
+        rows.append([label(name), figure(name, metric), interval_text(metric), str(metric.n), str(metric.groups)])
+    return rows
+
+
+def class_rows(result: ClassificationResult) -> list[list[str]]:
+    """Return the figures of each class as rows of text for people, the first row being the header."""
+    scores = _class_columns(result)
+    rows = [["class", "support", *map(label, scores)]]
+    for row in result.classes:
+        rows.append([row.name, str(row.support), *(_in_short(name, row.metrics[name]) for name in scores)])
+    return rows
+
+
+def _class_columns(result: ClassificationResult) -> tuple[str, ...]:
     """Return the names of the figures that each class has."""
     return tuple(result.classes[0].metrics)
 
@@ -107,17 +125,16 @@ def interval_text(metric: Metric) -> str:
     return f"{metric.interval.low:.3f} to {metric.interval.high:.3f}" if metric.has_interval else ""
 
 
-def _cells(metric: Metric) -> list[str]:
+def cells(metric: Metric) -> list[str]:
+    """Return value, low and high for a CSV file; what is undefined is empty."""
     numbers = (metric.interval.value, metric.interval.low, metric.interval.high)
     return ["" if math.isnan(number) else f"{number:.6g}" for number in numbers]
 
 
-def _class_rows(result: ClassificationResult) -> list[tuple[str, ...]]:
-    scores = class_columns(result)
-    rows = [("class", result.sampling.unit, *map(label, scores))]
-    for row in result.classes:
-        rows.append((row.name, str(row.support), *(_in_short(name, row.metrics[name]) for name in scores)))
-    return rows
+def align(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines whose columns start at the same place."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _in_short(name: str, metric: Metric) -> str:
@@ -127,9 +144,3 @@ def _in_short(name: str, metric: Metric) -> str:
     if not metric.has_interval:
         return figure(name, metric)
     return f"{metric.value:.2f} [{metric.interval.low:.2f}, {metric.interval.high:.2f}]"
-
-
-def _align(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return lines whose columns start at the same place."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,89 @@
+"""``evaluation.html``: what was measured, on one page that needs nothing beside itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from types import MappingProxyType
+
+from wsi_patches.errors import UsageError
+from wsi_patches.evaluate.album import Picture
+from wsi_patches.evaluate.classification import ClassificationResult
+from wsi_patches.evaluate.comparison import comparison_rows, comparison_warnings
+from wsi_patches.evaluate.result import Result
+from wsi_patches.evaluate.tables import class_rows, metric_rows
+from wsi_patches.html_page import details_table, embedded_picture, html_document, warnings_box
+
+__all__ = ["render_evaluation"]
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+NO_BASELINES: Mapping[str, ClassificationResult] = MappingProxyType({})
+
+
+def render_evaluation(
+    title: str,
+    result: Result,
+    pictures: Sequence[Picture] = (),
+    *,
+    baselines: Mapping[str, ClassificationResult] = NO_BASELINES,
+    details: Mapping[str, str] = NOTHING,
+) -> str:
+    """Return the page of a result.
+
+    Parameters
+    ----------
+    title
+        What was evaluated on what.
+    result
+        Of detection, classification or slides.
+    pictures
+        PNG files; they are put into the page.
+    baselines
+        Simpler classifiers, by name, measured on the same patches with the same draws.
+    details
+        More on how it was measured: the model, the split, the files.
+
+    Raises
+    ------
+    UsageError
+        Baselines were given for a result that is no classification, or measured on something else.
+    OSError
+        A picture is not there.
+    """
+    if baselines and not isinstance(result, ClassificationResult):
+        msg = "only a classifier can be set beside baselines, and this result is of something else"
+        raise UsageError(msg)
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        f'<p class="path">{escape(str(result.sampling))}</p>',
+        warnings_box(result.warnings),
+        _table("Figures", metric_rows(result)),
+    ]
+    if isinstance(result, ClassificationResult):
+        parts += _class_tables(result, baselines)
+    parts += [_figure(picture) for picture in pictures]
+    how = {"Sample": str(result.sampling), "Intervals": result.sampling.sentence, **details}
+    return html_document(title, "\n".join([*parts, "<h2>How this was measured</h2>", details_table(how)]))
+
+
+def _class_tables(result: ClassificationResult, baselines: Mapping[str, ClassificationResult]) -> list[str]:
+    tables = [_table("Each class against the rest", class_rows(result))]
+    if baselines:
+        tables.append(_table("Beside simpler classifiers, on the same patches", comparison_rows(result, baselines)))
+        tables += [f"<p><strong>{escape(warning)}</strong></p>" for warning in comparison_warnings(result, baselines)]
+    return tables
+
+
+def _table(caption: str, rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of text as a table; the first row is the header, the first column names the rows."""
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in rows[0])
+    lines = [f"<table><caption>{escape(caption)}</caption>", f"<thead><tr>{head}</tr></thead>", "<tbody>"]
+    for name, first, *rest in rows[1:]:
+        others = "".join(f"<td>{escape(text)}</td>" for text in rest)
+        lines.append(f'<tr><th scope="row">{escape(name)}</th><td class="figure">{escape(first)}</td>{others}</tr>')
+    return "\n".join([*lines, "</tbody></table>"])
+
+
+def _figure(picture: Picture) -> str:
+    title = f"<figcaption><h2>{escape(picture.title)}</h2></figcaption>"
+    return f"<figure>{title}{embedded_picture(picture.path.read_bytes(), 'png', picture.alt)}</figure>"
