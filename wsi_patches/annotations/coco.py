@@ -14,7 +14,7 @@ from typing import Any
 
 from wsi_patches.annotations.marks import Edges, Mark, box_mark, boxes_of, cells_of
 from wsi_patches.annotations.once import parsed_once
-from wsi_patches.annotations.text import finite, json_of
+from wsi_patches.annotations.text import finite, json_of, score_of
 from wsi_patches.cells import Cells
 from wsi_patches.errors import AnnotationError, UsageError
 from wsi_patches.geometry import Size
@@ -174,7 +174,7 @@ def _mark(row: Mapping[str, Any], index: CocoIndex, where: str) -> Mark:
         raise AnnotationError(msg)
     x, y, width, height = (finite(value, f"{where}: bbox") for value in box)
     edges = Edges(x, y, x + width - 1, y + height - 1)
-    score = finite(row.get("score", 1.0), f"{where}: score")
+    score = score_of(row.get("score", 1.0), f"{where}: score")
     return box_mark(index.categories[category], edges, where, _attributes(row, where), score)
 
 

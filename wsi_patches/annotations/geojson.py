@@ -15,7 +15,7 @@ from typing import Any
 
 from wsi_patches.annotations.marks import BOX_COLUMNS, Edges, Mark, cells_of, in_class_order
 from wsi_patches.annotations.outlines import places_of
-from wsi_patches.annotations.text import finite, json_of
+from wsi_patches.annotations.text import finite, json_of, score_of
 from wsi_patches.cells import WHITE_CELL, Cells
 from wsi_patches.errors import AnnotationError
 
@@ -86,10 +86,7 @@ def _marks(feature: Any, default_class: str, where: str) -> list[Mark]:
         raise AnnotationError(msg)
     name, slide = _class_name(properties, default_class, where), str(properties.get("slide") or "")
     numbers = _measurements(properties, where)
-    score = numbers.pop("score", 1.0)
-    if not 0 <= score <= 1:
-        msg = f"{where}: expected a score in 0..1, found {score}"
-        raise AnnotationError(msg)
+    score = score_of(numbers.pop("score", 1.0), where)
     edges = [numbers.pop(column, None) for column in BOX_COLUMNS]
     box = Edges(*(edge for edge in edges if edge is not None)) if None not in edges else None
     attributes = numbers | _texts(properties, where)

@@ -6,7 +6,6 @@ inclusive, so its width is ``right - left + 1`` and its centre ``(left + right) 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +61,7 @@ def box_mark(
         Width or height is below 0; one of no area is taken, as is one outside of the image.
     """
     width, height = box.right - box.left + 1, box.bottom - box.top + 1
-    if not (0 <= width < math.inf and 0 <= height < math.inf):
+    if width < 0 or height < 0:
         msg = f"{where}: expected a box whose right and bottom follow its left and top, found {width:g} x {height:g} px"
         raise AnnotationError(msg)
     return Mark(class_name, (box.left + box.right) / 2, (box.top + box.bottom) / 2, box, score, attributes)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from wsi_patches.annotations.marks import BOX_COLUMNS, Edges, Mark, box_mark, cells_of
 from wsi_patches.annotations.once import parsed_once
-from wsi_patches.annotations.text import column_key, csv_rows, finite
+from wsi_patches.annotations.text import column_key, csv_rows, finite, score_of
 from wsi_patches.cells import WHITE_CELL, Cells
 from wsi_patches.errors import AnnotationError
 
@@ -120,7 +120,7 @@ def _mark(
         return None
     numbers = [finite(said[name], f"{where}, {table.columns[name]}") for name in shape]
     name = said.get("class") or default_class
-    score = finite(said.get("score") or 1.0, f"{where}, score")
+    score = score_of(said.get("score") or 1.0, f"{where}, score")
     if shape != POINT:
         return box_mark(name, Edges(*numbers), where, score=score)
     x, y = numbers

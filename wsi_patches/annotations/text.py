@@ -13,9 +13,11 @@ from typing import Any
 
 from wsi_patches.errors import AnnotationError
 
-__all__ = ["bytes_of", "column_key", "csv_rows", "finite", "json_of", "text_of"]
+__all__ = ["bytes_of", "column_key", "csv_rows", "finite", "json_of", "score_of", "text_of"]
 
 DELIMITERS = ",;\t"
+LARGEST = 1e100
+"""Products of three such numbers, as areas need them, are still finite."""
 
 
 def bytes_of(path: Path) -> bytes:
@@ -53,16 +55,26 @@ def finite(value: Any, where: str) -> float:
     Raises
     ------
     AnnotationError
-        It is none, or it is not finite; ``where`` begins the message: file, line or element, and field.
+        It is none, or it is not finite, or beyond all measure; ``where`` begins the message: file, line or element,
+        and field.
     """
     try:
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if not math.isfinite(number):
+    if not abs(number) <= LARGEST:
         msg = f"{where}: expected a number, found {reprlib.repr(value)}"
         raise AnnotationError(msg)
     return number
+
+
+def score_of(value: Any, where: str) -> float:
+    """Return a score; one outside of 0..1, or that is no number, is an AnnotationError as of `finite`."""
+    score = finite(value, where)
+    if not 0 <= score <= 1:
+        msg = f"{where}: expected a score in 0..1, found {score:g}"
+        raise AnnotationError(msg)
+    return score
 
 
 def column_key(title: str) -> str:

@@ -74,6 +74,8 @@ def test_an_image_without_cells_has_a_row_without_coordinates(tmp_path):
         ("x,y\n-inf,1\n", "line 2, x: expected a number"),
         ("x,y\n1,\n", "line 2, y: expected a number"),
         ("x,y,score\n1,2,high\n", "line 2, score: expected a number"),
+        ("x,y,score\n1,2,97\n", "line 2, score: expected a score in 0..1, found 97"),
+        ("x,y\n1,1e300\n", "line 2, y: expected a number"),
         ("xmin,ymin,xmax,ymax\n9,2,3,4\n", "line 2: expected a box"),
         ('x,y\n1,"2\n', "line 2: not a row"),
         (b"x,y,class\n1,2,gr\xf6sse\n", "line 2: expected UTF-8"),
