@@ -16,6 +16,7 @@ COMMANDS = {
     "extract": "Cut slides into labelled patches and keep them in one store.",
     "preprocess": "Score focus, sharpen and recolour the patches of a store.",
     "infer": "Count the white cells, and with a model the blasts, of slides.",
+    "split": "Split slides for training and measuring, and name what is on both sides.",
     "train": "Train a model from a recipe.",
     "run": "Run a recipe: a pipeline or a command with its settings.",
     "demo": "Paint three slides, count their blasts, and show where the pictures are.",
