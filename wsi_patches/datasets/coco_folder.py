@@ -84,7 +84,7 @@ class _Images:
         for place in places:
             if f"{place}/{name}" in self.marks:
                 return f"{place}/{name}"
-        several = self._by_name.get(name.rpartition("/")[2], [])
+        several = (path for path in self._by_name.get(name.rpartition("/")[2], ()) if path.endswith(f"/{name}"))
         same = [path for path in several if split is None or _split_word(Path(path).parent.name) in (split, None)]
         return same[0] if len(same) == 1 else None
 

@@ -36,6 +36,7 @@ SPLITS: Mapping[str, str] = {
 """What people call the folders of a published split, in lower case."""
 
 LITTER = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
+LONGEST = 200
 DRIVE = re.compile(r"^[A-Za-z]:")
 
 
@@ -111,10 +112,18 @@ def subfolder(folder: Path, *names: str) -> Path | None:
 
 
 def some(names: Iterable[str], limit: int = 5) -> str:
-    """Return the first few of many names for a sentence, and how many more there are."""
+    """Return the first few of many names for a sentence, and how many more there are.
+
+    Names come from disks and from files of strangers: what no terminal shows is spelled out, what is long is cut.
+    """
     names = list(names)
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return ", ".join(map(_shown, names[:limit])) + more
+
+
+def _shown(name: str) -> str:
+    spelled = (sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name[:LONGEST])
+    return "".join(spelled) + ("..." if len(name) > LONGEST else "")
 
 
 def within(name: str) -> str | None:

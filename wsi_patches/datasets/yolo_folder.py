@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from wsi_patches.annotations import AnnotationFile, classes_in, read_yolo_names
+from wsi_patches.annotations import AnnotationFile, read_yolo_names
 from wsi_patches.annotations.yolo import NAMES_FILES
 from wsi_patches.datasets.class_words import class_word
-from wsi_patches.datasets.folders import listing, looked_at_once, some
+from wsi_patches.datasets.folders import listing, looked_at_once
 from wsi_patches.datasets.image_parts import Pair, Part, find_parts, pairs, shared, unpaired
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.layout import Dataset, Layout
@@ -22,6 +22,7 @@ from wsi_patches.errors import AnnotationError
 __all__ = ["YOLO", "class_names", "is_yolo", "read_yolo_folder", "yolo_parts"]
 
 BOX = re.compile(rb"^\s*\d+(\s+[-+.\deE]+){4,}\s*$")
+NUMBER = re.compile(rb"^\s*(\d{1,9})\s", re.MULTILINE)
 HEAD_BYTES = 4096
 LOOKED_AT = 5
 
@@ -89,7 +90,7 @@ def read_yolo_folder(folder: Path, layout: Layout, names: Mapping[int, str] | No
         if names is None:
             names = class_names(folder, problems)
     renames = tuple((str(number), class_word(name)) for number, name in sorted(names.items()))
-    classes = tuple(dict.fromkeys(word for _, word in renames)) or _numbers(found, problems)
+    classes = tuple(dict.fromkeys(word for _, word in renames)) or _numbers(found)
     items = [
         SlideItem(
             path=pair.image,
@@ -105,17 +106,11 @@ def read_yolo_folder(folder: Path, layout: Layout, names: Mapping[int, str] | No
     return Dataset(tuple(items), tuple(problems))
 
 
-def _numbers(found: list[Pair], problems: list[str]) -> tuple[str, ...]:
+def _numbers(found: list[Pair]) -> tuple[str, ...]:
     """Return the classes' numbers that occur, as text."""
-    numbers, unreadable = set[str](), list[str]()
-    for path in (pair.marks for pair in found if pair.marks):
-        try:
-            numbers.update(classes_in(AnnotationFile(path, format="yolo")))
-        except AnnotationError as error:
-            unreadable.append(str(error))
-    if unreadable:
-        problems.append(f"{len(unreadable)} annotation files cannot be read: {some(unreadable, 2)}")
-    return tuple(sorted(numbers, key=lambda number: (len(number), number)))
+    files = (Path(pair.marks) for pair in found if pair.marks)
+    numbers = {int(number) for file in files for number in NUMBER.findall(file.read_bytes())}
+    return tuple(map(str, sorted(numbers)))
 
 
 def _read(folder: Path) -> Dataset:

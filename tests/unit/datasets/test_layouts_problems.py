@@ -88,7 +88,7 @@ def test_damaged_tables_are_told_and_the_images_kept(tmp_path):
     assert "no labels and no cells are known" in dataset.problems[0]
     assert {item.label for item in dataset.items} == {None}
     made.voc_folder(tmp_path / "voc")
-    made.text(tmp_path / "voc" / "annotations" / "b.xml", "<annotation><object>")
+    made.text(tmp_path / "voc" / "annotations" / "b.xml", "<annotation><object><name>blast</name>")
     dataset = read(tmp_path / "voc")
     assert len(dataset.items) == 2
     assert "1 annotation files cannot be read" in dataset.problems[0]
