@@ -69,9 +69,10 @@ class Sampling:
         """How the intervals were made."""
         if not self.draws:
             return "No intervals were made."
+        fewer = f" ({self.rank_draws} for ROC-AUC, average precision, log loss and calibration error)"
         return (
-            f"95 % percentile intervals of {self.draws} draws ({self.rank_draws} for ROC-AUC, average precision, log "
-            f"loss and calibration error) of {plural(self.groups, self.group_kind)} with replacement, seed {self.seed}."
+            f"95 % percentile intervals of {self.draws} draws{fewer if self.rank_draws < self.draws else ''} of "
+            f"{plural(self.groups, self.group_kind)} with replacement, seed {self.seed}."
         )
 
 
