@@ -1,8 +1,8 @@
 """YOLO: a text file for each image, an object a line, in shares of the image's width and height.
 
-``class x y w h`` is a box by its centre; further whole numbers are attributes, as LeukemiaAttri (Rehman et al., MICCAI
-2024) gives the morphology of each cell; ``class x1 y1 x2 y2 x3 y3 ...`` is an outline, of which the box is taken. A
-class is its number: `read_yolo_names` says what the numbers mean. An image without objects has an empty file.
+``class x y w h`` is a box by its centre; whole numbers behind it are attributes, as LeukemiaAttri (Rehman et al.,
+MICCAI 2024) gives the morphology of each cell; ``class x1 y1 x2 y2 x3 y3 ...`` is an outline, of which the box is
+taken. A class is its number: `read_yolo_names` says what the numbers mean. An image without objects has an empty file.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def read_yolo(path: Path, size: Size, attributes: Sequence[str] | None = None) -
     size
         Of the image, width and height in pixels.
     attributes
-        What the columns behind a box are called. If not given, whole numbers behind a box are the attributes ``a1``,
-        ``a2`` and so on, and other numbers make the line an outline.
+        What the columns behind a box are called. If not given, and all such numbers of the file are whole, they are
+        the attributes ``a1``, ``a2`` and so on; otherwise its longer lines are outlines.
 
     Returns
     -------
@@ -52,34 +52,30 @@ def read_yolo(path: Path, size: Size, attributes: Sequence[str] | None = None) -
     AnnotationError
         A line is neither, a number is not finite, a width is negative, or boxes differ in their number of attributes.
     """
-    marks = []
-    for number, line in enumerate(text_of(path).splitlines(), start=1):
-        if words := line.split():
-            marks.append(_mark(words, size, attributes, f"{path}, line {number}"))
-            if len(marks[-1].attributes) != len(marks[0].attributes):
-                msg = f"{path}, line {number}: expected {len(marks[0].attributes)} attributes as before, found {line!r}"
-                raise AnnotationError(msg)
-    return cells_of(marks, path)
+    lines = enumerate(text_of(path).splitlines(), start=1)
+    rows = [(f"{path}, line {number}", line.split()) for number, line in lines if line.strip()]
+    objects = [(where, [finite(word, where) for word in words]) for where, words in rows]
+    further = [numbers[1 + BOX_NUMBERS :] for _, numbers in objects]
+    outlines = attributes is None and not all(number.is_integer() for numbers in further for number in numbers)
+    counted = () if outlines or not further else tuple(f"a{number}" for number in range(1, len(further[0]) + 1))
+    columns = counted if attributes is None else tuple(attributes)
+    return cells_of([_mark(numbers, size, columns, outlines, where) for where, numbers in objects], path)
 
 
-def _mark(words: list[str], size: Size, attributes: Sequence[str] | None, where: str) -> Mark:
-    index, *numbers = (finite(word, where) for word in words)
+def _mark(numbers: list[float], size: Size, columns: tuple[str, ...], outlines: bool, where: str) -> Mark:
+    index, *shares = numbers
     if index < 0 or not index.is_integer():
-        msg = f"{where}: expected a class's number first, found {words[0]!r}"
+        msg = f"{where}: expected a class's number first, found {index:g}"
         raise AnnotationError(msg)
-    box, further = numbers[:BOX_NUMBERS], numbers[BOX_NUMBERS:]
-    names = [f"a{number}" for number in range(1, len(further) + 1)] if attributes is None else attributes
-    is_box = attributes is not None or all(number.is_integer() for number in further)
-    if is_box and len(box) == BOX_NUMBERS and len(further) == len(names):
-        x, y, width, height = box
-        shares = Edges(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-        return box_mark(str(int(index)), _pixels(shares, size), where, dict(zip(names, further, strict=True)))
-    if not is_box and len(numbers) >= LEAST_OUTLINE and len(numbers) % 2 == 0:
-        x_shares, y_shares = numbers[::2], numbers[1::2]
-        shares = Edges(min(x_shares), min(y_shares), max(x_shares), max(y_shares))
-        return box_mark(str(int(index)), _pixels(shares, size), where)
-    wanted = " ".join(("class x y w h", *(attributes or ())))
-    msg = f"{where}: expected `{wanted}`, or an outline of three points or more, found {len(words)} numbers"
+    if len(shares) == BOX_NUMBERS + len(columns):
+        x, y, width, height, *further = shares
+        box = Edges(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+        return box_mark(str(int(index)), _pixels(box, size), where, dict(zip(columns, further, strict=True)))
+    if outlines and len(shares) >= LEAST_OUTLINE and len(shares) % 2 == 0:
+        box = Edges(min(shares[::2]), min(shares[1::2]), max(shares[::2]), max(shares[1::2]))
+        return box_mark(str(int(index)), _pixels(box, size), where)
+    wanted = f"`{' '.join(('class x y w h', *columns))}`{', or an outline of three points or more' if outlines else ''}"
+    msg = f"{where}: expected {wanted}, found {len(numbers)} numbers"
     raise AnnotationError(msg)
 
 

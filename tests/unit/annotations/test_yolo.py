@@ -30,6 +30,12 @@ def test_an_outline_gives_its_bounds(tmp_path):
     assert np.allclose(boxes_of(cells), [[20, 10, 59, 39], [90, 45, 109, 54]])
 
 
+def test_an_outline_that_ends_in_corners_of_the_image_is_no_box_with_attributes(tmp_path):
+    cells = read_yolo(written(tmp_path, "2 0.5 0.2 0.1 0.9 1 1\n2 0.1 0.1 0.3 0.1 0.2 0.4\n"), SIZE)
+    assert np.allclose(boxes_of(cells), [[20, 20, 199, 99], [20, 10, 59, 39]])
+    assert "a1" not in cells.attributes
+
+
 def test_whole_numbers_behind_a_box_are_attributes(tmp_path):
     lines = "3 0.5 0.5 0.1 0.1 0 1 2 0 1 1\n5 0.2 0.2 0.1 0.1 1 0 0 0 0 2\n"
     cells = read_yolo(written(tmp_path, lines), SIZE)
@@ -62,7 +68,7 @@ def test_every_way_of_writing_a_box(tmp_path, content):
         ("0 .5 .5 .1 .1\n0 .5 .5\n", "line 2"),
         ("0 .1 .2 .3 .4 .5 .6 .7\n", "line 1: expected `class x y w h`, or an outline"),
         ("0 .1 .2 .3 .4 .5\n", "line 1"),
-        ("0 .5 .5 .1 .1 1 2\n0 .5 .5 .1 .1 1\n", "line 2: expected 2 attributes"),
+        ("0 .5 .5 .1 .1 1 2\n0 .5 .5 .1 .1 1\n", "line 2: expected `class x y w h a1 a2`, found 6 numbers"),
         ("WBC .5 .5 .1 .1\n", "line 1"),
         ("-1 .5 .5 .1 .1\n", "class's number"),
         ("1.5 .5 .5 .1 .1\n", "class's number"),
