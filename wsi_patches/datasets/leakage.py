@@ -57,8 +57,8 @@ class OverlapLeak:
 
     def __str__(self) -> str:
         return (
-            f"slide {self.slide}: {self.pairs} pairs of patches overlap between {self.split_a} and {self.split_b}; "
-            f"{self.id_a} and {self.id_b} share {self.share:.0%}"
+            f"slide {self.slide}: pairs of patches that overlap between {self.split_a} and {self.split_b}: "
+            f"{self.pairs}; {self.id_a} and {self.id_b} share {self.share:.0%}"
         )
 
 
@@ -80,10 +80,10 @@ class LeakReport:
     def to_lines(self) -> list[str]:
         """Return sentences for a terminal."""
         counts = (
-            f"{len(self.groups)} patients or slides in more than one split, {len(self.copies)} pairs of copies "
-            f"across splits, {len(self.overlaps)} slides' patches overlapping across splits"
+            f"patients or slides in more than one split: {len(self.groups)}; pairs of copies across splits: "
+            f"{len(self.copies)}; slides whose patches overlap across splits: {len(self.overlaps)}"
         )
-        lines = [f"LEAKS: {counts}." if self.found else f"No leak was found: {counts}."]
+        lines = [f"{'LEAKS' if self.found else 'No leak was found'}: {counts}."]
         for leaks in (self.groups, [_copy_sentence(copy) for copy in self.copies], self.overlaps):
             lines += [f"  {leak}" for leak in leaks[:SHOWN]]
             if len(leaks) > SHOWN:
@@ -185,7 +185,7 @@ def _duplicates(thumbnails: Thumbnails, splits: Sequence[str]) -> Iterator[str]:
         inside = thumbnails.take([row for row, split in enumerate(splits) if split == name])
         pairs = [f"{copy.id_b} is {copy.id_a}" for copy in find_exact_copies(inside)]
         if pairs:
-            yield f"{len(pairs)} images are in {name} more than once: {_named(pairs)}"
+            yield f"images that are in {name} more than once: {len(pairs)} ({_named(pairs)})"
 
 
 def _overlaps(rows: Sequence[SplitRow], splits: Sequence[str], boxes: NDArray[np.int64]) -> list[OverlapLeak]:

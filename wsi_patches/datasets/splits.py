@@ -184,7 +184,7 @@ def _shares(wish: int | Mapping[str, float]) -> dict[str, float]:
     """Return the share of each split by its name."""
     if isinstance(wish, int):
         if wish < 2:
-            msg = f"{wish} folds were asked; a split has 2 or more"
+            msg = f"a split has 2 folds or more, and {wish} was asked"
             raise UsageError(msg)
         return {f"fold{i + 1}": 1 / wish for i in range(wish)}
     if len(wish) < 2 or min(wish.values()) <= 0 or not np.isclose(sum(wish.values()), 1):

@@ -44,7 +44,7 @@ def test_a_planted_patient_and_a_planted_copy_are_found_and_named(shared_data, t
     (found,) = report.copies
     assert (found.id_a, found.split_a, found.id_b, found.split_b) == (f"image{train}", "train", "copied", "test")
     text = "\n".join(report.to_lines())
-    assert text.startswith("LEAKS: 1 patients or slides in more than one split, 1 pairs of copies")
+    assert text.startswith("LEAKS: patients or slides in more than one split: 1; pairs of copies across splits: 1;")
     assert f"patient P{train} is in test (other) and in train (image{train})" in text
     assert f"copied in test is a near copy of image{train} in train (rotated by 90 degrees, correlation " in text
     with report.write_leaks(tmp_path / "out").open(newline="") as stream:
@@ -63,8 +63,8 @@ def test_a_clean_split_is_called_clean(shared_data, tmp_path):
     report = find_leaks(rows, split.names, thumbnails_of_arrays(pictures))
     assert not report.found
     assert report.to_lines() == [
-        "No leak was found: 0 patients or slides in more than one split, 0 pairs of copies across splits, "
-        "0 slides' patches overlapping across splits."
+        "No leak was found: patients or slides in more than one split: 0; pairs of copies across splits: 0; "
+        "slides whose patches overlap across splits: 0."
     ]
     assert len(report.write_leaks(tmp_path).read_text().splitlines()) == 1
 
@@ -132,7 +132,7 @@ def test_a_file_that_is_twice_in_one_split_is_a_note_and_no_leak(tmp_path):
     rows = [SplitRow(name, str(tmp_path / f"{name}.png"), f"p{name}", "patient", None, name) for name in "ab"]
     report = find_leaks(rows, ["train", "train"], thumbnails_of_files([(row.id, row.path) for row in rows]))
     assert not report.found
-    assert report.notes == ("1 images are in train more than once: b is a",)
+    assert report.notes == ("images that are in train more than once: 1 (b is a)",)
 
 
 def test_long_reports_are_cut_for_the_terminal_and_whole_in_the_table(tmp_path):

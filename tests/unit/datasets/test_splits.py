@@ -174,7 +174,7 @@ def test_what_cannot_be_split_is_told():
         make_split(rows, "patient", 2)
     with pytest.raises(UsageError, match="all 4 rows of label 'b' fall into fold"):
         make_split(rows, "block", 2)
-    with pytest.raises(UsageError, match="1 folds"):
+    with pytest.raises(UsageError, match="and 1 was asked"):
         make_split(rows, "patient", 1)
     with pytest.raises(UsageError, match=r"sum to 1, found train 0\.7, test 0\.7"):
         make_split(rows, "patient", {"train": 0.7, "test": 0.7})
