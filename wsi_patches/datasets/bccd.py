@@ -26,7 +26,7 @@ MASKS = "wbc_nucleus_masks"
 
 def _root(folder: Path) -> Path:
     """Return the folder of the set, which is one of several in a copy of its repository."""
-    inside = subfolder(folder, "BCCD") if REPOSITORY.match(folder.name) else None
+    inside = subfolder(folder, "BCCD") if REPOSITORY.match(folder.absolute().name) else None
     return inside or folder
 
 

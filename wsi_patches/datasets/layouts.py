@@ -67,18 +67,25 @@ def recognise(folder: Path) -> tuple[Layout, Path] | None:
     Raises
     ------
     PermissionError
-        A folder may not be looked into.
+        The folder may not be looked into.
     """
     with looked_at_once():
         for _ in range(DEEPEST):
             for layout in LAYOUTS:
-                if layout.recognise(folder):
+                if _fits(layout, folder):
                     return layout, folder
             inner = _only_folder(folder)
             if inner is None:
                 return None
             folder = inner
     return None
+
+
+def _fits(layout: Layout, folder: Path) -> bool:
+    try:
+        return layout.recognise(folder)
+    except PermissionError:  # somewhere below: of a dataset, all can be looked into
+        return False
 
 
 def _only_folder(folder: Path) -> Path | None:

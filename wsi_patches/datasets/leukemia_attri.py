@@ -46,7 +46,7 @@ NOTE = "the domains show the same smears through other microscopes and cameras: 
 
 def _domains(folder: Path) -> list[Path]:
     """Return the folders of domains: this one, or those in it."""
-    if DOMAIN.match(folder.name):
+    if DOMAIN.match(folder.absolute().name):
         return [folder]
     return [folder / name for name in listing(folder).folders if DOMAIN.match(name)]
 
@@ -66,7 +66,7 @@ def _read(folder: Path) -> Dataset:
         else:
             problems.append(f"{domain.name} has neither COCO nor YOLO files beside images: it is left out")
             continue
-        items += [_of_domain(item, domain.name) for item in dataset.items]
+        items += [_of_domain(item, domain.absolute().name) for item in dataset.items]
         problems += [f"{domain.name}: {problem}" for problem in dataset.problems]
     return Dataset(tuple(items), tuple(problems))
 

@@ -48,12 +48,19 @@ def _first_line(path: Path) -> bytes:
 
 def _names_file(folder: Path) -> Path | None:
     """Return the file that names the classes, in this folder or the one above."""
-    for place in (folder, folder.parent):
-        there = {name.lower(): place / name for name in listing(place).files}
-        known = [there[name] for name in NAMES_FILES if name in there]
-        if known:
-            return known[0]
-    return None
+    return _names_file_in(folder) or _names_file_above(folder)
+
+
+def _names_file_in(folder: Path) -> Path | None:
+    there = {name.lower(): folder / name for name in listing(folder).files}
+    return next((there[name] for name in NAMES_FILES if name in there), None)
+
+
+def _names_file_above(folder: Path) -> Path | None:
+    try:
+        return _names_file_in(folder.absolute().parent)
+    except PermissionError:  # many a server lets nobody look into the folder above one's own
+        return None
 
 
 def class_names(folder: Path, problems: list[str]) -> dict[int, str]:

@@ -1,9 +1,15 @@
 """What is no dataset is not taken for one, and the real folders are known for what they are."""
 
+import os
+from collections import Counter
+from pathlib import Path
+
 import pytest
 
 from tests import made_datasets as made
+from wsi_patches.annotations import read_annotations
 from wsi_patches.datasets.layouts import recognise
+from wsi_patches.geometry import Size
 
 
 @pytest.mark.parametrize(
@@ -132,3 +138,59 @@ def test_what_the_real_datasets_say(shared_data):
     smears = read("all_smears")
     assert sum("segmented" in dict(item.attributes) for item in smears.items) == 60
     assert "108 .xyc files and no image" in read("all_idb1_other").problems[0]
+
+
+def test_links_in_a_circle_and_to_nowhere_do_no_harm(tmp_path):
+    made.yolo_folder(tmp_path)
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    (tmp_path / "images" / "nowhere").symlink_to(tmp_path / "gone")
+    (tmp_path / "images" / "up").symlink_to(tmp_path)
+    layout, folder = recognise(tmp_path)
+    assert (layout.name, len(layout.read(folder).items)) == ("yolo", 2)
+    assert recognise(tmp_path / "images") is None
+
+
+def test_a_folder_that_may_not_be_looked_into_is_no_dataset(tmp_path, monkeypatch):
+    made.text(tmp_path / "a.svs", "")
+    (tmp_path / "all").mkdir()
+    look = os.scandir
+
+    def refuse(folder):
+        if Path(folder).name == "all":
+            raise PermissionError(folder)
+        return look(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert recognise(tmp_path) is None
+    with pytest.raises(PermissionError):
+        recognise(tmp_path / "all")
+
+
+def test_a_folder_named_by_a_dot_is_the_same(tmp_path, monkeypatch):
+    made.leukemia_attri(tmp_path)
+    monkeypatch.chdir(tmp_path / "L_40x_C2")
+    layout, folder = recognise(Path())
+    assert layout.name == "leukemia-attri"
+    assert dict(layout.read(folder).items[0].attributes)["microscope"] == "low-cost"
+
+
+@pytest.mark.parametrize(
+    ("folder", "size", "counts"),
+    [
+        ("bccd", Size(640, 480), {"red_cell": 1593, "platelet": 151, "white_cell": 126}),
+        ("txl_pbc/raabin", Size(575, 575), {"red_cell": 477, "white_cell": 46, "platelet": 2}),
+        ("txl_pbc/pbc", Size(360, 363), {"red_cell": 631, "platelet": 27, "white_cell": 43}),
+        (
+            "wbc_fov",
+            Size(1440, 900),
+            dict.fromkeys(("neutrophil", "eosinophil", "basophil", "lymphocyte", "monocyte"), 3),
+        ),
+    ],
+)
+def test_real_cells_are_read_through_their_layouts(folder, size, counts, shared_data):
+    layout, place = recognise(shared_data / folder)
+    found = Counter()
+    for item in layout.read(place).items:
+        cells = read_annotations(item.annotations, item.classes, size)
+        found.update(cells.class_names[index] for index in cells.class_index)
+    assert found == counts
