@@ -6,7 +6,7 @@ from wsi_patches.annotations.file import AnnotationFile
 from wsi_patches.annotations.files import FORMATS, SUFFIXES, classes_in, read_annotations
 from wsi_patches.annotations.geojson import geojson_classes, read_geojson
 from wsi_patches.annotations.labels import PatchLabels, label_patches, local_xy
-from wsi_patches.annotations.marks import BOX_COLUMNS, boxes_of
+from wsi_patches.annotations.marks import BOX_COLUMNS, boxes_of, in_class_order, rename_classes
 from wsi_patches.annotations.masks import cells_from_labels, cells_from_mask
 from wsi_patches.annotations.table import read_table
 from wsi_patches.annotations.voc import read_voc, voc_image_size, write_voc
@@ -28,6 +28,7 @@ __all__ = [
     "classes_in",
     "coco_index",
     "geojson_classes",
+    "in_class_order",
     "label_patches",
     "local_xy",
     "read_all_idb_patches",
@@ -39,6 +40,7 @@ __all__ = [
     "read_xyc",
     "read_yolo",
     "read_yolo_names",
+    "rename_classes",
     "voc_image_size",
     "write_coco",
     "write_voc",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from wsi_patches.annotations.all_idb_patches import read_all_idb_patches
 from wsi_patches.annotations.coco import read_coco
 from wsi_patches.annotations.file import AnnotationFile
 from wsi_patches.annotations.geojson import read_geojson
-from wsi_patches.annotations.marks import in_class_order
+from wsi_patches.annotations.marks import in_class_order, rename_classes
 from wsi_patches.annotations.masks import NUCLEUS_ABOVE, cells_from_labels, cells_from_mask
 from wsi_patches.annotations.once import parsed_once
 from wsi_patches.annotations.table import read_table
@@ -65,7 +64,7 @@ SUFFIXES = tuple(SUFFIX_FORMATS)
 
 
 def read_annotations(
-    files: Sequence[AnnotationFile], class_names: Sequence[str] = ALL_IDB_CLASSES, size: Size | None = None
+    files: Sequence[AnnotationFile], class_names: Sequence[str] | None = ALL_IDB_CLASSES, size: Size | None = None
 ) -> Cells:
     """Read the cells of one slide.
 
@@ -74,7 +73,7 @@ def read_annotations(
     files
         The annotation files of the slide.
     class_names
-        The classes, in the order that labels have.
+        The classes, in the order that labels have; None takes those that occur, in order of appearance.
     size
         Of the slide at level 0, for formats that give shares of it.
 
@@ -89,8 +88,10 @@ def read_annotations(
     UsageError
         A format needs the size, or the image's name, and it was not given.
     """
-    parts = [in_class_order(_read(file, size), class_names, Path(file.path)) for file in files]
-    return Cells.concatenate([part for part in parts if len(part)] or [Cells.at([], class_names)])
+    read = [_read(file, size) for file in files]
+    names = dict.fromkeys(name for part in read for name in part.class_names) if class_names is None else class_names
+    parts = [in_class_order(part, tuple(names), Path(file.path)) for part, file in zip(read, files, strict=True)]
+    return Cells.concatenate([part for part in parts if len(part)] or [Cells.at([], tuple(names))])
 
 
 def classes_in(file: AnnotationFile) -> tuple[str, ...]:
@@ -108,12 +109,7 @@ def _read(file: AnnotationFile, size: Size | None) -> Cells:
     """Read a file's cells with the classes that it asks for."""
     cells = FORMATS[_format_of(file)](file, size)
     renames = dict(file.renames)
-    ours = [renames.get(name, name) for name in cells.class_names]
-    names = tuple(dict.fromkeys(name for name in ours if name is not None))
-    left_out = [index for index, name in enumerate(ours) if name is None]
-    kept = cells.take(~np.isin(cells.class_index, left_out)) if left_out else cells
-    index = np.array([names.index(name) if name is not None else -1 for name in ours], np.int32)
-    return replace(kept, class_index=index[kept.class_index] if len(kept) else kept.class_index, class_names=names)
+    return rename_classes(cells, lambda name: renames.get(name, name)) if renames else cells
 
 
 def _format_of(file: AnnotationFile) -> str:

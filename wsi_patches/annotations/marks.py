@@ -6,7 +6,7 @@ inclusive, so its width is ``right - left + 1`` and its centre ``(left + right) 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from wsi_patches.cells import Cells
 from wsi_patches.errors import AnnotationError, UsageError
 
-__all__ = ["BOX_COLUMNS", "Edges", "Mark", "box_mark", "boxes_of", "cells_of", "in_class_order"]
+__all__ = ["BOX_COLUMNS", "Edges", "Mark", "box_mark", "boxes_of", "cells_of", "in_class_order", "rename_classes"]
 
 BOX_COLUMNS = ("left_px", "top_px", "right_px", "bottom_px")
 RESERVED = ("slide", "x", "y", "class", "class_index", "score")
@@ -126,6 +126,19 @@ def in_class_order(cells: Cells, class_names: Sequence[str], path: Path) -> Cell
     ours = np.array([known.get(name, 0) for name in cells.class_names], np.int32)
     index = ours[cells.class_index] if len(cells) else cells.class_index
     return replace(cells, class_index=index, class_names=tuple(class_names))
+
+
+def rename_classes(cells: Cells, rename: Callable[[str], str | None]) -> Cells:
+    """Return the cells with other class names; those of a class that is renamed to None are left out.
+
+    Classes that get the same name become one; names are in the order of the old ones.
+    """
+    ours = [rename(name) for name in cells.class_names]
+    names = tuple(dict.fromkeys(name for name in ours if name is not None))
+    index = np.array([names.index(name) if name is not None else -1 for name in ours], np.int32)
+    renamed = index[cells.class_index] if len(cells) else cells.class_index
+    kept = cells.take(renamed >= 0)
+    return replace(kept, class_index=renamed[renamed >= 0], class_names=names)
 
 
 def boxes_of(cells: Cells) -> NDArray[np.float64]:

@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from wsi_patches.cli.options import as_paths, existing_options, output_options, read_command_recipe, work_options
+from wsi_patches.cli.options import (
+    as_paths,
+    existing_options,
+    group_options,
+    output_options,
+    read_command_recipe,
+    work_options,
+)
 from wsi_patches.cli.progress import progress_bar
 from wsi_patches.cli.summary import finish
 from wsi_patches.recipe import settings_from
@@ -15,7 +22,12 @@ from wsi_patches.recipe import settings_from
 __all__ = ["command"]
 
 
-@click.command("infer", epilog="Example:  wsi-patches infer slide.tif -o counts/")
+EPILOG = """Examples:  wsi-patches infer slide.tif -o counts/
+
+wsi-patches infer slide.tif -o reviewed/ --annotations corrected/"""
+
+
+@click.command("infer", epilog=EPILOG)
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option("-o", "--out", type=Path, metavar="DIR", help="The folder to write.")
 @click.option(
@@ -24,6 +36,13 @@ __all__ = ["command"]
 @click.option("--method", type=click.Choice(["cells"]), help="How cells are counted.  [default: cells]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the model runs.  [default: auto]")
 @click.option("--sharpen", type=float, metavar="SCORE", help="Sharpen a cell's patch if its focus score is above this.")
+@click.option(
+    "--annotations",
+    type=Path,
+    metavar="DIR",
+    help="Count the cells that a person marked or corrected: files named as the slides, such as QuPath's GeoJSON.",
+)
+@group_options
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
 @existing_options
 @work_options
@@ -43,7 +62,8 @@ def command(
     INPUT is a slide, a folder of slides, a dataset's folder, or a store. Writes counts.csv with one row a slide, and
     for each slide its cells (CSV, GeoJSON), a picture and a page. For research use only, never a diagnosis.
     """
-    from wsi_patches.workflows.infer import InferSettings, infer
+    from wsi_patches.workflows.infer import infer
+    from wsi_patches.workflows.infer_settings import InferSettings
 
     flags = {"inputs": as_paths(inputs), **options}
     settings = settings_from(InferSettings, flags, read_command_recipe(recipe, "infer"), recipe or "infer")

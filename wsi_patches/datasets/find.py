@@ -107,14 +107,16 @@ def _folder(folder: Path) -> list[Path]:
 
 
 def annotations_of(folder: Path, *names: str) -> tuple[AnnotationFile, ...]:
-    """Return the annotation files in a folder that bear a slide's name, in any of the known formats.
+    """Return the annotation file in a folder that bears a slide's name, in any of the known formats.
+
+    Where several do, such as a table beside an outline, the first in the order of `annotations.SUFFIXES` is meant.
 
     Parameters
     ----------
     folder
         Holds ``NAME.geojson`` and the like, or, as ``infer`` writes it, ``NAME/cells.geojson``.
     *names
-        The slide's id and its file's stem: the files of the first of these names that has any.
+        The slide's id and its file's stem: the file of the first of these names that has one.
 
     Raises
     ------
@@ -126,9 +128,9 @@ def annotations_of(folder: Path, *names: str) -> tuple[AnnotationFile, ...]:
         raise UsageError(msg)
     for name in names:
         files = [folder / f"{name}{suffix}" for suffix in annotation_files.SUFFIXES]
-        present = [path for path in (*files, folder / name / WRITTEN) if path.is_file()]
-        if present:
-            return tuple(AnnotationFile(str(path)) for path in present)
+        present = next((path for path in (*files, folder / name / WRITTEN) if path.is_file()), None)
+        if present is not None:
+            return (AnnotationFile(str(present)),)
     return ()
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
 
-from wsi_patches.datasets import find_slides, safe_id
+from wsi_patches.annotations import AnnotationFile
+from wsi_patches.datasets import annotations_of, find_slides, safe_id, with_groups
 from wsi_patches.errors import UsageError
 from wsi_patches.executors import make_executor
 from wsi_patches.geometry import Box
@@ -20,58 +20,19 @@ from wsi_patches.slide import AS_IT_IS, ReadOptions
 from wsi_patches.slides import ForgivingSlide, open_as
 from wsi_patches.slides.pool import close_idle_slides
 from wsi_patches.stores import MosaicSlide, is_store, open_store, shared_store
+from wsi_patches.workflows.infer_settings import InferSettings
 from wsi_patches.workflows.look import Looked, look_at
 from wsi_patches.workflows.output import Existing, check_output, make_folder
+from wsi_patches.workflows.review import digest_of, read_marks
 
 __all__ = ["InferPlan", "InferResult", "InferSettings", "infer", "plan_infer"]
 
 COUNTS = "counts.csv"
-METHODS = ("cells",)
 HOLES_NAMED = 5
 NO_MODEL = (
     "No model was given, so white cells are counted and blasts cannot be told: the blast columns stay empty. "
     "Give a cell classifier with --model."
 )
-
-
-@dataclass(frozen=True)
-class InferSettings:
-    """What ``infer`` is asked to do; the keys of a recipe, and the command's options."""
-
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    inputs: tuple[Path, ...]
-    """Slides, folders of slides, dataset folders, or stores."""
-    out: Path
-    """The folder to write."""
-    model: str | None = None
-    """Name or file of a cell classifier; white cells alone are counted without one."""
-    method: str = "cells"
-    device: str = "auto"
-    sharpen: float | None = None
-    """Sharpen a cell's patch before it is classified if its focus score is above this."""
-    slide_mpp: float | None = None
-    """The slides' level-0 pixel size in um, where their files do not say."""
-    backend: str | None = None
-    """Which reader opens the slides; chosen by each file's content if not given."""
-    channels: tuple[str, ...] = ()
-    """Of pictures of several channels, the one to three that are meant, by name or 0-based number."""
-    workers: int | None = None
-    cluster: str | None = None
-    resume: bool = False
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            msg = f"method must be one of {', '.join(METHODS)}, found {self.method!r}"
-            raise UsageError(msg)
-        if self.sharpen is not None:
-            SharpenSettings(self.sharpen)
-        self.read_options()
-
-    def read_options(self) -> ReadOptions:
-        """Return how slides are to be opened."""
-        return ReadOptions(self.slide_mpp, self.backend, self.channels)
 
 
 @dataclass(frozen=True)
@@ -91,6 +52,8 @@ class InferTask:
     """Name or file of a cell classifier."""
     device: str = "auto"
     sharpen: float | None = None
+    marks: tuple[AnnotationFile, ...] = ()
+    """Cells that a person marked: counted as they are."""
     warnings: tuple[str, ...] = ()
 
 
@@ -164,7 +127,8 @@ def infer_slide(task: InferTask) -> SlideReport:
     classifier = load_classifier(task.model, task.device) if task.model is not None else None
     with _open(task) as slide:
         sharpen = None if task.sharpen is None else SharpenSettings(task.sharpen)
-        report, cells = count_slide(slide, task.slide_id, classifier, sharpen)
+        marked = read_marks(task.marks, slide.info.size) if task.marks else None
+        report, cells = count_slide(slide, task.slide_id, classifier, sharpen, marked)
         picture, downsample = overview(slide)
         if isinstance(slide, ForgivingSlide):
             slide.check()
@@ -174,6 +138,8 @@ def infer_slide(task: InferTask) -> SlideReport:
     if task.sharpen is not None:
         notes = (*notes, f"patches of a focus score above {task.sharpen:g} were sharpened before they were classified")
     extra = {**report.extra, "slide_mpp_stated_by_user": task.options.mpp is not None}
+    if task.marks:
+        extra["marks"], extra["marks_sha256"] = [file.path for file in task.marks], digest_of(task.marks)
     report = replace(report, group=task.group, warnings=warnings, extra=extra)
     write_slide_report(Path(task.out), report, cells, picture, downsample)
     return report
@@ -229,7 +195,7 @@ def plan_infer(settings: InferSettings, weights_sha256: str = "") -> InferPlan:
     there = check_output(settings.out, existing, ours=ours, what="the counts of wsi-patches infer")
     stores = [path for path in settings.inputs if path.is_dir() and is_store(path)]
     files = [path for path in settings.inputs if path not in stores]
-    items = find_slides(files) if files else []
+    items = with_groups(find_slides(files), settings.group_rule()) if files else []
     done = _reports(settings.out, weights_sha256) if there and settings.resume else {}
     known = {name: (report.path, report.fingerprint) for name, report in done.items()}
     looked = look_at(items, options=settings.read_options(), known=known)
@@ -237,9 +203,26 @@ def plan_infer(settings: InferSettings, weights_sha256: str = "") -> InferPlan:
     tasks = [_task(one, settings) for one in looked if one.error is None]
     tasks += _store_tasks(stores, settings, taken={one.slide_id for one in looked})
     failed = tuple(one.outcome for one in looked if one.error is not None)
+    if settings.annotations is not None:
+        tasks = [_marked(task, settings.annotations) for task in tasks]
+    done = {name: report for name, report in done.items() if name in _unchanged(tasks, done)}
     kept = tuple(done[task.slide_id] for task in tasks if task.slide_id in done)
     order = (*(one.slide_id for one in looked), *(task.slide_id for task in tasks if task.in_store))
     return InferPlan(tuple(task for task in tasks if task.slide_id not in done), failed, kept, order)
+
+
+def _marked(task: InferTask, folder: Path) -> InferTask:
+    marks = annotations_of(folder, task.slide_id, Path(task.path).stem)
+    if marks:
+        return replace(task, marks=marks)
+    warning = f"no annotation file named {task.slide_id} in {folder}: its cells were found, not marked by a person"
+    return replace(task, warnings=(*task.warnings, warning))
+
+
+def _unchanged(tasks: Sequence[InferTask], done: Mapping[str, SlideReport]) -> set[str]:
+    """Return the slides of an earlier run whose marks are still the same."""
+    known = {name: report.extra.get("marks_sha256", "") for name, report in done.items()}
+    return {task.slide_id for task in tasks if known.get(task.slide_id) == digest_of(task.marks)}
 
 
 def _reports(out: Path, weights_sha256: str) -> dict[str, SlideReport]:

@@ -1,0 +1,68 @@
+"""What ``infer`` can be asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from wsi_patches.datasets import GroupRule
+from wsi_patches.errors import UsageError
+from wsi_patches.imaging.sharpen import SharpenSettings
+from wsi_patches.slide import ReadOptions
+
+__all__ = ["InferSettings"]
+
+METHODS = ("cells",)
+
+
+@dataclass(frozen=True)
+class InferSettings:
+    """What ``infer`` is asked to do; the keys of a recipe, and the command's options."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    inputs: tuple[Path, ...]
+    """Slides, folders of slides, dataset folders, or stores."""
+    out: Path
+    """The folder to write."""
+    model: str | None = None
+    """Name or file of a cell classifier; white cells alone are counted without one."""
+    method: str = "cells"
+    device: str = "auto"
+    sharpen: float | None = None
+    """Sharpen a cell's patch before it is classified if its focus score is above this."""
+    annotations: Path | None = None
+    """A folder of annotation files named as the slides, such as corrected in QuPath: their cells are counted, instead
+    of what a finder finds."""
+    group_pattern: str | None = None
+    """A regular expression that takes the patient or slide out of a file's name."""
+    group_table: Path | None = None
+    """A CSV file that names the patient of each image."""
+    slide_mpp: float | None = None
+    """The slides' level-0 pixel size in um, where their files do not say."""
+    backend: str | None = None
+    """Which reader opens the slides; chosen by each file's content if not given."""
+    channels: tuple[str, ...] = ()
+    """Of pictures of several channels, the one to three that are meant, by name or 0-based number."""
+    workers: int | None = None
+    cluster: str | None = None
+    resume: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            msg = f"method must be one of {', '.join(METHODS)}, found {self.method!r}"
+            raise UsageError(msg)
+        if self.sharpen is not None:
+            SharpenSettings(self.sharpen)
+        self.read_options()
+        self.group_rule()
+
+    def group_rule(self) -> GroupRule:
+        """Return where groups come from that no layout states."""
+        return GroupRule(self.group_pattern, self.group_table)
+
+    def read_options(self) -> ReadOptions:
+        """Return how slides are to be opened."""
+        return ReadOptions(self.slide_mpp, self.backend, self.channels)
