@@ -132,7 +132,7 @@ def draw_bland_altman(path: Path, result: DetectionResult | SlidesResult) -> Non
     with _picture(path, "Bland-Altman, counts", result, (7, 5)) as figure:
         axes = figure.add_subplot(xlabel="mean of found and true count", ylabel="found - true")
         axes.axhline(0, color=GREY, linewidth=1)
-        axes.scatter(points[:, 0], points[:, 1], s=25.0 * several, facecolor="0.8", edgecolor="black", alpha=0.8)
+        axes.scatter(points[:, 0], points[:, 1], s=25 * np.sqrt(several), facecolor="0.8", edgecolor="black", alpha=0.8)
         lines = {"count_limit_high": "95 % limits", "count_bias": "bias", "count_limit_low": "95 % limits"}
         for name, text in lines.items():
             value = result.metrics[name].value

@@ -86,7 +86,7 @@ class Result:
 
 
 def sampling_warnings(sampling: Sampling, metrics: Mapping[str, Metric]) -> tuple[str, ...]:
-    """Return sentences on too few groups and on draws that were left out."""
+    """Return sentences on too few groups, draws that were left out, and intervals without width."""
     warnings: list[str] = []
     kind = sampling.group_kind
     if sampling.groups == 1:
@@ -99,6 +99,14 @@ def sampling_warnings(sampling: Sampling, metrics: Mapping[str, Metric]) -> tupl
             "Draws in which a figure is undefined (a class or all truth is absent) were left out: "
             + ", ".join(f"{name} {count} of {len(metrics[name].draws)}" for name, count in left_out.items())
             + "."
+        )
+    same = [
+        name for name, metric in metrics.items() if metric.has_interval and metric.interval.low == metric.interval.high
+    ]
+    if same:
+        warnings.append(
+            f"Equal in every draw, so that the interval has no width: {', '.join(same)}. That is what these "
+            f"{plural(sampling.groups, kind)} show, not that it is certain."
         )
     return tuple(warnings)
 

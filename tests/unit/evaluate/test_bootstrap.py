@@ -89,9 +89,10 @@ def test_nothing_cannot_be_measured():
 def test_few_groups_and_undefined_draws_are_said():
     metric = GroupBootstrap.of(list("abc"), 4).metric(1.0, [1, np.nan, 1, 1])
     some = Sampling(3, "patch", 3, "patient", 4, 4, 0)
-    rough, left_out = sampling_warnings(some, {"recall": metric})
+    rough, left_out, same = sampling_warnings(some, {"recall": metric})
     assert "Only 3 patients" in rough
     assert "recall 1 of 4" in left_out
+    assert "no width: recall" in same
     (alone,) = sampling_warnings(Sampling(9, "field", 1, "slide", 0, 0, 0), {})
     assert "one slide" in alone
 

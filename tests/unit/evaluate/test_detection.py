@@ -99,7 +99,9 @@ def test_an_interval_is_over_groups():
     # Every patient has the same mixture, so that drawing patients changes nothing.
     assert result.metrics["recall"].interval.low == result.metrics["recall"].interval.high == 0.75
     assert str(result.sampling) == "n = 48 fields of 12 patients"
-    assert result.warnings == ()
+    (sentence,) = result.warnings
+    assert "Equal in every draw" in sentence
+    assert "these 12 patients" in sentence
 
 
 def test_missed_cells_are_named():
