@@ -1,0 +1,155 @@
+"""Features of sources and of stores: made once, part by part, in the order of the patches."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.unit.stores.test_store import SETTINGS, SIDE, write_part
+from wsi_patches.errors import StoreError
+from wsi_patches.imaging.colour_statistics import colour_statistics
+from wsi_patches.models.encoders import Encoder, FrozenEncoder
+from wsi_patches.stores import create_store, open_store, verify_store
+from wsi_patches.synthetic import paint_cell_patches
+from wsi_patches.torch_data import ArrayPatches
+from wsi_patches.train.features import colour_of, features_of, read_features, store_features
+
+
+def average_colour():
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+TINY = Encoder("tiny", 3, SIDE, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "0" * 64, "none", average_colour)
+
+
+@pytest.fixture
+def encoder():
+    return FrozenEncoder(TINY.load(), TINY, torch.device("cpu"))
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Two slides of one painted cell each, a part a slide."""
+    path = tmp_path / "a.zarr"
+    create_store(path, SETTINGS)
+    for number, pixels in enumerate(paint_cell_patches(2, seed=3, size_px=100)[0]):
+        write_part(path, f"part{number}", pixels, f"slide{number}")
+    return open_store(path)
+
+
+def files(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_features_are_those_of_the_patches_in_their_order(store, encoder):
+    images = store.read(range(len(store)))
+
+    features = features_of(store, encoder)
+
+    assert features.dtype == np.float32
+    np.testing.assert_allclose(features, images.mean(axis=(1, 2)) / 255, atol=1e-5)
+    assert np.array_equal(features, features_of(ArrayPatches(images), encoder))
+
+
+def test_lite0_describes_a_store(store):
+    encoder = FrozenEncoder.load("lite0", "cpu")
+    few = ArrayPatches(store.read([0, 1, 2]))
+
+    features = features_of(few, encoder)
+
+    assert features.shape == (3, 1280)
+    np.testing.assert_allclose(features, encoder.features(few.images), atol=1e-4)
+
+
+def test_few_patches_are_in_memory_at_a_time(store, encoder):
+    batches = []
+
+    class Watched:
+        def __len__(self):
+            return len(store)
+
+        def read(self, positions):
+            batches.append(len(positions))
+            return store.read(positions)
+
+    features_of(Watched(), encoder)
+    colour_of(Watched())
+
+    assert sum(batches) == 2 * len(store)
+    assert max(batches) <= 32
+
+
+def test_a_store_keeps_them_and_gives_them_back(store, encoder):
+    features = store_features(store, encoder)
+
+    assert np.array_equal(features, features_of(store, encoder))
+    assert np.array_equal(read_features(open_store(store.path), TINY), features)
+    assert features.dtype == np.float32
+    assert verify_store(store.path) == []
+
+
+def test_what_is_there_is_not_made_again(store, encoder):
+    store_features(store, encoder)
+    before = files(store.path)
+
+    store_features(store, encoder)
+
+    assert files(store.path) == before
+
+
+def test_a_run_that_was_killed_goes_on_where_it_stopped(store, encoder):
+    first, second = (part.folder for part in store.parts)
+
+    def until_the_first_part_is_done(done, _total):
+        if done == store.parts[0].count + 32:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        store_features(store, encoder, until_the_first_part_is_done)
+    with pytest.raises(StoreError, match=r"part1 holds no complete derived features/tiny: run wsi-patches probe"):
+        read_features(store, TINY)
+    before = files(first)
+    assert before
+    assert not (second / "derived").exists()
+
+    features = store_features(store, encoder)
+
+    assert files(first) == before
+    assert np.array_equal(features, features_of(store, encoder))
+
+
+@pytest.mark.parametrize("change", [{"sha256": "1" * 64}, {"input_px": 8}])
+def test_features_of_another_encoder_of_that_name_are_made_again(store, encoder, change):
+    store_features(store, encoder)
+    before = files(store.path)
+
+    store_features(store, replace(encoder, encoder=replace(TINY, **change)))
+
+    assert files(store.path) != before
+
+
+def test_progress_goes_up_to_all_patches(store, encoder):
+    told = []
+
+    store_features(store, encoder, lambda done, total: told.append((done, total)))
+
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1] == (len(store), len(store))
+
+
+def test_colours_of_a_store_are_those_of_its_patches(store):
+    assert np.array_equal(colour_of(store), colour_statistics(store.read(range(len(store)))))
+
+
+def test_an_empty_store_has_no_features(tmp_path, encoder):
+    create_store(tmp_path / "empty.zarr", SETTINGS)
+    empty = open_store(tmp_path / "empty.zarr")
+
+    assert store_features(empty, encoder).shape == (0, 3)
+    assert colour_of(empty).shape == (0, 6)

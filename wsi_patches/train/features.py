@@ -1,0 +1,137 @@
+"""Features of patches: what a frozen encoder, or their colours alone, say of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_patches.imaging.colour_statistics import STATISTICS, colour_statistics
+from wsi_patches.models.encoders import Encoder, FrozenEncoder
+from wsi_patches.stores import DerivedWriter, Store, derived_settings
+from wsi_patches.torch_data import PatchReader
+
+__all__ = ["Progress", "colour_of", "features_of", "read_features", "store_features"]
+
+BATCH_PATCHES = 32
+"""How many patches are in memory at a time."""
+COLUMN = "vectors"
+Progress = Callable[[int, int], None]
+"""Told how many patches are done, and of how many."""
+
+
+def features_of(source: PatchReader, encoder: FrozenEncoder, progress: Progress | None = None) -> NDArray[np.float32]:
+    """Return the features of all patches of a source.
+
+    Parameters
+    ----------
+    source
+        Any `PatchSource`, or images in memory as `ArrayPatches`.
+    encoder
+        What describes them.
+    progress
+        Told how far it is.
+
+    Returns
+    -------
+    float32 ``(n, dim)``
+
+    Raises
+    ------
+    SlideError, StoreError
+        A patch cannot be read.
+    """
+    return _described(source, range(len(source)), encoder.features, encoder.encoder.dim, progress)
+
+
+def colour_of(source: PatchReader, progress: Progress | None = None) -> NDArray[np.float32]:
+    """Return the colour statistics of all patches of a source, float32 ``(n, 6)``; see `colour_statistics`.
+
+    Raises
+    ------
+    SlideError, StoreError
+        A patch cannot be read.
+    """
+    return _described(source, range(len(source)), colour_statistics, len(STATISTICS), progress)
+
+
+def store_features(
+    store: Store, encoder: FrozenEncoder, progress: Progress | None = None, *, durable: bool = True
+) -> NDArray[np.float32]:
+    """Return the features of all patches of a store, and keep them beside the patches.
+
+    Each part gets a derived group ``features/NAME`` when its features are complete. Parts that have it, made by the
+    same encoder, are left as they are, so a run that was killed goes on where it stopped.
+
+    Parameters
+    ----------
+    store
+        The open store; of a part, its features are in memory while they are made.
+    encoder
+        What describes the patches.
+    progress
+        Told how far it is.
+    durable
+        Wait for the disk.
+
+    Returns
+    -------
+    float32 ``(n, dim)``
+        In the order of the store. Places that could not be read are there too: patches of background.
+
+    Raises
+    ------
+    StoreError
+        A patch cannot be read.
+    """
+    name, settings = _group(encoder.encoder.name), _settings(encoder.encoder)
+    for part, start, stop in zip(store.parts, store.offsets[:-1], store.offsets[1:], strict=True):
+        if derived_settings(part.folder, name) != settings:
+            rows = range(int(start), int(stop))
+            vectors = _described(store, rows, encoder.features, encoder.encoder.dim, progress)
+            writer = DerivedWriter(part.folder, name, settings, durable=durable)
+            writer.column(COLUMN, vectors, np.float32)
+            writer.complete()
+        elif progress is not None:
+            progress(int(stop), len(store))
+    return read_features(store, encoder.encoder)
+
+
+def read_features(store: Store, encoder: Encoder) -> NDArray[np.float32]:
+    """Return the features that `store_features` kept, float32 ``(n, dim)``, in the order of the store.
+
+    Raises
+    ------
+    StoreError
+        Not every part has them complete.
+    """
+    vectors = store.derived(_group(encoder.name), COLUMN) if store.parts else np.empty((0, encoder.dim))
+    return np.asarray(vectors, np.float32)
+
+
+def _group(encoder: str) -> str:
+    return f"features/{encoder}"
+
+
+def _settings(encoder: Encoder) -> dict[str, Any]:
+    """Return what the features depend on, as plain values."""
+    return {"encoder": encoder.name, "sha256": encoder.sha256, "dim": encoder.dim, "input_px": encoder.input_px}
+
+
+def _described(
+    source: PatchReader,
+    rows: range,
+    describe: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    dim: int,
+    progress: Progress | None,
+) -> NDArray[np.float32]:
+    """Return what ``describe`` gives for the patches at ``rows``, float32 ``(len(rows), dim)``."""
+    out = np.empty((len(rows), dim), np.float32)
+    for first in range(0, len(rows), BATCH_PATCHES):
+        some = rows[first : first + BATCH_PATCHES]
+        out[first : first + len(some)] = describe(source.read(some))
+        if progress is not None:
+            progress(some.stop, len(source))
+    return out
