@@ -144,6 +144,7 @@ def find_leaks(
         found = f"{len(splits)} splits" if boxes is None else f"{len(splits)} splits and boxes {np.shape(boxes)}"
         msg = f"{len(rows)} rows need a split and a box of four numbers each, found {found}"
         raise UsageError(msg)
+    splits = [str(name) for name in splits]  # a numpy array's names would be printed as such
     notes = [sentence] if (sentence := group_warning(rows)) else []
     copies: list[Copy] = []
     if thumbnails is None:
