@@ -166,8 +166,9 @@ def group_warning(rows: Sequence[SplitRow], by: By = "patient") -> str | None:
         "block": "blocks of file-name order within each label were kept together instead",
         "none": "nothing was kept together, as asked",
     }[by]
+    known = f"{unknown} of {len(rows)} rows have no patient" if unknown else "the patients are known"
     return (
-        f"WARNING: {unknown} of {len(rows)} rows have no patient, and {used}. One patient may lie on both sides of "
+        f"WARNING: {known}, and {used}. One patient may lie on both sides of "
         "this split: figures measured on it will flatter, and are no estimate for new patients."
     )
 

@@ -157,7 +157,7 @@ def test_rows_without_a_patient_go_by_slide_and_are_warned_about():
 def test_known_patients_need_no_warning_unless_they_are_not_used():
     rows = [row(f"r{i}", f"p{i}") for i in range(4)]
     assert group_warning(rows) is None
-    assert "flatter" in str(group_warning(rows, "slide"))
+    assert "patients are known, and slides were kept together, as asked" in str(group_warning(rows, "slide"))
     assert "nothing was kept together" in str(group_warning(rows, "none"))
 
 
