@@ -7,14 +7,15 @@ Patients are not named, so there is no group.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from wsi_patches.annotations import AnnotationFile
 from wsi_patches.cells import ALL_IDB_CLASSES
-from wsi_patches.datasets.folders import listing, pictures, some, stem, subfolder, suffix
+from wsi_patches.datasets.folders import listing, pictures, stem, subfolder, suffix
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.layout import Dataset, Layout
+from wsi_patches.datasets.sentences import told
 
 __all__ = ["ALL_IDB1", "LAYOUT", "LICENCE", "is_all_idb1", "read_all_idb1"]
 
@@ -73,18 +74,13 @@ def _item(image: Path, marks: dict[str, dict[str, Path]]) -> SlideItem:
     )
 
 
-def _problems(names: Sequence[str], marks: dict[str, dict[str, Path]]) -> Iterable[str]:
-    odd = [name for name in names if not NAME.match(stem(name))]
-    if odd:
-        yield f"{len(odd)} images are not named ImNNN_0 or ImNNN_1, so they have no label: {some(odd)}"
+def _problems(names: Sequence[str], marks: dict[str, dict[str, Path]]) -> list[str]:
     stems = {stem(name) for name in names}
+    found = {"images not named ImNNN_0 or ImNNN_1, so without a label": [n for n in names if not NAME.match(stem(n))]}
     for kind, files in marks.items():
-        without = [name for name in names if stem(name) not in files]
-        if without:
-            yield f"{len(without)} images have no file in {kind}/: {some(without)}"
-        orphans = sorted(set(files) - stems)
-        if orphans:
-            yield f"{len(orphans)} files of {kind}/ have no image: {some(orphans)}"
+        found[f"images without a file in {kind}/"] = [name for name in names if stem(name) not in files]
+        found[f"files of {kind}/ without an image"] = sorted(files.keys() - stems)
+    return told(found)
 
 
 ALL_IDB1 = Layout(

@@ -9,9 +9,10 @@ import re
 from pathlib import Path
 
 from wsi_patches.datasets.all_idb1 import LICENCE
-from wsi_patches.datasets.folders import pictures, some, subfolder
+from wsi_patches.datasets.folders import pictures, subfolder
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.layout import Dataset, Layout
+from wsi_patches.datasets.sentences import told
 from wsi_patches.datasets.small_pictures import are_small
 
 __all__ = ["ALL_IDB2"]
@@ -49,8 +50,7 @@ def _read(folder: Path) -> Dataset:
         for name, match in matched.items()
     )
     odd = [name for name, match in matched.items() if not match]
-    problem = f"{len(odd)} pictures are not named ImNNN_0.tif or ImNNN_1.tif, so they have no label: {some(odd)}"
-    return Dataset(items, (problem,) if odd else ())
+    return Dataset(items, tuple(told({"pictures not named ImNNN_0.tif or ImNNN_1.tif, so without a label": odd})))
 
 
 ALL_IDB2 = Layout(

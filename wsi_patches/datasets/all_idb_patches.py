@@ -12,9 +12,10 @@ from pathlib import Path
 
 from wsi_patches.annotations import AllIdbPatch, AnnotationFile, all_idb_patches_index
 from wsi_patches.cells import ALL_IDB_CLASSES
-from wsi_patches.datasets.folders import listing, pictures, some
+from wsi_patches.datasets.folders import listing, pictures
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.layout import Dataset, Layout
+from wsi_patches.datasets.sentences import told
 from wsi_patches.errors import AnnotationError
 
 __all__ = ["ALL_IDB_PATCHES"]
@@ -50,24 +51,19 @@ def _read(folder: Path) -> Dataset:
     odd = [name for name in names if not NAME.match(name)]
     items = tuple(_item(patches / name, table, rows.get(name)) for name in names if NAME.match(name))
     found = {
-        "pictures are not named ImNNN_C_patch_K.tif and are left out": odd,
-        "rows of the CSV have no patch": sorted(rows.keys() - set(names)),
-        "patches have no row in the CSV, so they have no label": [name for name in names if rows and name not in rows],
+        "pictures not named ImNNN_C_patch_K.tif, so left out": odd,
+        "rows of the CSV without a patch": sorted(rows.keys() - set(names)),
+        "patches without a row in the CSV, so without a label": [name for name in names if rows and name not in rows],
     }
-    problems += [f"{len(which)} {what}: {some(which)}" for what, which in found.items() if which]
-    return Dataset(items, tuple(problems))
+    return Dataset(items, (*problems, *told(found)))
 
 
 def _table(places: tuple[Path, ...], problems: list[str]) -> Path | None:
     for place in places:
-        tables = [place / name for name in listing(place).files if TABLE.search(name)]
-        if len(tables) > 1:
-            problems.append(
-                f"{place.name} holds several CSV files of patches, {tables[0].name} is taken of: "
-                f"{some([table.name for table in tables])}"
-            )
-        if tables:
-            return tables[0]
+        names = [name for name in listing(place).files if TABLE.search(name)]
+        problems += told({f"CSV files of patches, of which {names[0]} is taken": names}) if len(names) > 1 else []
+        if names:
+            return place / names[0]
     problems.append("the CSV of the patches is missing (ALL_IDB1_patches_*.csv): no labels and no cells are known")
     return None
 

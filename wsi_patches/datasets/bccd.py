@@ -10,9 +10,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from wsi_patches.datasets.folders import pictures, some, stem, subfolder
+from wsi_patches.datasets.folders import pictures, stem, subfolder
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.layout import Dataset, Layout
+from wsi_patches.datasets.sentences import told
 from wsi_patches.datasets.voc_folder import is_voc, read_voc_folder, voc_parts
 
 __all__ = ["BCCD"]
@@ -44,8 +45,8 @@ def _read(folder: Path) -> Dataset:
         return dataset
     masks = {stem(name): str(folder_of_masks / name) for name in pictures(folder_of_masks)}
     lost = sorted(masks.keys() - {Path(item.path).stem for item in dataset.items})
-    problem = (f"{len(lost)} masks have no image: {some(lost)}",) if lost else ()
-    return Dataset(tuple(_masked(item, masks) for item in dataset.items), (*dataset.problems, *problem))
+    problems = (*dataset.problems, *told({"masks without an image": lost}))
+    return Dataset(tuple(_masked(item, masks) for item in dataset.items), problems)
 
 
 def _masked(item: SlideItem, masks: dict[str, str]) -> SlideItem:

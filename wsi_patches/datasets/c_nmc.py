@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from wsi_patches.datasets.folders import Listing, listing, some
+from wsi_patches.datasets.folders import PICTURES, Listing, listing, suffix
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.label_table import read_rows
 from wsi_patches.datasets.layout import Dataset, Layout
+from wsi_patches.datasets.sentences import told
+from wsi_patches.slides import SUFFIXES
 
 __all__ = ["C_NMC"]
 
@@ -29,17 +30,10 @@ FINAL = re.compile(r"^phase3$|final", re.IGNORECASE)
 FOLD = re.compile(r"^fold_\d+$", re.IGNORECASE)
 LABELS = {"all": "ALL", "hem": "healthy"}
 LICENCE = "believed CC BY 3.0 (TCIA), check before use"
+SCANS = SUFFIXES - PICTURES
 DEEPEST = 4
 MOST_FOLDERS = 40
 """The set has under twenty; a tree of more is somebody else's."""
-
-
-@dataclass
-class _Found:
-    """What the folders below one hold."""
-
-    pictures: list[tuple[Path, str]] = field(default_factory=list)
-    tables: list[Path] = field(default_factory=list)
 
 
 def _walk(folder: Path, depth: int = 0) -> Iterator[tuple[Path, Listing]]:
@@ -52,15 +46,22 @@ def _walk(folder: Path, depth: int = 0) -> Iterator[tuple[Path, Listing]]:
 
 
 def _recognise(folder: Path) -> bool:
+    """Say whether pictures are named as those of C-NMC in each folder that has any, and in one they say all."""
+    certain = False
     for number, (path, there) in enumerate(_walk(folder)):
-        if number >= MOST_FOLDERS:
+        if number >= MOST_FOLDERS or any(suffix(name) in SCANS for name in there.files):
             return False
-        classed = path.name.lower() in LABELS or PRELIMINARY.search(path.name)
-        if classed and any(NAME.match(name) for name in there.pictures[:1]):
-            return True
-        if any(TABLE.match(name) and _rows(path / name)[0] for name in there.files):
-            return True
-    return False
+        for name in there.pictures[:1]:
+            if not NAME.match(name) and not _is_numbered(path, name):
+                return False
+            certain = certain or bool(NAME.match(name))
+        certain = certain or any(TABLE.match(name) and _rows(path / name)[0] for name in there.files)
+    return certain
+
+
+def _is_numbered(folder: Path, name: str) -> bool:
+    """Say whether a picture is one of a test's, which are numbered."""
+    return bool(NUMBER.match(name) and (PRELIMINARY.search(folder.name) or FINAL.search(folder.name)))
 
 
 def _rows(table: Path) -> tuple[list[list[str]], str | None]:
@@ -68,28 +69,19 @@ def _rows(table: Path) -> tuple[list[list[str]], str | None]:
 
 
 def _read(folder: Path) -> Dataset:
-    found = _Found()
+    found, tables = list[tuple[Path, str]](), list[Path]()
     for path, there in _walk(folder):
-        found.pictures += [(path, name) for name in there.pictures]
-        found.tables += [path / name for name in there.files if TABLE.match(name)]
-    named, problems = _named(found.tables)
-    items, odd, unknown = list[SlideItem](), list[str](), list[str]()
-    for path, name in found.pictures:
-        item = _item(path, name, named)
-        if item is None:
-            odd.append(name)
-        else:
-            items.append(item)
-            unknown += [name] if item.split == "validation" and item.label is None else []
-    if odd:
-        problems.append(f"{len(odd)} pictures are not named as those of C-NMC and are left out: {some(odd)}")
-    if unknown:
-        problems.append(f"{len(unknown)} pictures of the preliminary test are in no table: {some(unknown)}")
-    preliminary = {name for path, name in found.pictures if PRELIMINARY.search(path.name)}
-    lost = [name for name in named if name not in preliminary]
-    if lost:
-        problems.append(f"{len(lost)} rows of the preliminary test's table have no picture: {some(lost)}")
-    return Dataset(tuple(items), tuple(problems))
+        found += [(path, name) for name in there.pictures]
+        tables += [path / name for name in there.files if TABLE.match(name)]
+    named, problems = _named(tables)
+    items = {(path, name): _item(path, name, named) for path, name in found}
+    preliminary = {name for path, name in found if PRELIMINARY.search(path.name)}
+    troubles = {
+        "pictures not named as those of C-NMC, so left out": [name for (_, name), item in items.items() if not item],
+        "pictures of the preliminary test that no table names": sorted(preliminary - named.keys()),
+        "rows of the preliminary test's table without a picture": sorted(named.keys() - preliminary),
+    }
+    return Dataset(tuple(item for item in items.values() if item), (*problems, *told(troubles)))
 
 
 def _named(tables: list[Path]) -> tuple[dict[str, str], list[str]]:
@@ -97,13 +89,10 @@ def _named(tables: list[Path]) -> tuple[dict[str, str], list[str]]:
     named, problems = dict[str, str](), list[str]()
     for table in tables:
         rows, problem = _rows(table)
-        problems += [problem] if problem else []
         wrong = [new for old, new, label in rows if not (match := NAME.match(old)) or _number(match) != label]
-        if wrong:
-            problems.append(
-                f"{len(wrong)} rows of {table.name} name a subject and label that do not fit: {some(wrong)}"
-            )
         named |= {new: old for old, new, _ in rows if new not in wrong}
+        problems += [problem] if problem else []
+        problems += told({f"rows of {table.name} whose subject and label do not fit": wrong})
     return named, problems
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from wsi_patches.datasets.folders import listing, pictures, some
+from wsi_patches.datasets.folders import listing, pictures
 from wsi_patches.datasets.item import SlideItem, Unit
 from wsi_patches.datasets.layout import Dataset, Layout
+from wsi_patches.datasets.sentences import told
 
 __all__ = ["Attributes", "ClassFolders", "Inner"]
 
@@ -82,7 +83,7 @@ class ClassFolders:
         for inner in self._inners(folder):
             label = labels.get(inner.code.lower())
             if label is None:
-                strangers.append(f"{inner.path.relative_to(folder).as_posix()} ({len(inner.names)} pictures)")
+                strangers.append(inner.path.relative_to(folder).as_posix())
                 continue
             if self.patients:
                 patients.setdefault(inner.below, set()).add(label)
@@ -123,18 +124,16 @@ class ClassFolders:
             attributes=(*attributes, *part),
         )
 
-    def _problems(self, odd: list[str], strangers: list[str], patients: dict[str, set[str]]) -> Iterable[str]:
-        if self.note:
-            yield self.note
-        if strangers:
-            yield f"folders that are no class of this dataset are left out: {some(strangers)}"
-        if odd:
-            yield f"{len(odd)} pictures are not named as in this dataset, or lie in another class's folder: {some(odd)}"
-        if patients.pop("", None):
-            yield "some pictures lie in a class folder itself, not in a patient's: they have no group"
+    def _problems(self, odd: list[str], strangers: list[str], patients: dict[str, set[str]]) -> list[str]:
+        loose = patients.pop("", set())
         twice = sorted(name for name, labels in patients.items() if len(labels) > 1)
-        if twice:
-            yield f"{len(twice)} patients have folders in more than one class: {some(twice)}"
+        found = {
+            "folders that are no class of this dataset, so left out": strangers,
+            "pictures not named as in this dataset, or in another class's folder": odd,
+            "classes with pictures outside of patients' folders, so without a group": sorted(loose),
+            "patients with folders in more than one class": twice,
+        }
+        return [*([self.note] if self.note else []), *told(found)]
 
 
 def _inner(part: str, folder: Path, code: str) -> Iterator[Inner]:

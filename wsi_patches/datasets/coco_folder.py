@@ -13,10 +13,11 @@ from pathlib import Path
 
 from wsi_patches.annotations import AnnotationFile, coco_index
 from wsi_patches.datasets.class_words import class_word
-from wsi_patches.datasets.folders import SPLITS, listing, looked_at_once, some, subfolder, suffix, within
+from wsi_patches.datasets.folders import SPLITS, listing, looked_at_once, subfolder, suffix, within
 from wsi_patches.datasets.image_parts import IMAGE_FOLDERS
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.layout import Dataset, Layout
+from wsi_patches.datasets.sentences import told
 from wsi_patches.errors import AnnotationError
 
 __all__ = ["COCO", "is_coco", "read_coco_folder"]
@@ -117,8 +118,7 @@ def read_coco_folder(folder: Path, layout: Layout) -> Dataset:
         for path, marks in images.marks.items()
     )
     bare = [Path(path).name for path, marks in images.marks.items() if not marks]
-    problems += [f"{len(bare)} images are in no COCO file: {some(bare)}"] if bare else []
-    return Dataset(items, tuple(problems))
+    return Dataset(items, (*problems, *told({"images that no COCO file names": bare})))
 
 
 def _take(file: Path, images: _Images, problems: list[str]) -> list[str]:
@@ -139,12 +139,12 @@ def _take(file: Path, images: _Images, problems: list[str]) -> list[str]:
             continue
         images.marks[path].append(AnnotationFile(str(file), format="coco", image=name, renames=renames))
         images.split[path] = split
-    if outside:
-        problems.append(
-            f"{len(outside)} names in {file.name} lead out of the dataset's folder, not followed: {some(outside)}"
-        )
-    if lost:
-        problems.append(f"{len(lost)} images of {file.name} are not there, or in several folders: {some(lost)}")
+    problems += told(
+        {
+            f"names in {file.name} that lead out of the dataset's folder, not followed": outside,
+            f"images of {file.name} that are not there, or in several folders": lost,
+        }
+    )
     return [word for _, word in renames]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -18,7 +18,6 @@ __all__ = [
     "listing",
     "looked_at_once",
     "pictures",
-    "some",
     "stem",
     "subfolder",
     "suffix",
@@ -36,7 +35,6 @@ SPLITS: Mapping[str, str] = {
 """What people call the folders of a published split, in lower case."""
 
 LITTER = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
-LONGEST = 200
 DRIVE = re.compile(r"^[A-Za-z]:")
 
 
@@ -116,21 +114,6 @@ def subfolder(folder: Path, *names: str) -> Path | None:
     """Return the first of some folders that is there, in whatever case it is written."""
     there = {name.lower(): name for name in reversed(listing(folder).folders)}
     return next((folder / there[name.lower()] for name in names if name.lower() in there), None)
-
-
-def some(names: Iterable[str], limit: int = 5) -> str:
-    """Return the first few of many names for a sentence, and how many more there are.
-
-    Names come from disks and from files of strangers: what no terminal shows is spelled out, what is long is cut.
-    """
-    names = list(names)
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(map(_shown, names[:limit])) + more
-
-
-def _shown(name: str) -> str:
-    spelled = (sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name[:LONGEST])
-    return "".join(spelled) + ("..." if len(name) > LONGEST else "")
 
 
 def within(name: str) -> str | None:

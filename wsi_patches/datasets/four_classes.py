@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from wsi_patches.datasets.class_folders import Attributes, ClassFolders
-from wsi_patches.datasets.folders import pictures, some, subfolder
+from wsi_patches.datasets.folders import pictures, subfolder
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.layout import Dataset, Layout
+from wsi_patches.datasets.sentences import told
 
 __all__ = ["FOUR_CLASSES"]
 
@@ -58,12 +59,8 @@ def _read(folder: Path) -> Dataset:
     items = tuple(_with_twin(item, twins) for item in dataset.items)
     alone = [Path(item.path).name for item in items if "segmented" not in dict(item.attributes)]
     lost = sorted(set(twins) - {Path(item.path).name.lower() for item in items})
-    problems = list(dataset.problems)
-    if alone:
-        problems.append(f"{len(alone)} pictures have no segmented twin: {some(alone)}")
-    if lost:
-        problems.append(f"{len(lost)} segmented pictures have no original: {some(lost)}")
-    return Dataset(items, tuple(problems))
+    found = {"pictures without a segmented twin": alone, "segmented pictures without an original": lost}
+    return Dataset(items, (*dataset.problems, *told(found)))
 
 
 def _twins(folder: Path) -> dict[str, str]:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from wsi_patches.datasets.folders import SPLITS, listing, pictures, some, stem, subfolder, suffix
+from wsi_patches.datasets.folders import SPLITS, listing, pictures, stem, subfolder, suffix
+from wsi_patches.datasets.sentences import told
 
 __all__ = ["IMAGE_FOLDERS", "Pair", "Part", "find_parts", "pairs", "shared", "unpaired"]
 
@@ -119,9 +120,4 @@ def unpaired(found: Sequence[Pair], parts: Iterable[Part], kind: str, not_marks:
     marks = {name for part in parts for name in listing(part.marks).files if suffix(name) == kind}
     bare = [Path(pair.image).name for pair in found if pair.marks is None]
     lost = sorted(name for name in marks if stem(name) not in stems and name.lower() not in not_marks)
-    problems = []
-    if bare:
-        problems.append(f"{len(bare)} images have no annotation file: {some(bare)}")
-    if lost:
-        problems.append(f"{len(lost)} annotation files have no image: {some(lost)}")
-    return problems
+    return told({"images without an annotation file": bare, "annotation files without an image": lost})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from wsi_patches.datasets.all_idb1 import ALL_IDB1
@@ -12,11 +14,12 @@ from wsi_patches.datasets.bccd import BCCD
 from wsi_patches.datasets.c_nmc import C_NMC
 from wsi_patches.datasets.cell_sets import AML_LMU, AML_MLL, BONE_MARROW, MLL23, PBC, RAABIN
 from wsi_patches.datasets.coco_folder import COCO
-from wsi_patches.datasets.folders import listing, looked_at_once, suffix
+from wsi_patches.datasets.folders import Listing, listing, looked_at_once, suffix
 from wsi_patches.datasets.four_classes import FOUR_CLASSES
 from wsi_patches.datasets.image_folder import IMAGE_FOLDER
-from wsi_patches.datasets.layout import Layout
+from wsi_patches.datasets.layout import Dataset, Layout
 from wsi_patches.datasets.leukemia_attri import LEUKEMIA_ATTRI
+from wsi_patches.datasets.sentences import told
 from wsi_patches.datasets.voc_folder import VOC
 from wsi_patches.datasets.white_cell_masks import WHITE_CELL_MASKS
 from wsi_patches.datasets.yolo_folder import YOLO
@@ -24,7 +27,7 @@ from wsi_patches.slides import SUFFIXES
 
 __all__ = ["LAYOUTS", "recognise"]
 
-LAYOUTS: tuple[Layout, ...] = (
+KNOWN = (
     ALL_IDB1,
     ALL_IDB_PATCHES,
     ALL_IDB2,
@@ -45,6 +48,40 @@ LAYOUTS: tuple[Layout, ...] = (
     IMAGE_FOLDER,
     ANNOTATIONS_ONLY,
 )
+
+
+def _read(layout: Layout, folder: Path) -> Dataset:
+    """Return a folder's images, and say which pictures in it were left aside: no slide is dropped in silence."""
+    dataset = layout.read(folder)
+    if not dataset.items:
+        return dataset
+    used = _used(folder, dataset)
+    aside = [name for name in _shown(folder) if name not in used]
+    return replace(dataset, problems=(*dataset.problems, *told({"pictures, or folders of them, left aside": aside})))
+
+
+def _used(folder: Path, dataset: Dataset) -> set[str]:
+    """Return the files and folders directly in a folder that its items come from, or speak of."""
+    start = str(folder / "_")[:-1]
+    spoken = (
+        path
+        for item in dataset.items
+        for path in (item.path, *(file.path for file in item.annotations), *(value for _, value in item.attributes))
+    )
+    return {path[len(start) :].partition("/")[0] for path in spoken if path.startswith(start)}
+
+
+def _shown(folder: Path) -> list[str]:
+    """Return the slides and pictures in a folder, and the folders in it that hold any."""
+    there = listing(folder)
+    return [*_slides(there), *(name for name in there.folders if _slides(listing(folder / name)))]
+
+
+def _slides(there: Listing) -> list[str]:
+    return [name for name in there.files if suffix(name) in SUFFIXES]
+
+
+LAYOUTS: tuple[Layout, ...] = tuple(replace(layout, read=partial(_read, layout)) for layout in KNOWN)
 """The datasets by name, then the kinds of folder that may be anybody's; the first that fits is taken."""
 
 DEEPEST = 4
@@ -91,7 +128,7 @@ def _fits(layout: Layout, folder: Path) -> bool:
 def _only_folder(folder: Path) -> Path | None:
     """Return the one folder in a folder that holds no slide and no other folder."""
     there = listing(folder)
-    if len(there.folders) != 1 or any(suffix(name) in SUFFIXES for name in there.files):
+    if len(there.folders) != 1 or _slides(there):
         return None
     inner = there.folders[0]
     return folder / inner if suffix(inner) != ".zarr" else None

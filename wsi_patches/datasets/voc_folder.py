@@ -8,10 +8,11 @@ from pathlib import Path
 
 from wsi_patches.annotations import AnnotationFile, classes_in
 from wsi_patches.datasets.class_words import class_word
-from wsi_patches.datasets.folders import SPLITS, listing, looked_at_once, some, stem, subfolder
+from wsi_patches.datasets.folders import SPLITS, listing, looked_at_once, stem, subfolder
 from wsi_patches.datasets.image_parts import Pair, Part, find_parts, pairs, shared, unpaired
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.layout import Dataset, Layout
+from wsi_patches.datasets.sentences import told
 from wsi_patches.errors import AnnotationError
 
 __all__ = ["VOC", "is_voc", "published_split", "read_voc_folder", "voc_parts"]
@@ -111,20 +112,17 @@ def _classes(found: Iterable[Pair], problems: list[str]) -> dict[str, str]:
             classes.update(classes_in(AnnotationFile(path, format="voc")))
         except AnnotationError as error:
             unreadable.append(str(error))
-    if unreadable:
-        problems.append(f"{len(unreadable)} annotation files cannot be read: {some(unreadable, 2)}")
+    problems += told({"annotation files that cannot be read": unreadable}, limit=2)
     return {name: class_word(name) for name in sorted(classes)}
 
 
-def _split_problems(split: dict[str, str], twice: list[str], stems: set[str]) -> Iterable[str]:
-    lost = [image for image in split if image not in stems]
-    if lost:
-        yield f"{len(lost)} images of the published split are not there: {some(lost)}"
-    if twice:
-        yield f"{len(twice)} images are in two parts of the published split: {some(twice)}"
-    without = sorted(stems - split.keys()) if split else []
-    if without:
-        yield f"{len(without)} images are in no part of the published split: {some(without)}"
+def _split_problems(split: dict[str, str], twice: list[str], stems: set[str]) -> list[str]:
+    found = {
+        "images of the published split that are not there": split.keys() - stems,
+        "images in two parts of the published split": twice,
+        "images in no part of the published split": stems - split.keys() if split else (),
+    }
+    return told({what: sorted(names) for what, names in found.items()})
 
 
 def _read(folder: Path) -> Dataset:

@@ -10,10 +10,11 @@ import re
 from pathlib import Path
 
 from wsi_patches.annotations import AnnotationFile
-from wsi_patches.datasets.folders import listing, some, stem, suffix
+from wsi_patches.datasets.folders import listing, stem, suffix
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.label_table import read_rows
 from wsi_patches.datasets.layout import Dataset, Layout
+from wsi_patches.datasets.sentences import told
 
 __all__ = ["WHITE_CELL_MASKS"]
 
@@ -68,21 +69,19 @@ def _labels(folder: Path, part: str, problems: list[str]) -> dict[str, str]:
     numbers = {str(number): name for number, name in enumerate(CLASSES, start=1)}
     wrong = [f"{image},{number}" for image, number in rows if number not in numbers]
     problems += [problem] if problem else []
-    problems += [f"{len(wrong)} rows of {table.name} have no class of 1 to 5: {some(wrong)}"] if wrong else []
+    problems += told({f"rows of {table.name} without a class of 1 to 5": wrong})
     return {_key(image): numbers[number] for image, number in rows if number in numbers}
 
 
 def _unpaired(part: str, cells: set[str], masks: set[str], labelled: set[str]) -> list[str]:
     keys = {_key(cell) for cell in cells}
     found = {
-        "pictures have no mask": cells - masks,
-        "masks have no picture": masks - cells,
-        "rows of the table have no picture": labelled - keys,
-        "pictures have no row in the table": {cell for cell in cells if _key(cell) not in labelled}
-        if labelled
-        else set(),
+        "pictures without a mask": cells - masks,
+        "masks without a picture": masks - cells,
+        "rows of the table without a picture": labelled - keys,
+        "pictures without a row in the table": {cell for cell in cells if labelled and _key(cell) not in labelled},
     }
-    return [f"{part}: {len(names)} {what}: {some(sorted(names))}" for what, names in found.items() if names]
+    return told({f"{part}, {what}": sorted(names) for what, names in found.items()})
 
 
 def _item(path: Path, mask: str | None, label: str | None) -> SlideItem:

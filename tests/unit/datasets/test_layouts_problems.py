@@ -4,6 +4,7 @@ import pytest
 
 from tests import made_datasets as made
 from tests.unit.datasets.test_layouts import read
+from wsi_patches.datasets.layouts import recognise
 
 
 def problems(folder):
@@ -17,25 +18,33 @@ def remove(folder, pattern):
 @pytest.mark.parametrize(
     ("maker", "gone", "said"),
     [
-        (made.all_idb1, "other/Im034_0.xyc", "1 images have no file in other/: Im034_0.jpg"),
-        (made.all_idb1, "im/Im001_1.jpg", "1 files of xyc/ have no image: Im001_1"),
-        (made.all_idb_patches, "Im001_1_patch_2.tif", "1 rows of the CSV have no patch: Im001_1_patch_2.tif"),
+        (made.all_idb1, "other/Im034_0.xyc", "images without a file in other/: 1 (Im034_0.jpg)"),
+        (made.all_idb1, "im/Im001_1.jpg", "files of xyc/ without an image: 1 (Im001_1)"),
+        (made.all_idb_patches, "Im001_1_patch_2.tif", "rows of the CSV without a patch: 1 (Im001_1_patch_2.tif)"),
         (made.all_idb_patches, "*.csv", "the CSV of the patches is missing"),
-        (made.c_nmc, "phase2/2.bmp", "1 rows of the preliminary test's table have no picture: 2.bmp"),
-        (made.c_nmc, "phase2.csv", "2 pictures of the preliminary test are in no table: 1.bmp, 2.bmp"),
-        (made.four_classes, "Segmented/Pre/*.jpg", "1 pictures have no segmented twin: WBC-Malignant-Pre-001.jpg"),
-        (made.four_classes, "Original/Pre/*.jpg", "1 segmented pictures have no original: wbc-malignant-pre-001.jpg"),
-        (made.white_cell_masks, "001.png", "1 pictures have no mask: 001"),
-        (made.white_cell_masks, "001.bmp", "1 masks have no picture: 001"),
+        (made.c_nmc, "phase2/2.bmp", "rows of the preliminary test's table without a picture: 1 (2.bmp)"),
+        (made.c_nmc, "phase2.csv", "pictures of the preliminary test that no table names: 2 (1.bmp, 2.bmp)"),
+        (made.four_classes, "Segmented/Pre/*.jpg", "pictures without a segmented twin: 1 (WBC-Malignant-Pre-001.jpg)"),
+        (
+            made.four_classes,
+            "Original/Pre/*.jpg",
+            "segmented pictures without an original: 1 (wbc-malignant-pre-001.jpg)",
+        ),
+        (made.white_cell_masks, "001.png", "pictures without a mask: 1 (001)"),
+        (made.white_cell_masks, "001.bmp", "masks without a picture: 1 (001)"),
         (made.white_cell_masks, "Class*.csv", "Class Labels of Dataset 1.csv is missing"),
-        (made.bccd, "BloodImage_00001.xml", "1 images have no annotation file: BloodImage_00001.jpg"),
-        (made.bccd, "BloodImage_00001.jpg", "1 images of the published split are not there: BloodImage_00001"),
-        (made.bccd, "test.txt", "1 images are in no part of the published split: BloodImage_00003"),
-        (made.voc_folder, "a.png", "1 annotation files have no image: a.xml"),
-        (made.yolo_folder, "b.txt", "1 images have no annotation file: b.jpg"),
+        (made.bccd, "BloodImage_00001.xml", "images without an annotation file: 1 (BloodImage_00001.jpg)"),
+        (made.bccd, "BloodImage_00001.jpg", "images of the published split that are not there: 1 (BloodImage_00001)"),
+        (made.bccd, "test.txt", "images in no part of the published split: 1 (BloodImage_00003)"),
+        (made.voc_folder, "a.png", "annotation files without an image: 1 (a.xml)"),
+        (made.yolo_folder, "b.txt", "images without an annotation file: 1 (b.jpg)"),
         (made.yolo_folder, "classes.txt", "no file says what the classes are called"),
-        (made.coco_folder, "images/val2017/a.jpg", "are not there"),
-        (made.coco_folder, "instances_val2017.json", "1 images are in no COCO file: a.jpg"),
+        (
+            made.coco_folder,
+            "images/val2017/a.jpg",
+            "images of instances_val2017.json that are not there, or in several folders: 1 (a.jpg)",
+        ),
+        (made.coco_folder, "instances_val2017.json", "images that no COCO file names: 1 (a.jpg)"),
     ],
 )
 def test_what_is_missing_is_named(maker, gone, said, tmp_path):
@@ -53,8 +62,8 @@ def test_pictures_in_the_wrong_class_and_folders_of_no_class_are_told(tmp_path):
     dataset = read(tmp_path)
     assert len(dataset.items) == 6
     said = "\n".join(dataset.problems)
-    assert "1 pictures are not named as in this dataset, or lie in another class's folder: SNE_9.jpg" in said
-    assert "left out: unsorted (1 pictures)" in said
+    assert "pictures not named as in this dataset, or in another class's folder: 1 (SNE_9.jpg)" in said
+    assert "so left out: 1 (unsorted)" in said
 
 
 def test_a_patient_in_two_classes_is_told(tmp_path):
@@ -62,8 +71,8 @@ def test_a_patient_in_two_classes_is_told(tmp_path):
     made.picture(tmp_path / "data" / "NPM1" / "AEC" / "image_9.tif")
     made.picture(tmp_path / "data" / "NPM1" / "loose.tif")
     said = problems(tmp_path)
-    assert "1 patients have folders in more than one class: AEC" in said
-    assert "they have no group" in said
+    assert "patients with folders in more than one class: 1 (AEC)" in said
+    assert "so without a group: 1 (NPM1)" in said
 
 
 def test_a_row_whose_label_is_not_its_names_gives_no_label(tmp_path):
@@ -72,13 +81,13 @@ def test_a_row_whose_label_is_not_its_names_gives_no_label(tmp_path):
     made.table(tmp_path / "phase2.csv", *rows)
     dataset = read(tmp_path)
     assert {item.label for item in dataset.items if item.split == "validation"} == {None}
-    assert "2 rows of phase2.csv name a subject and label that do not fit: 1.bmp, 2.bmp" in dataset.problems
+    assert "rows of phase2.csv whose subject and label do not fit: 2 (1.bmp, 2.bmp)" in dataset.problems
 
 
 def test_an_image_in_two_parts_of_the_split_is_told(tmp_path):
     made.bccd(tmp_path)
     made.text(tmp_path / "BCCD" / "ImageSets" / "Main" / "val.txt", "BloodImage_00000\nBloodImage_00002\n")
-    assert "1 images are in two parts of the published split: BloodImage_00000" in problems(tmp_path)
+    assert "images in two parts of the published split: 1 (BloodImage_00000)" in problems(tmp_path)
 
 
 def test_damaged_tables_are_told_and_the_images_kept(tmp_path):
@@ -91,7 +100,7 @@ def test_damaged_tables_are_told_and_the_images_kept(tmp_path):
     made.text(tmp_path / "voc" / "annotations" / "b.xml", "<annotation><object><name>blast</name>")
     dataset = read(tmp_path / "voc")
     assert len(dataset.items) == 2
-    assert "1 annotation files cannot be read" in dataset.problems[0]
+    assert "annotation files that cannot be read: 1" in dataset.problems[0]
     made.coco_folder(tmp_path / "coco")
     made.text(tmp_path / "coco" / "annotations" / "instances_val2017.json", '{"images": [')
     assert "a COCO file is left out" in problems(tmp_path / "coco")
@@ -112,7 +121,8 @@ def test_names_in_coco_files_that_lead_out_are_not_followed(hostile, tmp_path):
     dataset = read(folder)
     assert {item.path for item in dataset.items} == {str(path) for path in folder.rglob("*.jpg")}
     assert any(
-        "1 names in _annotations.coco.json lead out of the dataset's folder" in said for said in dataset.problems
+        "names in _annotations.coco.json that lead out of the dataset's folder, not followed: 1" in said
+        for said in dataset.problems
     )
 
 
@@ -124,7 +134,7 @@ def test_hostile_rows_of_tables_name_no_file(tmp_path):
     made.table(folder / "phase2.csv", *rows)
     dataset = read(folder)
     assert not any("secret" in item.path for item in dataset.items)
-    assert "1 rows of the preliminary test's table have no picture: ../../secret.bmp" in dataset.problems
+    assert "rows of the preliminary test's table without a picture: 1 (../../secret.bmp)" in dataset.problems
 
 
 def test_the_same_name_in_two_parts_is_told_apart_by_its_split(tmp_path):
@@ -133,3 +143,23 @@ def test_the_same_name_in_two_parts_is_told_apart_by_its_split(tmp_path):
     train, validation = read(tmp_path).items
     assert ("train2017" in train.path, train.split) == (True, "train")
     assert validation.annotations[0].path.endswith("instances_val2017.json")
+
+
+def test_what_else_lies_in_the_folder_is_told_and_masks_are_not(tmp_path):
+    made.bccd(tmp_path)
+    made.picture(tmp_path / "BCCD" / "wbc_nucleus_masks" / "BloodImage_00000.png")
+    assert problems(tmp_path) == ""
+    made.picture(tmp_path / "BCCD" / "more" / "field.jpg")
+    made.text(tmp_path / "BCCD" / "scan.svs", "")
+    assert problems(tmp_path) == "pictures, or folders of them, left aside: 2 (scan.svs, more)"
+
+
+@pytest.mark.parametrize("other", ["slides/a.svs", "photographs/a.jpg", "bccd/images/a.jpg"])
+def test_c_nmc_beside_other_pictures_is_not_taken_for_all_of_them(other, tmp_path):
+    made.c_nmc(tmp_path / "C-NMC")
+    if other.endswith(".svs"):
+        made.text(tmp_path / other, "")
+    else:
+        made.picture(tmp_path / other)
+    assert recognise(tmp_path) is None
+    assert recognise(tmp_path / "C-NMC") is not None

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from tests import made_datasets as made
 from wsi_patches.datasets.class_words import class_word
-from wsi_patches.datasets.folders import some, stem, suffix, within
+from wsi_patches.datasets.folders import stem, suffix, within
 from wsi_patches.datasets.layouts import recognise
+from wsi_patches.datasets.sentences import some
 
 FOLDERS = (
     "images",
