@@ -36,7 +36,7 @@ class SplitRow:
     group: str | None
     """The patient, or the slide that the image was taken from; None where nobody says."""
     group_kind: GroupKind | None
-    """What ``group`` names."""
+    """What ``group`` names; a group of which nobody says is kept together, and counts as no patient."""
     label: str | None
     slide: str
     """Id of the slide that the image is, or lies on."""
@@ -151,8 +151,11 @@ def keep_together(rows: Sequence[SplitRow], by: By) -> list[str]:
         raise UsageError(msg)
     if by == "none":
         return [f"row {row.id}" for row in rows]
-    patients = by != "slide"
-    return [f"patient {row.group}" if patients and _has_patient(row) else f"slide {_slide(row)}" for row in rows]
+    if by == "slide":
+        return [f"slide {_slide(row)}" for row in rows]
+    # A group of which nobody says what it is, is kept together too.
+    named = (f"{row.group_kind or 'group'} {row.group}" if row.group is not None else "" for row in rows)
+    return [name or f"slide {row.slide}" for name, row in zip(named, rows, strict=True)]
 
 
 def group_warning(rows: Sequence[SplitRow], by: By = "patient") -> str | None:
@@ -161,7 +164,7 @@ def group_warning(rows: Sequence[SplitRow], by: By = "patient") -> str | None:
     if by in ("patient", "block") and not unknown:
         return None
     used = {
-        "patient": "their slides were kept together instead",
+        "patient": "the slides or groups that they name were kept together instead",
         "slide": "slides were kept together, as asked",
         "block": "blocks of file-name order within each label were kept together instead",
         "none": "nothing was kept together, as asked",

@@ -142,13 +142,13 @@ def test_no_block_cuts_a_patient_or_slide():
 
 def test_rows_without_a_patient_go_by_slide_and_are_warned_about():
     rows = [row(f"r{i}", "p" if i < 4 else None, slide=f"s{i // 2}") for i in range(12)]
-    rows += [row("from", "s9", kind="slide")]
+    rows += [row("from", "s9", kind="slide"), row("of", "g", kind=None)]
     together = keep_together(rows, "patient")
     assert together[:6] == ["patient p"] * 4 + ["slide s2"] * 2
-    assert together[-1] == "slide s9"
+    assert together[-2:] == ["slide s9", "group g"]
     warning = group_warning(rows)
     assert warning is not None
-    assert "9 of 13 rows have no patient" in warning
+    assert "10 of 14 rows have no patient" in warning
     assert "slides" in warning
     assert "flatter" in warning
     assert make_split(rows, "patient", 2).warnings == (warning,)
