@@ -177,11 +177,11 @@ def _check_kind(kind: str, values: Sequence[float], folds: NDArray[Any]) -> None
 
 def _check_folds(truth: NDArray[Any], groups: NDArray[Any], folds: NDArray[Any], class_names: Sequence[str]) -> None:
     """Refuse folds that share a group, and folds that hold all there is of a class."""
-    names, rows = np.unique(groups, return_inverse=True)
+    different, rows = np.unique(groups, return_inverse=True)
     pairs = np.unique(np.stack([rows, folds], axis=1), axis=0)
     for row in np.flatnonzero(np.bincount(pairs[:, 0]) > 1).tolist():
         within = pairs[pairs[:, 0] == row, 1].tolist()
-        msg = f"group {names[row]} lies in folds {', '.join(map(str, within))}: make folds that keep groups whole"
+        msg = f"group {different[row]} lies in folds {', '.join(map(str, within))}: make folds that keep groups whole"
         raise UsageError(msg)
     for fold in np.unique(folds).tolist():
         absent = sorted(set(range(len(class_names))) - set(truth[folds != fold].tolist()))
