@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from wsi_patches.errors import UsageError
 from wsi_patches.patch import SlideRecord
@@ -27,6 +27,24 @@ class LabelledPatches:
     class_names: tuple[str, ...]
     truth: NDArray[np.int32]
     """Index into ``class_names``, shape ``(n,)``."""
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def read(self, rows: ArrayLike) -> NDArray[np.uint8]:
+        """Return the patches at ``rows`` of these, uint8 RGB of shape ``(n, h, w, 3)``."""
+        return self.store.read(self.positions[np.asarray(rows, np.int64)])
+
+    def __getitem__(self, row: int) -> NDArray[np.uint8]:
+        """Return one patch, uint8 RGB of shape ``(h, w, 3)``."""
+        patch: NDArray[np.uint8] = self.read([row])[0]
+        return patch
+
+    @property
+    def group_kind(self) -> str:
+        """What ``groups`` are: patients if they are for all, else slides."""
+        kinds = {self.store.slides[row].group_kind for row in set(self.slides.tolist())}
+        return "patient" if kinds == {"patient"} else "slide"
 
     @property
     def slides(self) -> NDArray[np.int64]:
@@ -66,7 +84,7 @@ def labelled_patches(store: Store, target: str | None = None) -> LabelledPatches
         The store has no such classes, or all its patches are of one.
     """
     chosen = target or _usual(store)
-    found = _by_label(store) if chosen == LABEL else _by_cells(store, chosen)
+    found = _readable(_by_label(store) if chosen == LABEL else _by_cells(store, chosen))
     if len(set(found.truth.tolist())) < 2:
         one = (
             f"all {len(found.truth)} are {found.class_names[found.truth[0]]!r}" if len(found.truth) else "none has one"
@@ -77,6 +95,15 @@ def labelled_patches(store: Store, target: str | None = None) -> LabelledPatches
         )
         raise UsageError(msg)
     return found
+
+
+def _readable(found: LabelledPatches) -> LabelledPatches:
+    """Leave out places that could not be read: they are background, whatever their label says."""
+    store = found.store
+    lost = [store.unreadable[record.id] for record in store.slides]
+    indices = store.grid_index[found.positions].tolist()
+    kept = np.array([index not in lost[row] for index, row in zip(indices, found.slides.tolist(), strict=True)], bool)
+    return LabelledPatches(store, found.positions[kept], found.class_names, found.truth[kept])
 
 
 def _usual(store: Store) -> str:

@@ -1,0 +1,148 @@
+"""What ``infer`` counted against what people marked: cells, and slides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_patches.errors import SlideError, UsageError
+from wsi_patches.evaluate.detection import DetectionResult, FieldDetections, measure_detection
+from wsi_patches.evaluate.gallery import DetectionError, detection_errors, detection_gallery
+from wsi_patches.evaluate.result import Result
+from wsi_patches.evaluate.slides import SlideCounts, measure_slides
+from wsi_patches.evaluate.tables import write_table
+from wsi_patches.geometry import Box
+from wsi_patches.infer import diameter_of
+from wsi_patches.outcome import Interval
+from wsi_patches.slide import AS_IT_IS
+from wsi_patches.slides.pool import borrow_slide, close_idle_slides
+from wsi_patches.workflows.counted import BLASTS, Counted, CountedSlide, detections, read_counted
+from wsi_patches.workflows.evaluate_settings import EvaluateSettings
+from wsi_patches.workflows.evaluation_files import write_evaluation
+
+__all__ = ["evaluate_counts"]
+
+NEGATIVE_LABELS = {"healthy", "benign", "normal", "control", "negative", "hem", "hematogones"}
+CROP_DIAMETERS = 2.5
+CROP_PX = 120
+"""Side of an error's picture where nothing says how large a cell is, level-0 pixels."""
+SLIDES = "slides"
+
+
+def evaluate_counts(settings: EvaluateSettings) -> tuple[dict[str, Result], dict[str, Path], tuple[str, ...]]:
+    """Measure what a run of ``infer`` counted.
+
+    Returns
+    -------
+    The results and their pages, by what was evaluated, and notes on what was left out.
+
+    Raises
+    ------
+    UsageError
+        No marks were given, or none is of a slide that was counted.
+    """
+    if settings.annotations is None:
+        msg = f"{settings.source} holds counts: say with --annotations what people marked on the same slides"
+        raise UsageError(msg)
+    counted = read_counted(settings.source, settings.annotations, settings.group_rule())
+    results: dict[str, Result] = {}
+    pages: dict[str, Path] = {}
+    notes = list(counted.notes)
+    for target in counted.targets:
+        fields = [detections(slide, target, settings.radius) for slide in counted.slides]
+        result = measure_detection(
+            fields, settings.threshold, draws=settings.draws, seed=settings.seed, group_kind=counted.group_kind
+        )
+        errors = detection_errors(fields, settings.threshold)
+        gallery = detection_gallery(list(_crops(counted.slides, errors, notes)), errors)
+        folder = settings.out / target
+        title = f"{target.replace('_', ' ').capitalize()} found, {settings.source.name}"
+        pages[target] = write_evaluation(folder, title, result, gallery, details=_details(settings, counted))
+        _write_fields(folder / "fields.csv", fields, result)
+        results[target] = result
+    of_slides = _slides(settings, counted)
+    if of_slides is not None:
+        results[SLIDES] = of_slides
+        title = f"Slides, {settings.source.name}"
+        pages[SLIDES] = write_evaluation(settings.out / SLIDES, title, of_slides, details=_details(settings, counted))
+    close_idle_slides()
+    return results, pages, tuple(notes)
+
+
+def _details(settings: EvaluateSettings, counted: Counted) -> dict[str, str]:
+    methods = sorted({slide.report.method for slide in counted.slides})
+    models = sorted({slide.report.model for slide in counted.slides} - {""})
+    return {
+        "Counted": f"{settings.source}, by the method {', '.join(methods)}",
+        "Model": ", ".join(models) or "none",
+        "Marked": str(settings.annotations),
+        "A found cell is right": "when it lies in a marked box that no surer one has taken; of a marked point, when it "
+        "is the surest near enough",
+        **({"Left out": " ".join(counted.notes)} if counted.notes else {}),
+    }
+
+
+def _write_fields(path: Path, fields: Sequence[FieldDetections], result: DetectionResult) -> None:
+    rows = (
+        [one.slide_id, one.group, found, true, int((one.above(result.threshold).assigned >= 0).sum())]
+        for one, found, true in zip(fields, result.found.tolist(), result.true.tolist(), strict=True)
+    )
+    write_table(path, ["slide_id", "group", "found", "marked", "right"], rows)
+
+
+def _crops(
+    slides: Sequence[CountedSlide], errors: Sequence[DetectionError], notes: list[str]
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield the picture around each error; a slide that cannot be read any more gives grey, and a note."""
+    for error in errors:
+        slide = slides[error.field]
+        side = round(CROP_DIAMETERS * (diameter_of(slide.marked) or diameter_of(slide.found))) or CROP_PX
+        try:
+            with borrow_slide(slide.report.path, AS_IT_IS) as opened:
+                yield opened.read(Box(round(error.x - side / 2), round(error.y - side / 2), side, side), 0)
+        except SlideError as problem:
+            notes.append(f"No picture of an error on {error.slide_id}: {problem}")
+            yield np.full((CROP_PX, CROP_PX, 3), 128, np.uint8)
+
+
+def _slides(settings: EvaluateSettings, counted: Counted) -> Result | None:
+    """Measure the blasts of whole slides, and which of them are called leukemic; None where blasts were not told."""
+    told = [slide for slide in counted.slides if slide.report.blasts is not None]
+    if not told:
+        return None
+    intervals = [slide.report.blasts for slide in told if slide.report.blasts is not None]
+    marked = BLASTS in counted.targets
+    counts = SlideCounts(
+        ids=np.array([slide.report.slide_id for slide in told], str),
+        groups=np.array([slide.group for slide in told], str),
+        predicted=_column(intervals, "value"),
+        true=np.array([detections(slide, BLASTS, settings.radius).truth_count for slide in told], np.float64)
+        if marked
+        else None,
+        low=_column(intervals, "low"),
+        high=_column(intervals, "high"),
+        positive=_positive(told, settings.positive),
+    )
+    if counts.true is None and counts.positive is None:
+        return None
+    return measure_slides(
+        counts, settings.min_blasts, draws=settings.draws, seed=settings.seed, group_kind=counted.group_kind
+    )
+
+
+def _column(intervals: Sequence[Interval], name: str) -> NDArray[np.float64]:
+    return np.array([getattr(interval, name) for interval in intervals], np.float64)
+
+
+def _positive(slides: Sequence[CountedSlide], positive: tuple[str, ...]) -> NDArray[np.bool_] | None:
+    """Return which slides are leukemic: by the labels that were given, or else all that is not called healthy."""
+    labels = [slide.item.label for slide in slides]
+    if any(label is None for label in labels):
+        return None
+    if positive:
+        return np.array([label in positive for label in labels], bool)
+    negative = [str(label).lower() in NEGATIVE_LABELS for label in labels]
+    return ~np.array(negative, bool) if any(negative) and not all(negative) else None

@@ -1,0 +1,77 @@
+"""What an evaluation leaves behind: tables, pictures and one page that needs nothing beside itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_patches.evaluate.album import Picture, draw_pictures
+from wsi_patches.evaluate.classification import ClassificationResult
+from wsi_patches.evaluate.comparison import write_comparison
+from wsi_patches.evaluate.page import render_evaluation
+from wsi_patches.evaluate.predictions_file import write_predictions
+from wsi_patches.evaluate.result import Result
+from wsi_patches.evaluate.tables import write_confusion, write_metrics, write_per_class
+from wsi_patches.stores.files import write_whole
+from wsi_patches.workflows.output import make_folder
+
+__all__ = ["NO_BASELINES", "NO_DETAILS", "PAGE", "write_evaluation"]
+
+PAGE = "evaluation.html"
+"""Written last: a folder counts as an evaluation when it is there."""
+NO_BASELINES: Mapping[str, ClassificationResult] = MappingProxyType({})
+NO_DETAILS: Mapping[str, str] = MappingProxyType({})
+
+
+def write_evaluation(
+    folder: Path,
+    title: str,
+    result: Result,
+    errors: NDArray[np.uint8] | None = None,
+    *,
+    baselines: Mapping[str, ClassificationResult] = NO_BASELINES,
+    details: Mapping[str, str] = NO_DETAILS,
+) -> Path:
+    """Write ``metrics.csv``, more tables for classes, the pictures and, last, ``evaluation.html``; return its path.
+
+    Parameters
+    ----------
+    folder
+        Made if it is not there.
+    title
+        What was evaluated on what.
+    result
+        Of detection, classes or slides.
+    errors
+        Gallery of what went wrong, uint8 RGB; None where nothing did, or nothing can be shown.
+    baselines
+        Simpler classifiers by name, on the same patches with the same draws.
+    details
+        More on how it was measured.
+    """
+    make_folder(folder)
+    write_metrics(folder / "metrics.csv", result)
+    if isinstance(result, ClassificationResult):
+        write_per_class(folder / "per_class.csv", result)
+        write_confusion(folder / "confusion.csv", result)
+        write_predictions(folder / "predictions.csv", result.predictions)
+        if baselines:
+            write_comparison(folder / "baselines.csv", result, baselines)
+    pictures = draw_pictures(folder, result)
+    if errors is not None:
+        pictures.append(_gallery(folder, errors))
+    page = render_evaluation(title, result, pictures, baselines=baselines, details=details)
+    write_whole(folder / PAGE, page.encode(), durable=False)
+    return folder / PAGE
+
+
+def _gallery(folder: Path, errors: NDArray[np.uint8]) -> Picture:
+    path = folder / "errors.png"
+    _, png = cv2.imencode(".png", cv2.cvtColor(errors, cv2.COLOR_RGB2BGR))
+    write_whole(path, png.tobytes(), durable=False)
+    return Picture(path, "Errors", "The worst errors, each with what it is labelled and what it was taken for")

@@ -1,0 +1,196 @@
+"""``wsi-patches probe``: what frozen features tell of the classes of a store, beside what colour alone tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_patches.datasets.split_file import read_split
+from wsi_patches.datasets.splits import By, Split, SplitRow, keep_together, make_split
+from wsi_patches.errors import UsageError
+from wsi_patches.evaluate.classification import ClassificationResult, measure_classes
+from wsi_patches.evaluate.gallery import classification_gallery
+from wsi_patches.evaluate.predictions import Predictions
+from wsi_patches.evaluate.predictions_file import write_predictions
+from wsi_patches.pipeline import Progress
+from wsi_patches.stores import Store, open_store
+from wsi_patches.workflows.evaluation_files import PAGE, write_evaluation
+from wsi_patches.workflows.labelled import LabelledPatches, labelled_patches
+from wsi_patches.workflows.output import Existing, check_output, make_folder
+from wsi_patches.workflows.split import slide_rows
+
+__all__ = ["COLOUR", "Folded", "ProbeResult", "ProbeSettings", "colour_alone", "fold_patches", "probe_store"]
+
+COLOUR = "colour alone"
+NEIGHBOURS = "nearest neighbours"
+SIDES = ("train", "validation", "test")
+"""Names of the parts of a split that are not each predicted from the others."""
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """What ``probe`` is asked to do."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    store: Path
+    out: Path
+    target: str | None = None
+    """``label``, or an annotated class; see `labelled_patches`."""
+    encoder: str = "lite0"
+    device: str = "auto"
+    folds: int = 5
+    by: By = "patient"
+    """What is kept together in a fold."""
+    split: Path | None = None
+    """Folds that are there already: the ``split.csv`` of ``wsi-patches split``."""
+    draws: int = 1000
+    seed: int = 0
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Labelled patches and the fold that each is predicted in; what ``split`` keeps together is in one."""
+
+    patches: LabelledPatches
+    folds: NDArray[np.int64]
+    """Shape ``(n,)``."""
+    groups: NDArray[np.str_]
+    """What was kept together, shape ``(n,)``."""
+    group_kind: str
+    warnings: tuple[str, ...]
+
+    def measured(self, probabilities: NDArray[np.float32], draws: int, seed: int) -> ClassificationResult:
+        """Return how good probabilities of shape ``(n, classes)`` are."""
+        patches = self.patches
+        predictions = Predictions(patches.class_names, patches.ids, self.groups, patches.truth, probabilities)
+        return measure_classes(predictions, draws=draws, seed=seed, group_kind=self.group_kind)
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What was measured."""
+
+    page: Path
+    result: ClassificationResult
+    """The linear probe."""
+    baselines: Mapping[str, ClassificationResult]
+    warnings: tuple[str, ...]
+
+
+def probe_store(settings: ProbeSettings, progress: Progress | None = None) -> ProbeResult:
+    """Predict each fold of a store's labelled patches from the others by frozen features, and measure that.
+
+    Raises
+    ------
+    UsageError
+        The store has no two classes, or they cannot be put into such folds.
+    StoreError
+        The store cannot be read.
+    MissingExtra
+        The extra ``train`` is not installed.
+    """
+    from wsi_patches.models.encoders import FrozenEncoder
+    from wsi_patches.train.features import store_features
+    from wsi_patches.train.probe import ProbeKind, probe
+
+    ours = (settings.out / PAGE).is_file()
+    check_output(settings.out, Existing(overwrite=settings.overwrite), ours=ours, what="an evaluation")
+    patches = labelled_patches(open_store(settings.store), settings.target)
+    made = read_split(settings.split) if settings.split is not None else None
+    folded = fold_patches(patches, settings.by, settings.folds, settings.seed, made)
+    encoder = FrozenEncoder.load(settings.encoder, settings.device)
+    features = store_features(patches.store, encoder, progress)[patches.positions]
+    measured = {}
+    kinds: dict[str, ProbeKind] = {settings.encoder: "linear", NEIGHBOURS: "knn"}
+    for name, kind in kinds.items():
+        probabilities = probe(features, patches.truth, folded.groups, folded.folds, patches.class_names, kind)
+        measured[name] = folded.measured(probabilities, settings.draws, settings.seed)
+    result = measured.pop(settings.encoder)
+    baselines = {**measured, COLOUR: colour_alone(folded, settings.draws, settings.seed)}
+    make_folder(settings.out)
+    for name, baseline in baselines.items():
+        write_predictions(settings.out / f"predictions_{name.replace(' ', '_')}.csv", baseline.predictions)
+    gallery = classification_gallery(patches, result.predictions)
+    title = f"Linear probe on frozen {settings.encoder} features, {settings.store.name}"
+    details = _details(settings, folded)
+    page = write_evaluation(settings.out, title, result, gallery, baselines=baselines, details=details)
+    return ProbeResult(page, result, baselines, folded.warnings)
+
+
+def colour_alone(folded: Folded, draws: int, seed: int) -> ClassificationResult:
+    """Return what means and deviations of red, green and blue tell of the same patches in the same folds."""
+    from wsi_patches.train.probe import colour_baseline
+
+    patches = folded.patches
+    probabilities = colour_baseline(patches, patches.truth, folded.groups, folded.folds, patches.class_names)
+    return folded.measured(probabilities, draws, seed)
+
+
+def fold_patches(
+    patches: LabelledPatches, by: By = "patient", folds: int = 5, seed: int = 0, made: Split | None = None
+) -> Folded:
+    """Put labelled patches into folds, whole patients (or else slides) into one.
+
+    Parameters
+    ----------
+    patches
+        What is put into folds.
+    by, folds, seed
+        As `make_split` takes them.
+    made
+        A split of the store's slides that is taken instead.
+
+    Raises
+    ------
+    UsageError
+        There are too few groups, or the split leaves a slide out.
+    """
+    rows = _rows(patches)
+    if made is not None and set(made.names) & set(SIDES):
+        msg = f"the split has the names {', '.join(sorted(set(made.names)))}: a probe takes folds (split --folds)"
+        raise UsageError(msg)
+    made = made or make_split(rows, by, folds, seed)
+    of_slide = {row.id: name for row, name in zip(made.rows, made.names, strict=True)}
+    missing = [row.id for row in rows if row.id not in of_slide]
+    if missing:
+        msg = f"the split says nothing of slide {missing[0]} of {patches.store.path}: split the store again"
+        raise UsageError(msg)
+    numbers = {name: number for number, name in enumerate(sorted(set(of_slide.values())))}
+    together = dict(zip((row.id for row in rows), keep_together(rows, made.by or by), strict=True))
+    ids = [patches.store.slides[row].id for row in patches.slides.tolist()]
+    fold_of_patch = np.array([numbers[of_slide[one]] for one in ids], np.int64)
+    groups = np.array([together[one] for one in ids], str)
+    kind = "patient" if all(name.startswith("patient ") for name in groups.tolist()) else "slide"
+    return Folded(patches, fold_of_patch, groups, kind, made.warnings)
+
+
+def _rows(patches: LabelledPatches) -> list[SplitRow]:
+    """Return the slides of labelled patches; the label that folds share evenly is the slide's rarest class."""
+    store: Store = patches.store
+    highest = np.full(len(store.slides), -1, np.int64)
+    np.maximum.at(highest, patches.slides, patches.truth)
+    known = {row.id: row for row in slide_rows(store)}
+    rows = [known[record.id] for record, label in zip(store.slides, highest.tolist(), strict=True) if label >= 0]
+    labels = [patches.class_names[label] for label in highest.tolist() if label >= 0]
+    return [
+        SplitRow(row.id, row.path, row.group, row.group_kind, label, row.slide)
+        for row, label in zip(rows, labels, strict=True)
+    ]
+
+
+def _details(settings: ProbeSettings, folded: Folded) -> dict[str, str]:
+    split = f"file {settings.split}" if settings.split else f"{settings.folds} folds by {settings.by}"
+    return {
+        "Store": str(settings.store),
+        "Classes": ", ".join(folded.patches.class_names),
+        "Features": f"{settings.encoder}, frozen; the linear probe's penalty is chosen within the training folds",
+        "Split": f"{split}, seed {settings.seed}: each fold is predicted from the others",
+        **({"Warning": " ".join(folded.warnings)} if folded.warnings else {}),
+    }
