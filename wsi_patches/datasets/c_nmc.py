@@ -75,7 +75,7 @@ def _read(folder: Path) -> Dataset:
         tables += [path / name for name in there.files if TABLE.match(name)]
     named, problems = _named(tables)
     items = {(path, name): _item(path, name, named) for path, name in found}
-    preliminary = {name for path, name in found if PRELIMINARY.search(path.name)}
+    preliminary = {name for path, name in found if PRELIMINARY.search(path.name) and NUMBER.match(name)}
     troubles = {
         "pictures not named as those of C-NMC, so left out": [name for (_, name), item in items.items() if not item],
         "pictures of the preliminary test that no table names": sorted(preliminary - named.keys()),
@@ -102,16 +102,14 @@ def _number(match: re.Match[str]) -> str:
 
 def _item(folder: Path, name: str, named: dict[str, str]) -> SlideItem | None:
     """Return a picture's item; None if it is not one of C-NMC's."""
-    fold = next((part.lower() for part in (folder.name, folder.parent.name) if FOLD.match(part)), None)
-    split: str | None = fold
-    if NUMBER.match(name) and PRELIMINARY.search(folder.name):
-        match, split = NAME.match(named.get(name, "")), "validation"
-    elif NUMBER.match(name) and FINAL.search(folder.name):
-        match, split = None, "test"
-    else:
-        match = NAME.match(name)
-        if match is None:
-            return None
+    split = next((part.lower() for part in (folder.name, folder.parent.name) if FOLD.match(part)), None)
+    if PRELIMINARY.search(folder.name):
+        split = "validation"
+    elif FINAL.search(folder.name):
+        split = "test"
+    match = NAME.match(named.get(name, name) if split == "validation" else name)
+    if match is None and not _is_numbered(folder, name):
+        return None
     return SlideItem(
         path=str(folder / name),
         layout=C_NMC.name,

@@ -13,14 +13,14 @@ from wsi_patches.datasets.item import SlideItem, Unit
 from wsi_patches.datasets.layout import Dataset, Layout
 from wsi_patches.datasets.sentences import told
 
-__all__ = ["Attributes", "ClassFolders", "Inner"]
+__all__ = ["Attributes", "ClassFolders"]
 
 Attributes = tuple[tuple[str, str], ...]
 Describe = Callable[[str, re.Match[str]], Attributes | None]
 LEAST = 2
 
 
-class Inner(NamedTuple):
+class _Inner(NamedTuple):
     """One folder of pictures."""
 
     part: str
@@ -104,12 +104,12 @@ class ClassFolders:
             return [("", folder)]
         return [(name, folder / name) for name in listing(folder).folders if name.lower() in self.parts]
 
-    def _inners(self, folder: Path) -> Iterator[Inner]:
+    def _inners(self, folder: Path) -> Iterator[_Inner]:
         for part, top in self._tops(folder):
             for code in listing(top).folders:
                 yield from _inner(part, top / code, code)
 
-    def _item(self, inner: Inner, name: str, label: str, attributes: Attributes) -> SlideItem:
+    def _item(self, inner: _Inner, name: str, label: str, attributes: Attributes) -> SlideItem:
         patient = inner.below if self.patients and inner.below else None
         part = (("part", inner.part),) if inner.part else ()
         return SlideItem(
@@ -136,10 +136,10 @@ class ClassFolders:
         return [*([self.note] if self.note else []), *told(found)]
 
 
-def _inner(part: str, folder: Path, code: str) -> Iterator[Inner]:
+def _inner(part: str, folder: Path, code: str) -> Iterator[_Inner]:
     """Yield a class folder and the folders in it, those with pictures."""
     own = listing(folder)
     for below in ("", *own.folders):
         names = pictures(folder / below) if below else own.pictures
         if names:
-            yield Inner(part, code, below, folder / below, names)
+            yield _Inner(part, code, below, folder / below, names)

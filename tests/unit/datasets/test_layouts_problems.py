@@ -163,3 +163,15 @@ def test_c_nmc_beside_other_pictures_is_not_taken_for_all_of_them(other, tmp_pat
         made.picture(tmp_path / other)
     assert recognise(tmp_path) is None
     assert recognise(tmp_path / "C-NMC") is not None
+
+
+def test_a_preliminary_test_under_its_first_names_needs_no_table(tmp_path):
+    made.c_nmc(tmp_path)
+    remove(tmp_path, "phase2.csv")
+    for number in (1, 2):
+        remove(tmp_path, f"phase2/{number}.bmp")
+    made.picture(tmp_path / "phase2" / "UID_57_22_2_all.bmp")
+    dataset = read(tmp_path)
+    (item,) = (item for item in dataset.items if item.split == "validation")
+    assert (item.label, item.group) == ("ALL", "57")
+    assert dataset.problems == ()
