@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from wsi_patches.cli.options import as_names
+from wsi_patches.cli.progress import progress_bar
 
 __all__ = ["command"]
 
@@ -37,7 +38,8 @@ def command(
     if image is not None and out is not None:
         write_picture(path, image, out)
         return
-    facts = describe(path, ReadOptions(reader=backend, channels=as_names(channels) or ()))
+    with progress_bar("images", quiet=as_json) as progress:
+        facts = describe(path, ReadOptions(reader=backend, channels=as_names(channels) or ()), progress)
     if as_json:
         click.echo(json.dumps(facts, indent=1))
         return

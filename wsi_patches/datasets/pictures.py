@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.errors import UsageError
+from wsi_patches.geometry import Size
+from wsi_patches.slides.image import IMAGE_ERRORS
 
-__all__ = ["LARGEST_PX", "picture_side"]
+__all__ = ["LARGEST_PX", "picture_side", "picture_size"]
 
 LARGEST_PX = 1024
 """A single cell's picture is smaller; what is larger is a field, or a scan that strayed among cells."""
@@ -26,7 +28,7 @@ def picture_side(items: Sequence[SlideItem]) -> int:
     UsageError
         A picture is larger than a picture of one cell can be, or none can be read.
     """
-    sides = {item.path: side for item in items if (side := _side(item.path)) is not None}
+    sides = {item.path: max(size) for item in items if (size := picture_size(item.path)) is not None}
     if not sides:
         msg = f"none of the {len(items)} pictures can be read, such as {items[0].path}: give --patch-size to go on"
         raise UsageError(msg)
@@ -40,9 +42,10 @@ def picture_side(items: Sequence[SlideItem]) -> int:
     return sides[path]
 
 
-def _side(path: str) -> int | None:
+def picture_size(path: str) -> Size | None:
+    """Return a picture's size by its header alone; None where that does not tell."""
     try:
         with Image.open(path) as picture:
-            return max(picture.size)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError):
+            return Size(*picture.size)
+    except IMAGE_ERRORS:
         return None

@@ -8,13 +8,15 @@ from typing import Any
 
 from PIL import Image
 
-from wsi_patches.datasets import SlideItem, find_slides
+from wsi_patches.datasets import find_slides, recognise
 from wsi_patches.errors import OutputExists, UsageError
+from wsi_patches.pipeline import Progress
 from wsi_patches.slide import AS_IT_IS, Level, ReadOptions
 from wsi_patches.slides import associated_names, is_slide_folder, open_as, read_associated
 from wsi_patches.stores import is_store, open_store
 from wsi_patches.stores.files import replacing
-from wsi_patches.workflows.look import look_at
+from wsi_patches.workflows.inspect_dataset import describe_dataset
+from wsi_patches.workflows.look import Looked, look_at
 from wsi_patches.workflows.output import make_folder
 
 __all__ = ["describe", "write_picture"]
@@ -22,7 +24,7 @@ __all__ = ["describe", "write_picture"]
 UNKNOWN = "unknown: state it with --slide-mpp"
 
 
-def describe(path: Path, options: ReadOptions = AS_IT_IS) -> dict[str, Any]:
+def describe(path: Path, options: ReadOptions = AS_IT_IS, progress: Progress | None = None) -> dict[str, Any]:
     """Return what a slide, a folder or a store is, as names and plain values.
 
     Parameters
@@ -31,6 +33,8 @@ def describe(path: Path, options: ReadOptions = AS_IT_IS) -> dict[str, Any]:
         What to look at.
     options
         How to open a slide.
+    progress
+        Told how many images of a dataset are done.
 
     Raises
     ------
@@ -44,7 +48,10 @@ def describe(path: Path, options: ReadOptions = AS_IT_IS) -> dict[str, Any]:
         raise UsageError(msg)
     if path.is_dir() and is_store(path):
         return _store(path)
-    return _slide(path, options) if path.is_file() or is_slide_folder(path) else _folder(path)
+    if path.is_file() or is_slide_folder(path):
+        return _slide(path, options)
+    known = recognise(path)
+    return _folder(path) if known is None else describe_dataset(path, *known, progress)
 
 
 def write_picture(path: Path, name: str, out: Path) -> None:
@@ -99,24 +106,23 @@ def _folder(path: Path) -> dict[str, Any]:
     sizes = Counter(f"{info.size.width} x {info.size.height} px" for info in readable)
     wrong = [f"{one.slide_id}: {one.error}" for one in looked if one.error is not None]
     return {
-        "kind": items[0].layout or "folder of slides",
+        "kind": "folder of slides",
         "path": str(path),
         "slides": len(items),
         "sizes": [f"{count} of {size}" for size, count in sizes.most_common()],
         "mpp known": f"{sum(info.mpp is not None for info in readable)} of {len(readable)}",
-        **_annotations(items),
-        "warnings": [f"{Path(item.path).name}: {warning}" for item in items for warning in item.warnings],
+        "copies": _copies(looked),
         "unreadable": wrong,
     }
 
 
-def _annotations(items: list[SlideItem]) -> dict[str, Any]:
-    annotated = sum(bool(item.annotations) for item in items)
-    labels = Counter(item.label for item in items if item.label)
-    return {
-        "annotated": f"{annotated} of {len(items)}",
-        "labels": [f"{count} {label}" for label, count in labels.most_common()],
-    }
+def _copies(looked: list[Looked]) -> list[str]:
+    """Return the slides that are one file under several names."""
+    names: dict[str, list[str]] = {}
+    for one in looked:
+        if one.info is not None:
+            names.setdefault(one.info.fingerprint, []).append(one.slide_id)
+    return [" = ".join(same) for same in names.values() if len(same) > 1]
 
 
 def _store(path: Path) -> dict[str, Any]:
