@@ -7,6 +7,7 @@ included, sees the fold that is predicted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -78,7 +79,8 @@ def probe(
     values = (C_GRID if kind == "linear" else K_GRID) if grid is None else tuple(grid)
     _check_columns(features, {"truth": truth, "groups": groups, "folds": folds}, len(class_names))
     _check_kind(kind, values, folds)
-    _check_folds(truth, groups, folds, class_names)
+    _check_groups(groups, folds)
+    _check_classes(truth, folds, class_names, chosen=len(values) > 1)
     out = np.empty((len(features), len(class_names)), np.float32)
     for fold in np.unique(folds).tolist():
         held_out = folds == fold
@@ -127,7 +129,8 @@ def _fitted(
     model = make_pipeline(StandardScaler(), classifier)
     if len(values) > 1:
         numbered = np.unique(folds, return_inverse=True)[1]
-        model = GridSearchCV(model, {name: list(values)}, scoring=_log_likelihood, cv=PredefinedSplit(numbered))
+        splits, grid = PredefinedSplit(numbered), {name: list(values)}
+        model = GridSearchCV(model, grid, scoring=_log_likelihood, cv=splits, error_score="raise")
     return model.fit(features, truth)
 
 
@@ -175,19 +178,29 @@ def _check_kind(kind: str, values: Sequence[float], folds: NDArray[Any]) -> None
         raise UsageError(msg)
 
 
-def _check_folds(truth: NDArray[Any], groups: NDArray[Any], folds: NDArray[Any], class_names: Sequence[str]) -> None:
-    """Refuse folds that share a group, and folds that hold all there is of a class."""
+def _check_groups(groups: NDArray[Any], folds: NDArray[Any]) -> None:
     different, rows = np.unique(groups, return_inverse=True)
     pairs = np.unique(np.stack([rows, folds], axis=1), axis=0)
     for row in np.flatnonzero(np.bincount(pairs[:, 0]) > 1).tolist():
         within = pairs[pairs[:, 0] == row, 1].tolist()
         msg = f"group {different[row]} lies in folds {', '.join(map(str, within))}: make folds that keep groups whole"
         raise UsageError(msg)
-    for fold in np.unique(folds).tolist():
-        absent = sorted(set(range(len(class_names))) - set(truth[folds != fold].tolist()))
+
+
+def _check_classes(truth: NDArray[Any], folds: NDArray[Any], class_names: Sequence[str], *, chosen: bool) -> None:
+    """Refuse folds without which a class is gone, and, where a parameter is ``chosen``, all classes but one."""
+    numbers = np.unique(folds).tolist()
+    held = np.stack([np.isin(np.arange(len(class_names)), truth[folds == fold]) for fold in numbers])
+    for row, fold in enumerate(numbers):
+        absent = np.flatnonzero(~np.delete(held, row, axis=0).any(axis=0)).tolist()
         if absent:
             names = ", ".join(class_names[one] for one in absent)
             msg = (
                 f"fold {fold} cannot be predicted, no other fold holds {names}: leave that class out or cut other folds"
             )
+            raise UsageError(msg)
+    for pair in combinations(range(len(numbers)), 2) if chosen else ():
+        if np.count_nonzero(np.delete(held, pair, axis=0).any(axis=0)) < 2:
+            two = " and ".join(str(numbers[row]) for row in pair)
+            msg = f"beside folds {two} there is one class alone, so no parameter can be chosen: cut other folds"
             raise UsageError(msg)

@@ -137,6 +137,15 @@ def test_what_cannot_be_probed_is_told(features, truth, groups, folds, change, m
         probe(**{**given, **change})
 
 
+def test_folds_that_leave_one_class_to_choose_by_are_told(features, groups):
+    folds = np.arange(ROWS) // 9 % 3
+    truth = np.where(folds < 2, np.arange(ROWS) % 2, 1)
+
+    with pytest.raises(UsageError, match="beside folds 0 and 1 there is one class alone"):
+        probe(features, truth, groups, folds, NAMES[:2])
+    assert probe(features, truth, groups, folds, NAMES[:2], grid=(0.1,)).shape == (ROWS, 2)
+
+
 def test_without_scikit_learn_the_extra_is_named(features, truth, groups, folds, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
 
