@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from wsi_patches.annotations import AnnotationFile, read_annotations
 from wsi_patches.annotations.marks import BOX_COLUMNS, boxes_of
 from wsi_patches.annotations.voc import voc_image_size
 from wsi_patches.cells import ALL_IDB_CLASSES, Cells
 from wsi_patches.datasets.item import SlideItem
+from wsi_patches.datasets.pictures import picture_size
 from wsi_patches.errors import AnnotationError, SlideError, UsageError
 from wsi_patches.geometry import Size
 from wsi_patches.slides import open_slide
-from wsi_patches.slides.image import IMAGE_ERRORS
 
 __all__ = ["check_items"]
 
@@ -86,15 +84,12 @@ def _size(item: SlideItem, found: Findings) -> Size | None:
 
 
 def _header_size(path: str) -> Size:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what Pillow warns of is in the pixels, which are not read
-            with Image.open(path) as image:
-                return Size(*image.size)
-    except IMAGE_ERRORS:
-        # Pillow is fast, and knows fewer files; what it does not know is for the readers to judge.
-        with open_slide(path) as slide:
-            return slide.info.size
+    size = picture_size(path)
+    if size is not None:
+        return size
+    # Pillow is fast, and knows fewer files; what it does not know is for the readers to judge.
+    with open_slide(path) as slide:
+        return slide.info.size
 
 
 def _check_annotations(item: SlideItem, file: AnnotationFile, size: Size | None, found: Findings) -> None:

@@ -38,7 +38,7 @@ FOLDERS = ClassFolders(
     {name: name for name in DIAGNOSES},
     re.compile(r"WBC-(Benign|Malignant-(?P<stage>Early|Pre|Pro))-\d+\.(jpe?g|png|bmp|tiff?)$", re.IGNORECASE),
     _diagnosis,
-    unit="slide",
+    unit="patch",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,7 +46,9 @@ def picture_side(items: Sequence[SlideItem]) -> int:
 def picture_size(path: str) -> Size | None:
     """Return a picture's size by its header alone; None where that does not tell."""
     try:
-        with Image.open(path) as picture:
-            return Size(*picture.size)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow warns of is in the pixels, which are not read
+            with Image.open(path) as picture:
+                return Size(*picture.size)
     except IMAGE_ERRORS:
         return None

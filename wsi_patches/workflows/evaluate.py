@@ -22,7 +22,7 @@ from wsi_patches.workflows.evaluate_settings import EvaluateSettings
 from wsi_patches.workflows.evaluation_files import write_evaluation
 from wsi_patches.workflows.labelled import LabelledPatches, labelled_patches
 from wsi_patches.workflows.output import Existing, check_output
-from wsi_patches.workflows.probe import COLOUR, Folded, colour_alone, fold_patches
+from wsi_patches.workflows.probe import Folded, colour_alone, fold_patches
 
 __all__ = ["EvaluateSettings", "Evaluation", "evaluate"]
 
@@ -152,7 +152,7 @@ def _classes(
         gallery = classification_gallery(patches, predictions)
         try:
             folded = fold_patches(patches, settings.by, settings.folds, settings.seed)
-            baselines[COLOUR] = colour_alone(folded, settings.draws, settings.seed)
+            baselines = colour_alone(folded, settings.draws, settings.seed)
         except UsageError as error:
             notes.append(f"Colour alone could not be measured beside it: {error}.")
     result = _measured(settings, predictions, folded, kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,15 @@ from wsi_patches.workflows.labelled import LabelledPatches, labelled_patches
 from wsi_patches.workflows.output import Existing, check_output, make_folder
 from wsi_patches.workflows.split import slide_rows
 
+if TYPE_CHECKING:
+    from wsi_patches.train.probe import ProbeKind
+
 __all__ = ["COLOUR", "Folded", "ProbeResult", "ProbeSettings", "colour_alone", "fold_patches", "probe_store"]
 
 COLOUR = "colour alone"
 NEIGHBOURS = "nearest neighbours"
+FEW_FOLDS, FIXED_PENALTY = 3, (0.1,)
+"""With fewer folds than the first there is none left to choose the linear probe's penalty by: it is the second."""
 SIDES = ("train", "validation", "test")
 """Names of the parts of a split that are not each predicted from the others."""
 
@@ -66,6 +71,15 @@ class Folded:
     group_kind: str
     warnings: tuple[str, ...]
 
+    def probed(self, features: NDArray[np.float32], kind: ProbeKind, draws: int, seed: int) -> ClassificationResult:
+        """Return how well a probe on features of shape ``(n, dim)`` predicts each fold from the others."""
+        from wsi_patches.train.probe import probe
+
+        patches = self.patches
+        grid = FIXED_PENALTY if kind == "linear" and len(np.unique(self.folds)) < FEW_FOLDS else None
+        probabilities = probe(features, patches.truth, self.groups, self.folds, patches.class_names, kind, grid)
+        return self.measured(probabilities, draws, seed)
+
     def measured(self, probabilities: NDArray[np.float32], draws: int, seed: int) -> ClassificationResult:
         """Return how good probabilities of shape ``(n, classes)`` are."""
         patches = self.patches
@@ -98,7 +112,6 @@ def probe_store(settings: ProbeSettings, progress: Progress | None = None) -> Pr
     """
     from wsi_patches.models.encoders import FrozenEncoder
     from wsi_patches.train.features import store_features
-    from wsi_patches.train.probe import ProbeKind, probe
 
     ours = (settings.out / PAGE).is_file()
     check_output(settings.out, Existing(overwrite=settings.overwrite), ours=ours, what="an evaluation")
@@ -110,13 +123,14 @@ def probe_store(settings: ProbeSettings, progress: Progress | None = None) -> Pr
     measured = {}
     kinds: dict[str, ProbeKind] = {settings.encoder: "linear", NEIGHBOURS: "knn"}
     for name, kind in kinds.items():
-        probabilities = probe(features, patches.truth, folded.groups, folded.folds, patches.class_names, kind)
-        measured[name] = folded.measured(probabilities, settings.draws, settings.seed)
+        measured[name] = folded.probed(features, kind, settings.draws, settings.seed)
     result = measured.pop(settings.encoder)
-    baselines = {**measured, COLOUR: colour_alone(folded, settings.draws, settings.seed)}
+    baselines = {**measured, **colour_alone(folded, settings.draws, settings.seed)}
     make_folder(settings.out)
     for name, baseline in baselines.items():
-        write_predictions(settings.out / f"predictions_{name.replace(' ', '_')}.csv", baseline.predictions)
+        write_predictions(
+            settings.out / f"predictions_{name.replace(', ', '_').replace(' ', '_')}.csv", baseline.predictions
+        )
     gallery = classification_gallery(patches, result.predictions)
     title = f"Linear probe on frozen {settings.encoder} features, {settings.store.name}"
     details = _details(settings, folded)
@@ -124,13 +138,18 @@ def probe_store(settings: ProbeSettings, progress: Progress | None = None) -> Pr
     return ProbeResult(page, result, baselines, folded.warnings)
 
 
-def colour_alone(folded: Folded, draws: int, seed: int) -> ClassificationResult:
-    """Return what means and deviations of red, green and blue tell of the same patches in the same folds."""
-    from wsi_patches.train.probe import colour_baseline
+def colour_alone(folded: Folded, draws: int, seed: int) -> dict[str, ClassificationResult]:
+    """Return what means and deviations of red, green and blue tell of the same patches in the same folds.
 
-    patches = folded.patches
-    probabilities = colour_baseline(patches, patches.truth, folded.groups, folded.folds, patches.class_names)
-    return folded.measured(probabilities, draws, seed)
+    Both probes are tried: where stain and lamp differ from batch to batch, neighbours tell more than a line.
+    """
+    from wsi_patches.train.features import colour_of
+
+    colours = colour_of(folded.patches)
+    return {
+        COLOUR: folded.probed(colours, "linear", draws, seed),
+        f"{COLOUR}, {NEIGHBOURS}": folded.probed(colours, "knn", draws, seed),
+    }
 
 
 def fold_patches(

@@ -52,7 +52,7 @@ EXPECTED = {
         *("raabin-wbc", 9, "cell", {"basophil", "lymphocyte", "neutrophil"}),
         *({None}, {"train", "test"}),
     ),
-    made.four_classes: ("all-four-classes", 4, "slide", {"benign", "early", "pre", "pro"}, {None}, {None}),
+    made.four_classes: ("all-four-classes", 4, "patch", {"benign", "early", "pre", "pro"}, {None}, {None}),
     made.white_cell_masks: ("wbc-masks", 2, "cell", {"lymphocyte", "neutrophil"}, {None}, {None}),
     made.bccd: ("bccd", 4, "slide", {None}, {None}, {"train", "validation", "test"}),
     made.leukemia_attri: ("leukemia-attri", 4, "slide", {None}, {None}, {"train", "test"}),
