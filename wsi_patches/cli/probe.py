@@ -49,9 +49,7 @@ def command(recipe: str | None, as_json: bool, quiet: bool, **options: Any) -> N
         done = probe_store(settings, progress)
     results, pages = {"linear_probe": done.result}, {"linear_probe": done.page}
     if as_json:
-        click.echo(as_json_text(results, done.baselines, pages, done.warnings))
+        click.echo(as_json_text(results, done.baselines, pages, ()))
     elif not quiet:
         for line in told(results, done.baselines, pages, ()):
             click.echo(line)
-    for warning in done.warnings:
-        click.echo(warning, err=True)

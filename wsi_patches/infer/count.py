@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from wsi_patches.cells import WHITE_CELL, Cells
 from wsi_patches.counting import blast_interval, find_cells, fraction_interval, poisson_interval
+from wsi_patches.counting.centred import centred_patch, diameter_of
 from wsi_patches.imaging import WhiteCellFinder
 from wsi_patches.imaging.focus import fqpath
 from wsi_patches.imaging.sharpen import SharpenSettings
-from wsi_patches.infer.classify import centred_patch, classify_cells
-from wsi_patches.infer.marked import classify_marked, diameter_of
+from wsi_patches.infer.classify import classify_cells
+from wsi_patches.infer.marked import classify_marked
 from wsi_patches.outcome import DONE, OUT_OF_FOCUS, Interval, SlideReport
 from wsi_patches.slide import Slide
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL, Cells
 from wsi_patches.counting import find_cells
+from wsi_patches.counting.centred import diameter_of
 from wsi_patches.errors import ResolutionUnknown
 from wsi_patches.imaging import WhiteCellFinder
 from wsi_patches.imaging.sharpen import SharpenSettings
@@ -19,7 +20,7 @@ from wsi_patches.slide import Slide
 if TYPE_CHECKING:
     from wsi_patches.models import CellClassifier
 
-__all__ = ["MARKED_CLASSES", "classify_marked", "diameter_of"]
+__all__ = ["MARKED_CLASSES", "classify_marked"]
 
 MARKED_CLASSES = (*ALL_IDB_CLASSES, WHITE_CELL)
 """The classes that marked cells have: blast, other, or a white cell that nobody has told apart."""
@@ -62,13 +63,6 @@ def classify_marked(
         told, blast[untold] = classify_cells(slide, asked, classifier, _typical_diameter(slide, cells), sharpen=sharpen)
         class_index[untold], score[untold] = told.class_index, told.score
     return replace(cells, class_index=class_index, score=score, class_names=ALL_IDB_CLASSES), blast
-
-
-def diameter_of(cells: Cells) -> float:
-    """Return the typical diameter of cells, level-0 pixels; 0 where none has a radius."""
-    radii = np.asarray(cells.attributes.get("radius_px", ()), np.float64)
-    known = radii[np.isfinite(radii) & (radii > 0)]
-    return 2 * float(np.median(known)) if len(known) else 0.0
 
 
 def _typical_diameter(slide: Slide, marked: Cells) -> float:

@@ -13,12 +13,11 @@ from wsi_patches.annotations import BOX_COLUMNS, boxes_of, read_annotations, rea
 from wsi_patches.annotations.words import BLAST_CLASSES, NOT_WHITE_CELLS, our_class
 from wsi_patches.cells import Cells
 from wsi_patches.counting.matching import assign_points_to_boxes, assign_points_to_points
-from wsi_patches.datasets import GroupRule, SlideItem, annotations_of, find_slides, with_groups
-from wsi_patches.datasets.layouts import recognise
+from wsi_patches.datasets import GroupRule, SlideItem, annotations_of, recognise, with_groups
 from wsi_patches.errors import AnnotationError, UsageError
 from wsi_patches.evaluate.detection import FieldDetections
 from wsi_patches.geometry import Size
-from wsi_patches.infer import diameter_of
+from wsi_patches.infer import FINDER_SCORE, diameter_of
 from wsi_patches.outcome import FAILED, SlideReport
 from wsi_patches.report import read_report
 from wsi_patches.slides import open_slide
@@ -114,7 +113,8 @@ def _left_out(reason: str, names: list[str]) -> str:
 def _marked_items(folder: Path, reports: Sequence[SlideReport], rule: GroupRule) -> dict[str, SlideItem]:
     """Return, by slide id, what marks there are: of a dataset's own images, or of files named as the slides."""
     known = recognise(folder) if folder.is_dir() else None
-    of_dataset = {Path(item.path).stem: item for item in find_slides([folder]) if item.annotations} if known else {}
+    items = known[0].read(known[1]).items if known is not None else ()
+    of_dataset = {Path(item.path).stem: item for item in items if item.annotations}
     found: dict[str, SlideItem] = {}
     for report in reports:
         stem = Path(report.path).stem
@@ -160,7 +160,7 @@ def detections(slide: CountedSlide, target: str, radius_px: float | None = None)
         The marks are points, and nothing says how large a cell is.
     """
     found, marked = _of_target(slide.found, target), _of_target(slide.marked, target)
-    scores = found.score.astype(np.float64)
+    scores = _scores(found, target)
     if len(marked) and set(BOX_COLUMNS) <= set(marked.attributes):
         truth = boxes_of(marked)
         assigned = assign_points_to_boxes(found.xy, scores, truth)
@@ -168,6 +168,14 @@ def detections(slide: CountedSlide, target: str, radius_px: float | None = None)
         radius = _radius(slide, marked, radius_px) if len(marked) else np.empty(0)
         assigned, truth = assign_points_to_points(found.xy, scores, marked.xy, radius), marked.xy
     return FieldDetections(slide.report.slide_id, slide.group, found.xy, scores, assigned, truth)
+
+
+def _scores(found: Cells, target: str) -> NDArray[np.float64]:
+    """Return how sure it is that each found cell is one: of white cells the finder's score, where a model told more."""
+    if target == WHITE_CELLS and FINDER_SCORE in found.attributes:
+        scores = np.asarray(found.attributes[FINDER_SCORE], np.float64)
+        return np.where(np.isfinite(scores), scores, found.score)
+    return found.score.astype(np.float64)
 
 
 def _of_target(cells: Cells, target: str) -> Cells:

@@ -156,7 +156,6 @@ def _classes(
         except UsageError as error:
             notes.append(f"Colour alone could not be measured beside it: {error}.")
     result = _measured(settings, predictions, folded, kind)
-    notes += folded.warnings if folded is not None else ()
     details = {"Evaluated": str(settings.source), **details, **({"Note": " ".join(notes)} if notes else {})}
     page = write_evaluation(settings.out, title, result, gallery, baselines=baselines, details=details)
     return Evaluation({"classes": result}, {"classes": page}, baselines, tuple(notes))

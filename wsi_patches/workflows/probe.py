@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -84,7 +84,8 @@ class Folded:
         """Return how good probabilities of shape ``(n, classes)`` are."""
         patches = self.patches
         predictions = Predictions(patches.class_names, patches.ids, self.groups, patches.truth, probabilities)
-        return measure_classes(predictions, draws=draws, seed=seed, group_kind=self.group_kind)
+        result = measure_classes(predictions, draws=draws, seed=seed, group_kind=self.group_kind)
+        return replace(result, warnings=(*self.warnings, *result.warnings))
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,6 @@ class ProbeResult:
     result: ClassificationResult
     """The linear probe."""
     baselines: Mapping[str, ClassificationResult]
-    warnings: tuple[str, ...]
 
 
 def probe_store(settings: ProbeSettings, progress: Progress | None = None) -> ProbeResult:
@@ -135,7 +135,7 @@ def probe_store(settings: ProbeSettings, progress: Progress | None = None) -> Pr
     title = f"Linear probe on frozen {settings.encoder} features, {settings.store.name}"
     details = _details(settings, folded)
     page = write_evaluation(settings.out, title, result, gallery, baselines=baselines, details=details)
-    return ProbeResult(page, result, baselines, folded.warnings)
+    return ProbeResult(page, result, baselines)
 
 
 def colour_alone(folded: Folded, draws: int, seed: int) -> dict[str, ClassificationResult]:
@@ -211,5 +211,4 @@ def _details(settings: ProbeSettings, folded: Folded) -> dict[str, str]:
         "Classes": ", ".join(folded.patches.class_names),
         "Features": f"{settings.encoder}, frozen; the linear probe's penalty is chosen within the training folds",
         "Split": f"{split}, seed {settings.seed}: each fold is predicted from the others",
-        **({"Warning": " ".join(folded.warnings)} if folded.warnings else {}),
     }
