@@ -19,7 +19,7 @@ from wsi_patches.slide import Slide
 if TYPE_CHECKING:
     from wsi_patches.models import CellClassifier
 
-__all__ = ["FINDER_SCORE", "centred_patch", "classify_cells", "load_classifier"]
+__all__ = ["FINDER_SCORE", "classify_cells", "load_classifier"]
 
 CELLS_AT_ONCE = 256
 FINDER_SCORE = "finder_score"
