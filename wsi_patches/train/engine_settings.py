@@ -1,0 +1,87 @@
+"""How a network is trained, whatever it learns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
+
+from wsi_patches.errors import UsageError
+from wsi_patches.models.classifier import Device
+
+__all__ = ["EngineSettings", "Optimizer", "Precision", "Schedule"]
+
+Optimizer = Literal["adamw", "sgd"]
+Schedule = Literal["cosine", "onecycle", "step", "constant"]
+Precision = Literal["auto", "fp32", "bf16"]
+CHOICES: dict[str, Any] = {"optimizer": Optimizer, "schedule": Schedule, "precision": Precision, "device": Device}
+MANY = 10**9
+RANGES = {
+    "epochs": (1, MANY),
+    "learning_rate": (1e-8, 10),
+    "weight_decay": (0, 1),
+    "momentum": (0, 0.9999),
+    "warmup_epochs": (0, MANY),
+    "clip_norm": (1e-6, MANY),
+    "ema_decay": (0, 0.999999),
+    "patience": (1, MANY),
+    "steps_per_epoch": (1, MANY),
+    "seed": (0, MANY),
+}
+OPTIONAL = {"clip_norm", "ema_decay", "patience", "steps_per_epoch"}
+"""Settings that None turns off."""
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How a network is trained, whatever it learns.
+
+    Raises
+    ------
+    UsageError
+        A value is unknown or out of range.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    epochs: int = 20
+    optimizer: Optimizer = "adamw"
+    learning_rate: float = 1e-3
+    """The highest; the schedule says when."""
+    weight_decay: float = 0.01
+    """Of weights; biases and the scales of normalisations are left alone."""
+    momentum: float = 0.9
+    """Of ``sgd``; AdamW keeps its own."""
+    schedule: Schedule = "cosine"
+    """``cosine`` falls to 0, ``step`` divides by 10 at 1/2 and at 3/4 of the run (He et al., CVPR 2016, on CIFAR),
+    ``onecycle`` rises from 1/25 and falls to next to nothing (Smith and Topin, 2018), ``constant`` stays."""
+    warmup_epochs: float = 0.0
+    """Epochs in which the rate rises from 0 to the highest in a line; of ``onecycle``, how long its own rise takes,
+    where 0 means 3/10 of the run."""
+    clip_norm: float | None = None
+    """Longest gradient over all parameters; longer ones are shortened to it. None lets all pass."""
+    ema_decay: float | None = None
+    """Share of the running average of the weights that each step keeps; None judges and keeps the weights
+    themselves."""
+    precision: Precision = "auto"
+    """``auto`` is bf16 on a GPU that has it and fp32 elsewhere; weights and optimizer are float32 in all."""
+    patience: int | None = None
+    """Epochs without a better one after which the training ends; None goes on to the last."""
+    steps_per_epoch: int | None = None
+    """Batches of an epoch; None takes all that the task gives, which must then know its number."""
+    seed: int = 0
+    """Of all that is drawn by torch while training; on the CPU, equal seeds give equal weights."""
+    device: Device = "auto"
+
+    def __post_init__(self) -> None:
+        for name, choice in CHOICES.items():
+            if getattr(self, name) not in get_args(choice):
+                msg = f"no {name} {getattr(self, name)!r}: choose from {', '.join(get_args(choice))}"
+                raise UsageError(msg)
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            if not (name in OPTIONAL and value is None) and not low <= value <= high:
+                msg = f"{name} of a training must lie in {low}..{high}, got {value}"
+                raise UsageError(msg)
+        if self.warmup_epochs >= self.epochs:
+            msg = f"warmup_epochs must be fewer than the {self.epochs} epochs, got {self.warmup_epochs}"
+            raise UsageError(msg)

@@ -1,0 +1,84 @@
+"""What turns gradients into steps: optimizers, the learning rate over a run, and the running average of weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from wsi_patches.train.engine_settings import EngineSettings
+
+__all__ = ["build_optimizer", "rate_at", "update_average"]
+
+ONECYCLE_RISE, ONECYCLE_FIRST, ONECYCLE_LAST = 0.3, 1 / 25, 1 / 250_000
+"""PyTorch's defaults for Smith and Topin's cycle: share of the run that rises, first and last part of the highest."""
+
+
+def build_optimizer(network: nn.Module, settings: EngineSettings) -> Optimizer:
+    """Return the optimizer of a network's trainable parameters.
+
+    Weights decay; biases and the scales and shifts of normalisations, all of one dimension, do not.
+    """
+    trainable = [one for one in network.parameters() if one.requires_grad]
+    groups = [
+        {"params": [one for one in trainable if one.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [one for one in trainable if one.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if settings.optimizer == "sgd":
+        return SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
+    return AdamW(groups, lr=settings.learning_rate)
+
+
+def rate_at(settings: EngineSettings, share: float) -> float:
+    """Return the learning rate at a share of the run, 0 to 1.
+
+    It depends on nothing else, so a run that is resumed needs no memory of it.
+    """
+    warmup = settings.warmup_epochs / settings.epochs
+    if settings.schedule == "onecycle":
+        return settings.learning_rate * _onecycle(share, warmup or ONECYCLE_RISE)
+    if share < warmup:
+        return settings.learning_rate * share / warmup
+    if settings.schedule == "cosine":
+        return settings.learning_rate * _between(1, 0, (share - warmup) / (1 - warmup))
+    if settings.schedule == "step":
+        return settings.learning_rate * 0.1 ** ((share >= 0.5) + (share >= 0.75))
+    return settings.learning_rate
+
+
+def _onecycle(share: float, rise: float) -> float:
+    if share < rise:
+        return _between(ONECYCLE_FIRST, 1, share / rise)
+    return _between(1, ONECYCLE_LAST, (share - rise) / (1 - rise))
+
+
+def _between(first: float, last: float, share: float) -> float:
+    """Go from ``first`` to ``last`` along half a cosine."""
+    return last + (first - last) * (1 + math.cos(math.pi * share)) / 2
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float, steps: int) -> None:
+    """Move a running average of a network's state towards the network; counters and other whole numbers are copied.
+
+    Early on the average forgets faster, by (1 + steps) / (10 + steps), so that it leaves the untrained weights behind.
+
+    Parameters
+    ----------
+    average
+        A copy of ``network`` made before its first step.
+    network
+        As it is after a step.
+    decay
+        Share of the average that is kept in the long run.
+    steps
+        Steps that were taken before this one.
+    """
+    share = 1 - min(decay, (1 + steps) / (10 + steps))
+    for mean, now in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(now, share)
+        else:
+            mean.copy_(now)
