@@ -51,6 +51,9 @@ class ModelCard:
     """Side of the patch in diameters of a white cell, for slides that do not."""
     temperature: float = 1.0
     """Logits are divided by it before the softmax."""
+    isotonic: tuple[tuple[float, float], ...] = ()
+    """Of two classes: points (said, meant) between which the first class's probability is read off, both rising; as
+    the softmax says it where there are none."""
     paper: str = ""
     doi: str = ""
     changes: str = ""
@@ -72,14 +75,28 @@ class ModelCard:
         if len(set(self.classes)) != len(self.classes) or len(self.classes) < 2:
             msg = f"card of {self.name}: two or more different class names are needed, got {self.classes}"
             raise ModelError(msg)
+        self._check_isotonic()
         if self.patch_um is None and self.patch_cell_diameters is None:
             msg = f"card of {self.name}: patch_um or patch_cell_diameters must say how large a patch is on the slide"
+            raise ModelError(msg)
+
+    def _check_isotonic(self) -> None:
+        if not self.isotonic:
+            return
+        said, meant = zip(*self.isotonic, strict=True)
+        rising = list(said) == sorted(set(said)) and list(meant) == sorted(meant)
+        if len(self.classes) != 2 or not rising or not all(0 <= value <= 1 for value in (*said, *meant)):
+            msg = f"card of {self.name}: isotonic must be rising points within 0..1 for two classes"
             raise ModelError(msg)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values that `from_dict` reads."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {**values, **{name: list(values[name]) for name in ("classes", "mean", "std")}}
+        return {
+            **values,
+            **{name: list(values[name]) for name in ("classes", "mean", "std")},
+            "isotonic": [list(point) for point in self.isotonic],
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelCard:

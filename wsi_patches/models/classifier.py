@@ -16,7 +16,7 @@ from wsi_patches.models.card import ModelCard
 from wsi_patches.models.table import find_model
 from wsi_patches.models.weights import build_model
 
-__all__ = ["CellClassifier", "Device", "InputFrame", "check_patches", "choose_device", "normalised"]
+__all__ = ["CellClassifier", "Device", "InputFrame", "check_patches", "choose_device", "meant", "normalised"]
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -75,6 +75,15 @@ def normalised(images: Tensor, frame: InputFrame) -> Tensor:
         images = nn.functional.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
     mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (frame.mean, frame.std))
     return (images - mean) / std
+
+
+def meant(probabilities: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
+    """Return probabilities ``(n, classes)`` as the card's isotonic calibration reads them; as they are without one."""
+    if not card.isotonic:
+        return probabilities
+    said, means = np.array(card.isotonic).T
+    first = np.interp(probabilities[:, 0], said, means)
+    return np.stack([first, 1 - first], axis=1).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -151,5 +160,4 @@ class CellClassifier:
     def _batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         pixels = torch.tensor(images).to(self.device).permute(0, 3, 1, 2).float() / 255
         logits = self.network(normalised(pixels, self.card)) / self.card.temperature
-        probabilities: NDArray[np.float32] = logits.softmax(dim=1).cpu().numpy()
-        return probabilities
+        return meant(logits.softmax(dim=1).cpu().numpy(), self.card)

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from wsi_patches.errors import ModelError
 from wsi_patches.models.allnet import ALLNet
 from wsi_patches.models.card import ModelCard
+from wsi_patches.models.efficientnet_lite0 import EfficientNetLite0
 
 __all__ = ["ARCHITECTURES", "build_model", "load_weights", "save_weights"]
 
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"allnet": ALLNet}
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"allnet": ALLNet, "efficientnet_lite0": EfficientNetLite0}
 """What a card's ``architecture`` may say; called with the number of classes and the card's settings."""
 
 PICKLE_SUFFIXES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}

@@ -69,3 +69,12 @@ def test_values_of_another_kind_are_named(card, name, value):
 def test_values_that_cannot_be_are_refused(card, change, message):
     with pytest.raises(ModelError, match=message):
         replace(card, **change)
+
+
+def test_isotonic_points_are_kept_and_impossible_ones_refused(card):
+    calibrated = replace(card, isotonic=((0.1, 0.05), (0.6, 0.05), (0.9, 1.0)))
+
+    assert ModelCard.from_dict(json.loads(json.dumps(calibrated.to_dict()))) == calibrated
+    for points in (((0.5, 0.2), (0.4, 0.3)), ((0.4, 0.3), (0.5, 0.2)), ((0.1, 0.0), (0.9, 1.1))):
+        with pytest.raises(ModelError, match="isotonic must be rising points"):
+            replace(card, isotonic=points)

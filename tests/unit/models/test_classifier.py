@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,6 +33,17 @@ def test_probabilities_are_those_of_the_network(weight_file, network, card, rng)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities, logits.softmax(1).detach().numpy(), atol=1e-5)
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
+
+
+def test_an_isotonic_card_reads_probabilities_off_its_points(weight_file, rng):
+    images = rng.integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+    plain = CellClassifier.load(weight_file, "cpu")
+    calibrated = replace(plain, card=replace(plain.card, isotonic=((0.0, 0.5), (1.0, 0.7))))
+
+    said, meant = plain.probabilities(images), calibrated.probabilities(images)
+
+    np.testing.assert_allclose(meant[:, 0], 0.5 + 0.2 * said[:, 0], atol=1e-6)
+    np.testing.assert_allclose(meant.sum(1), 1, atol=1e-6)
 
 
 def test_batches_do_not_change_the_answer(weight_file, rng):
