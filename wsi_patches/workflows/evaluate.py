@@ -54,6 +54,9 @@ def evaluate(settings: EvaluateSettings, progress: Progress | None = None) -> Ev
     MissingExtra
         The extra ``train`` is not installed.
     """
+    if not settings.source.exists():
+        msg = f"{settings.source} does not exist: give what wsi-patches infer wrote, a store, or a table of predictions"
+        raise UsageError(msg)
     ours = any((settings.out / name).exists() for name in ("evaluation.html", "white_cells"))
     check_output(settings.out, Existing(overwrite=settings.overwrite), ours=ours, what="an evaluation")
     if settings.source.is_file():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsi_patches.annotations import AnnotationFile
-from wsi_patches.datasets import annotations_of, find_slides, safe_id, with_groups
+from wsi_patches.datasets import Found, annotations_of, find_inputs, safe_id, with_groups
 from wsi_patches.errors import UsageError
 from wsi_patches.executors import make_executor
 from wsi_patches.geometry import Box
@@ -68,6 +68,8 @@ class InferPlan:
     """Slides whose report is already there."""
     order: tuple[str, ...]
     """Ids of all slides in input order."""
+    notes: tuple[str, ...] = ()
+    """What is wrong with the datasets that were named, beside their slides."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ def infer(settings: InferSettings, progress: Progress | None = None) -> InferRes
     reports = run(stage, plan.tasks, executor, progress)
     ordered = _ordered(plan, [*plan.kept, *reports, *rejected])
     write_counts(counts, ordered)
-    return InferResult(settings.out, counts, tuple(ordered), () if settings.model else (NO_MODEL,))
+    notes = (*plan.notes, *(() if settings.model else (NO_MODEL,)))
+    return InferResult(settings.out, counts, tuple(ordered), notes)
 
 
 def infer_slide(task: InferTask) -> SlideReport:
@@ -195,7 +198,8 @@ def plan_infer(settings: InferSettings, weights_sha256: str = "") -> InferPlan:
     there = check_output(settings.out, existing, ours=ours, what="the counts of wsi-patches infer")
     stores = [path for path in settings.inputs if path.is_dir() and is_store(path)]
     files = [path for path in settings.inputs if path not in stores]
-    items = with_groups(find_slides(files), settings.group_rule()) if files else []
+    inputs = find_inputs(files) if files else Found(())
+    items = with_groups(inputs.items, settings.group_rule())
     done = _reports(settings.out, weights_sha256) if there and settings.resume else {}
     known = {name: (report.path, report.fingerprint) for name, report in done.items()}
     looked = look_at(items, options=settings.read_options(), known=known)
@@ -208,7 +212,7 @@ def plan_infer(settings: InferSettings, weights_sha256: str = "") -> InferPlan:
     done = {name: report for name, report in done.items() if name in _unchanged(tasks, done)}
     kept = tuple(done[task.slide_id] for task in tasks if task.slide_id in done)
     order = (*(one.slide_id for one in looked), *(task.slide_id for task in tasks if task.in_store))
-    return InferPlan(tuple(task for task in tasks if task.slide_id not in done), failed, kept, order)
+    return InferPlan(tuple(task for task in tasks if task.slide_id not in done), failed, kept, order, inputs.problems)
 
 
 def _marked(task: InferTask, folder: Path) -> InferTask:
