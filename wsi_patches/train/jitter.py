@@ -9,6 +9,8 @@ from functools import lru_cache
 from math import ceil
 from typing import Literal
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional
@@ -81,10 +83,11 @@ def jitter_hue(images: Tensor, turn: Tensor, saturation: Tensor) -> Tensor:
 
 def jitter_blur(images: Tensor, sigma_px: Tensor) -> Tensor:
     """Blur by Gaussians of standard deviation ``sigma_px`` ``(n,)``; 0 leaves an image as it is."""
-    out = images.clone()
+    out, widest = images.clone(), min(images.shape[2:]) - 1
     for row in sigma_px.nonzero().flatten().tolist():
         sigma = float(sigma_px[row])
-        out[row] = functional.gaussian_blur(images[row], [2 * ceil(3 * sigma) + 1] * 2, [sigma, sigma])
+        side = 2 * min(ceil(3 * sigma), widest) + 1
+        out[row] = functional.gaussian_blur(images[row], [side, side], [sigma, sigma])
     return out
 
 
@@ -92,6 +95,8 @@ def jitter_jpeg(images: Tensor, quality: Tensor) -> Tensor:
     """Compress as JPEG of ``quality`` ``(n,)``, 1 to 100; 0 leaves an image as it is."""
     out = images.clone()
     for row in quality.nonzero().flatten().tolist():
-        pixels = (images[row] * 255).round().to(torch.uint8).cpu()
-        out[row] = functional.jpeg(pixels, int(quality[row])).to(images.device) / 255
+        pixels = (images[row] * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+        encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(quality[row])])[1]
+        decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB))
+        out[row] = torch.tensor(decoded).permute(2, 0, 1).to(images.device) / 255
     return out
