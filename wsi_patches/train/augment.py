@@ -17,7 +17,7 @@ from wsi_patches.errors import UsageError
 from wsi_patches.train.frames import DIAGONAL, Frames, Turn, draw_frames, uniform
 from wsi_patches.train.jitter import StainBasis, jitter_blur, jitter_hue, jitter_jpeg, jitter_light, jitter_stain
 
-__all__ = ["HARD_COLOUR", "Augmentation"]
+__all__ = ["HARD_COLOUR", "Augmentation", "as_float"]
 
 RANGES = {
     "shift": (0, 0.5),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from torch import Tensor
@@ -68,6 +69,9 @@ def read_checkpoint(path: Path, settings: Mapping[str, Any]) -> Checkpoint:
     UsageError
         It is of a run with other settings.
     """
+    if not _is_intact(path):
+        msg = f"{path} is no intact checkpoint: remove it and train again"
+        raise ModelError(msg)
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
@@ -79,6 +83,15 @@ def read_checkpoint(path: Path, settings: Mapping[str, Any]) -> Checkpoint:
     _check_settings(path, values.pop("settings"), dict(settings))
     history = tuple(Epoch(**epoch) for epoch in values.pop("history"))
     return Checkpoint(history=history, **values)
+
+
+def _is_intact(path: Path) -> bool:
+    """Hold each member against its checksum, which torch writes and does not read."""
+    try:
+        with ZipFile(path) as file:
+            return file.testzip() is None
+    except BadZipFile:
+        return False
 
 
 def _check_settings(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -97,6 +97,6 @@ def jitter_jpeg(images: Tensor, quality: Tensor) -> Tensor:
     for row in quality.nonzero().flatten().tolist():
         pixels = (images[row] * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
         encoded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(quality[row])])[1]
-        decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB))
+        decoded = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))[..., ::-1].copy()
         out[row] = torch.tensor(decoded).permute(2, 0, 1).to(images.device) / 255
     return out
