@@ -22,7 +22,7 @@ from wsi_patches.slides import open_slide
 from wsi_patches.train.features import Progress
 from wsi_patches.train.patch_set import CellMark, PatchSet, PatchWriter, patch_side_px
 
-__all__ = ["MATURE_CLASSES", "CellCut", "cell_class", "cell_patches", "marked_cells"]
+__all__ = ["MATURE_CLASSES", "CellCut", "cell_class", "cell_patches"]
 
 BLAST, OTHER = ALL_IDB_CLASSES
 MATURE_CLASSES = frozenset(
@@ -87,14 +87,16 @@ def cell_patches(items: Sequence[SlideItem], cut: CellCut, folder: Path, progres
         msg = f"none of {len(items)} slides is annotated: give a dataset with marked cells, or --annotations DIR"
         raise UsageError(msg)
     _check_words(annotated, cut.classes)
-    scale_known = False
+    scale_known, untold = False, 0
     with PatchWriter(folder, patch_side_px(cut.input_px, cut.margin)) as writer:
         for row, item in enumerate(annotated):
             with writer.slide(item.path), open_slide(item.path, mpp=cut.slide_mpp) as slide:
-                _add_cells(writer, row, item, slide, cut)
+                untold += _add_cells(writer, row, item, slide, cut)
                 scale_known |= slide.info.mpp is not None
             if progress is not None:
                 progress(row + 1, len(annotated))
+        if untold:
+            writer.left_out.append(f"{untold} cells are marked as white cells alone, neither blast nor other: left out")
         without = len(items) - len(annotated)
         if without:
             writer.left_out.append(f"{without} of {len(items)} slides have no annotations and were left out")
@@ -132,30 +134,21 @@ def cell_class(name: str, classes: Mapping[str, str | None]) -> str | None:
     raise UsageError(msg)
 
 
-def marked_cells(item: SlideItem, slide: Slide, classes: Mapping[str, str | None]) -> Cells:
-    """Return the marked cells of a slide, classes blast and other, level-0 pixels.
-
-    Raises
-    ------
-    AnnotationError
-        A file cannot be read.
-    UsageError
-        As `cell_class`.
-    """
-    cells = rename_classes(
-        read_annotations(item.annotations, None, slide.info.size), lambda name: cell_class(name, classes)
-    )
-    return in_class_order(cells, ALL_IDB_CLASSES, Path(item.annotations[0].path))
+def _add_cells(writer: PatchWriter, row: int, item: SlideItem, slide: Slide, cut: CellCut) -> int:
+    """Add the cells of one slide; return how many were marked that are neither blast nor other."""
+    marked = read_annotations(item.annotations, None, slide.info.size)
+    known = rename_classes(marked, lambda name: cell_class(name, cut.classes))
+    cells = in_class_order(known, ALL_IDB_CLASSES, Path(item.annotations[0].path))
+    if len(cells):
+        side = patch_side(slide, cut.scale, _diameter(slide, cells, cut))
+        widened = side * writer.side_px / cut.input_px
+        for x, y, truth in zip(cells.x.tolist(), cells.y.tolist(), cells.class_index.tolist(), strict=True):
+            writer.add(CellMark(row, truth, x, y), centred_patch(slide, x, y, widened, writer.side_px))
+    return sum(marked.count(name) for name in marked.class_names if _is_untold(name, cut.classes))
 
 
-def _add_cells(writer: PatchWriter, row: int, item: SlideItem, slide: Slide, cut: CellCut) -> None:
-    cells = marked_cells(item, slide, cut.classes)
-    if not len(cells):
-        return
-    side = patch_side(slide, cut.scale, _diameter(slide, cells, cut))
-    widened = side * writer.side_px / cut.input_px
-    for x, y, truth in zip(cells.x.tolist(), cells.y.tolist(), cells.class_index.tolist(), strict=True):
-        writer.add(CellMark(row, truth, x, y), centred_patch(slide, x, y, widened, writer.side_px))
+def _is_untold(name: str, classes: Mapping[str, str | None]) -> bool:
+    return our_class(name) == WHITE_CELL and cell_class(name, classes) is None
 
 
 def _diameter(slide: Slide, cells: Cells, cut: CellCut) -> float:

@@ -117,7 +117,9 @@ class PatchWriter:
             self._file.truncate()
             self.left_out.append(f"{path} was left out: {error}")
 
-    def finished(self, class_names: Sequence[str], slides: Sequence[SlideItem], *, scale_known: bool) -> PatchSet:
+    def finished(
+        self, class_names: Sequence[str], slides: Sequence[SlideItem], *, scale_known: bool = False
+    ) -> PatchSet:
         """Return what was written.
 
         Raises

@@ -1,0 +1,162 @@
+"""Labelled fields into a classifier: the whole picture is one patch, and its label is the class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from wsi_patches.counting import find_cells
+from wsi_patches.counting.centred import centred_patch, diameter_of
+from wsi_patches.datasets import SlideItem
+from wsi_patches.datasets.splits import By
+from wsi_patches.errors import SlideError, UsageError
+from wsi_patches.imaging import WhiteCellFinder
+from wsi_patches.slide import Slide
+from wsi_patches.slides import open_slide
+from wsi_patches.train.augment import HARD_COLOUR, Augmentation
+from wsi_patches.train.classifier import Progress, TrainedClassifier, train_classifier
+from wsi_patches.train.classifier_network import CardWords
+from wsi_patches.train.classifier_settings import ClassifierSettings
+from wsi_patches.train.features import Progress as Counted
+from wsi_patches.train.patch_set import CellMark, PatchSet, PatchWriter
+
+__all__ = ["FieldSettings", "field_patches", "train_fields"]
+
+LARGEST_FIELD_PX = 4096
+MOST_MEASURED = 24
+LIMITS = (
+    "says what whole fields of one data set look like, stain and lamp included; on fields of another lab it is to be "
+    "measured before it is believed, and it counts no cells; for research use"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldSettings(ClassifierSettings):
+    """What a classifier of whole fields is, and how it is trained."""
+
+    task: Literal["fields"] = "fields"
+    """What the recipe trains."""
+    name: str = "fields"
+    input_px: int = 224
+    by: By = "block"
+    """Fields of one patient often follow each other in name order, where nobody says whose they are."""
+    classes: Mapping[str, str | None] = field(default_factory=dict)
+    """What a label counts as, null to leave it out; a label that is not named here is a class of its own."""
+    patch_cell_diameters: float | None = None
+    """Side of a field in diameters of a white cell, for the card; measured on some of the fields if None."""
+    augmentation: Augmentation = HARD_COLOUR
+
+
+def train_fields(
+    settings: FieldSettings,
+    items: Sequence[SlideItem],
+    folder: Path,
+    progress: Progress | None = None,
+    *,
+    resume: bool = False,
+) -> TrainedClassifier:
+    """Train a classifier of whole fields on the labels of pictures.
+
+    Parameters
+    ----------
+    settings
+        What to train, and how.
+    items
+        Pictures with a label each.
+    folder
+        Gets ``weights.safetensors``, ``split.csv`` and what the training loop writes.
+    progress
+        Told how many pictures and epochs are done.
+    resume
+        Go on where a run with the same settings and pictures was killed.
+
+    Raises
+    ------
+    UsageError
+        There are fewer than two classes, too few pictures to be split, or the scale of the cells cannot be told.
+    ModelError
+        The training diverged.
+    OutputExists
+        The folder holds a training and ``resume`` is not set.
+    """
+    on_slide = None if progress is None else lambda done, total: progress("slides", done, total)
+    patches = field_patches(items, settings, folder, on_slide)
+    diameters = settings.patch_cell_diameters or _measured_diameters(patches, settings.slide_mpp)
+    words = CardWords("Class of a whole field, trained on labelled pictures", LIMITS, None, diameters)
+    return train_classifier(settings, patches, words, folder, progress, resume=resume)
+
+
+def field_patches(
+    items: Sequence[SlideItem], settings: FieldSettings, folder: Path, progress: Counted | None = None
+) -> PatchSet:
+    """Read the middle square of each labelled picture, as large as the network takes it.
+
+    Parameters
+    ----------
+    items
+        Pictures; those without a label, or whose label is left out, are not read.
+    settings
+        Which label counts as what, and the network's input.
+    folder
+        Gets the pixels, in a file without a name.
+    progress
+        Told how many pictures are done, and of how many.
+
+    Raises
+    ------
+    UsageError
+        There are fewer than two classes.
+    """
+    labelled = [(item, name) for item in items if (name := _class_of(item, settings.classes)) is not None]
+    class_names = tuple(sorted({name for _, name in labelled}))
+    with PatchWriter(folder, settings.input_px) as writer:
+        for row, (item, name) in enumerate(labelled):
+            with writer.slide(item.path), open_slide(item.path, mpp=settings.slide_mpp) as slide:
+                _add_field(writer, CellMark(row, class_names.index(name), *_middle(slide)), slide)
+            if progress is not None:
+                progress(row + 1, len(labelled))
+        if len(labelled) < len(items):
+            writer.left_out.append(f"{len(items) - len(labelled)} of {len(items)} pictures have no class")
+        return writer.finished(class_names, [item for item, _ in labelled])
+
+
+def _class_of(item: SlideItem, classes: Mapping[str, str | None]) -> str | None:
+    return classes.get(item.label, item.label) if item.label is not None else None
+
+
+def _middle(slide: Slide) -> tuple[float, float]:
+    width, height = slide.info.size
+    return width / 2, height / 2
+
+
+def _add_field(writer: PatchWriter, mark: CellMark, slide: Slide) -> None:
+    if max(slide.info.size) > LARGEST_FIELD_PX:
+        width, height = slide.info.size
+        msg = f"{width} x {height} px is a whole slide and no field: extract patches of it first"
+        raise SlideError(msg)
+    writer.add(mark, centred_patch(slide, mark.x, mark.y, min(slide.info.size), writer.side_px))
+
+
+def _measured_diameters(patches: PatchSet, slide_mpp: float | None) -> float:
+    """Return how many diameters of a white cell a field is wide: the median of some fields.
+
+    Raises
+    ------
+    UsageError
+        No cell was found on any of them.
+    """
+    rows = np.unique(np.linspace(0, len(patches) - 1, min(len(patches), MOST_MEASURED)).round().astype(int))
+    widths = []
+    for row in patches.slide[rows].tolist():
+        with open_slide(patches.slides[row].path, mpp=slide_mpp) as slide:
+            diameter_px = diameter_of(find_cells(slide, WhiteCellFinder()))
+            if diameter_px:
+                widths.append(min(slide.info.size) / diameter_px)
+    if not widths:
+        msg = f"no white cell was found on {len(rows)} fields to tell their scale: say patch_cell_diameters"
+        raise UsageError(msg)
+    return round(float(np.median(widths)), 2)
