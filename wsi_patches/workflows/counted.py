@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,18 +114,31 @@ def _left_out(reason: str, names: list[str]) -> str:
 def _marked_items(folder: Path, reports: Sequence[SlideReport], rule: GroupRule) -> dict[str, SlideItem]:
     """Return, by slide id, what marks there are: of a dataset's own images, or of files named as the slides."""
     known = recognise(folder) if folder.is_dir() else None
-    items = known[0].read(known[1]).items if known is not None else ()
-    of_dataset = {Path(item.path).stem: item for item in items if item.annotations}
+    items = [item for item in known[0].read(known[1]).items if item.annotations] if known is not None else []
+    if items:
+        found = _of_dataset(items, reports)
+    else:
+        found = {report.slide_id: item for report in reports if (item := _of_files(folder, report)) is not None}
+    return dict(zip(found, with_groups(list(found.values()), rule), strict=True))
+
+
+def _of_dataset(items: Sequence[SlideItem], reports: Sequence[SlideReport]) -> dict[str, SlideItem]:
+    """Find the slides that were counted among a dataset's: the same file, or else one whose name only one has."""
+    by_file = {Path(item.path).resolve(): item for item in items}
+    of_stem = Counter(Path(item.path).stem for item in items)
+    by_stem = {stem: item for item in items if of_stem[stem := Path(item.path).stem] == 1}
     found: dict[str, SlideItem] = {}
     for report in reports:
-        stem = Path(report.path).stem
-        item = of_dataset.get(stem)
-        files = () if of_dataset else annotations_of(folder, report.slide_id, stem)
-        if item is None and files:
-            item = SlideItem(report.path, files, group=report.group, group_kind="patient" if report.group else None)
+        item = by_file.get(Path(report.path).resolve()) or by_stem.get(Path(report.path).stem)
         if item is not None:
             found[report.slide_id] = item
-    return dict(zip(found, with_groups(list(found.values()), rule), strict=True))
+    return found
+
+
+def _of_files(folder: Path, report: SlideReport) -> SlideItem | None:
+    files = annotations_of(folder, report.slide_id, Path(report.path).stem)
+    kind = report.extra.get("group_kind") if report.group else None
+    return SlideItem(report.path, files, group=report.group, group_kind=kind) if files else None
 
 
 def _counted(counts: Path, report: SlideReport, item: SlideItem) -> CountedSlide:

@@ -46,6 +46,8 @@ class InferTask:
     """The slide's own output folder."""
     in_store: bool = False
     group: str | None = None
+    group_kind: str | None = None
+    """Whether the group is a patient or a slide."""
     options: ReadOptions = AS_IT_IS
     """How to open the slide."""
     model: str | None = None
@@ -141,6 +143,8 @@ def infer_slide(task: InferTask) -> SlideReport:
     if task.sharpen is not None:
         notes = (*notes, f"patches of a focus score above {task.sharpen:g} were sharpened before they were classified")
     extra = {**report.extra, "slide_mpp_stated_by_user": task.options.mpp is not None}
+    if task.group_kind is not None:
+        extra["group_kind"] = task.group_kind
     if task.marks:
         extra["marks"], extra["marks_sha256"] = [file.path for file in task.marks], digest_of(task.marks)
     report = replace(report, group=task.group, warnings=warnings, extra=extra)
@@ -241,6 +245,7 @@ def _task(one: Looked, settings: InferSettings) -> InferTask:
         slide_id=one.slide_id,
         out=str(settings.out / one.slide_id),
         group=one.item.group,
+        group_kind=one.item.group_kind,
         options=settings.read_options(),
         model=settings.model,
         device=settings.device,
@@ -261,6 +266,7 @@ def _store_tasks(stores: Sequence[Path], settings: InferSettings, taken: set[str
             taken.add(record.id)
             warnings = (f"counted on the patches of {path.name}, not on the slide itself",)
             out = str(settings.out / record.id)
-            task = InferTask(str(path), record.id, out, in_store=True, group=record.group, warnings=warnings)
+            task = InferTask(str(path), record.id, out, in_store=True, warnings=warnings)
+            task = replace(task, group=record.group, group_kind=record.group_kind)
             tasks.append(replace(task, model=settings.model, device=settings.device, sharpen=settings.sharpen))
     return tasks
