@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +74,7 @@ def first_card(settings: ClassifierSettings, patches: PatchSet, train: PatchView
         name=settings.name,
         title=words.title,
         architecture=settings.architecture,
-        settings={name: value for name, value in settings.network.items() if name != "seed"},
+        settings=_plain({name: value for name, value in settings.network.items() if name != "seed"}),
         classes=patches.class_names,
         input_px=settings.input_px,
         mean=mean,
@@ -86,6 +88,12 @@ def first_card(settings: ClassifierSettings, patches: PatchSet, train: PatchView
         doi=doi,
         changes=_changes(settings),
     )
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values as they come back from a card's JSON."""
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
 
 
 def _colours(view: PatchView) -> tuple[Colour, Colour]:
