@@ -105,7 +105,7 @@ def draw_curves(history: Sequence[Epoch], best_epoch: int) -> bytes:
 
 
 def _draw_panel(axes: Axes, epochs: Sequence[int], panel: Mapping[str, Sequence[float]], best_epoch: int) -> None:
-    axes.axvline(best_epoch, color="0.7", linewidth=3)
+    axes.axvline(best_epoch, color="0.7", linewidth=3, label="epoch kept")
     marker = "o" if len(epochs) == 1 else ""
     styles = zip(cycle(DASHES), cycle(COLOURS), strict=False)
     for (name, values), (dash, colour) in zip(panel.items(), styles, strict=False):

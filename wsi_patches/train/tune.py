@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
-__all__ = ["Choice", "FloatRange", "IntRange", "Objective", "Space", "Tuned", "read_space", "tune"]
+__all__ = ["Choice", "FloatRange", "IntRange", "Objective", "Space", "Tuned", "applied", "read_space", "tune"]
 
 JOURNAL, SEARCH = "trials.log", "search.json"
 STUDY = "tune"
@@ -74,7 +74,7 @@ def read_space(recipe: Mapping[str, Any]) -> dict[str, FloatRange | IntRange | C
     """Return a recipe's ``tune:`` mapping as a search space.
 
     ``name: [a, b, c]`` is a choice; ``name: {low: 1e-4, high: 1e-2, log: true}`` is a range, of whole numbers where
-    both ends are.
+    both ends are. Names may have dots, for settings within settings (see `applied`).
 
     Raises
     ------
@@ -98,6 +98,25 @@ def _entry(name: str, one: Any) -> FloatRange | IntRange | Choice:
     if isinstance(low, int) and isinstance(high, int):
         return IntRange(low, high, log)
     return FloatRange(float(low), float(high), log)
+
+
+def applied(recipe: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict[str, Any]:
+    """Return a recipe with the settings of a trial in it; ``training.learning_rate`` goes into its ``training``.
+
+    Raises
+    ------
+    UsageError
+        A name leads through what is no mapping.
+    """
+    out = dict(recipe)
+    for name, value in settings.items():
+        head, _, rest = name.partition(".")
+        inner = out.get(head, {})
+        if rest and not isinstance(inner, dict):
+            msg = f"tune.{name} cannot be set: {head} is {inner!r} in the recipe, and holds no settings"
+            raise UsageError(msg)
+        out[head] = applied(inner, {rest: value}) if rest else value
+    return out
 
 
 def tune(

@@ -123,6 +123,24 @@ def test_a_seed_gives_the_same_bits_whatever_was_drawn_before(tmp_path):
     assert not torch.equal(one, other)
 
 
+@pytest.mark.parametrize("steps", [0, 2, STEPS, 3 * STEPS + 3])
+def test_interrupted_at_any_step_and_resumed_it_ends_with_the_same_bits(tmp_path, steps):
+    class Interrupted(ToyTask):
+        def loss(self, batch, device):
+            if len(self.seen) == steps:
+                raise KeyboardInterrupt
+            return super().loss(batch, device)
+
+    whole = fit(ToyTask(), THOROUGH, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        fit(Interrupted(), THOROUGH, tmp_path / "parts")
+    resumed = fit(ToyTask(), THOROUGH, tmp_path / "parts", resume=True)
+
+    assert_same_bits(checkpoint(tmp_path / "parts"), checkpoint(tmp_path / "whole"))
+    assert_same_bits(vars(resumed), vars(whole))
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
 def test_killed_in_mid_epoch_and_resumed_it_ends_with_the_same_bits(tmp_path):
     steps = 2 * STEPS + 2

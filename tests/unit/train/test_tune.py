@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from wsi_patches.errors import MissingExtra, ModelError, UsageError
-from wsi_patches.train.tune import Choice, FloatRange, IntRange, read_space, tune
+from wsi_patches.train.tune import Choice, FloatRange, IntRange, applied, read_space, tune
 
 SPACE = {"rate": FloatRange(1e-4, 1, log=True), "depth": IntRange(1, 9), "kind": Choice(("good", "bad"))}
 
@@ -123,6 +123,17 @@ def test_a_recipe_says_what_is_searched():
 def test_what_is_no_search_space_is_refused(entry):
     with pytest.raises(UsageError, match=r"tune\.rate must"):
         read_space({"rate": entry})
+
+
+def test_a_trial_is_put_into_the_recipe_and_the_recipe_is_left_alone():
+    recipe = {"batch_size": 8, "training": {"epochs": 3, "learning_rate": 0.1}}
+
+    tried = applied(recipe, {"training.learning_rate": 0.01, "augmentation.stain": 0.3, "batch_size": 16})
+
+    assert tried == {"batch_size": 16, "training": {"epochs": 3, "learning_rate": 0.01}, "augmentation": {"stain": 0.3}}
+    assert recipe["training"]["learning_rate"] == 0.1
+    with pytest.raises(UsageError, match="batch_size is 8"):
+        applied(recipe, {"batch_size.of": 1})
 
 
 def test_nothing_to_try_is_refused(tmp_path):
