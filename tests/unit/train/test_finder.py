@@ -1,0 +1,113 @@
+"""Fields, crops and batches of the finder's training, and that it learns."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from wsi_patches.datasets import find_slides
+from wsi_patches.errors import UsageError
+from wsi_patches.models.finder_network import GREY, RED_CELL_PX, CellFinderNet
+from wsi_patches.train.engine import EngineSettings, fit
+from wsi_patches.train.finder import FinderTask
+from wsi_patches.train.finder_crops import CropLook, cut_crop
+from wsi_patches.train.finder_fields import HELD_RED_CELL_PX, FinderField, paint_field, read_field, red_cell_px
+from wsi_patches.train.finder_targets import FieldCells
+
+PLAIN = CropLook(1.0, 1.0, 1.0, 0, 1.0, 0, 0, (1, 1), 0, 0.21, 0.51, 0)
+"""Crops at the network's own scale, as they are."""
+
+
+def dotted(width: int = 160, height: int = 120) -> FinderField:
+    """A grey field with one black pixel block at the centre of its only white cell."""
+    image = np.full((height, width, 3), 200, np.uint8)
+    image[57:64, 37:44] = 20
+    cells = FieldCells(np.array([40.0]), np.array([60.0]), np.array([20.0]), np.array([0]))
+    return FinderField(image, cells, np.ones(3, np.float32))
+
+
+def task(**changes) -> FinderTask:
+    torch.manual_seed(0)
+    fields = {"dots": [dotted()]}
+    values = {
+        "shares": {"dots": 1.0},
+        "held_out": [dotted()],
+        "side_px": 64,
+        "batch_size": 4,
+        "steps": 2,
+        "look": PLAIN,
+    }
+    return FinderTask(CellFinderNet(width=8), fields, **{**values, **changes})
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_cells_go_with_the_pixels_of_a_crop(seed):
+    image, cells = cut_crop(dotted(), 96, PLAIN, np.random.default_rng(seed))
+    dark = np.argwhere(image.max(axis=2) < 90)
+    assert len(dark) > 4
+    assert np.abs(dark.mean(axis=0)[::-1] - (cells.x[0], cells.y[0])).max() < 1.0
+    assert cells.radius_px[0] == pytest.approx(20 * RED_CELL_PX / HELD_RED_CELL_PX)
+
+
+def test_scale_of_crops_varies_as_asked():
+    rng = np.random.default_rng(0)
+    look = replace(PLAIN, scale=1.5)
+    radii = [cut_crop(dotted(), 96, look, rng)[1].radius_px[0] for _ in range(60)]
+    usual = 20 * RED_CELL_PX / HELD_RED_CELL_PX
+    assert usual / 1.5 <= min(radii) < 0.8 * usual
+    assert 1.25 * usual < max(radii) <= usual * 1.5
+
+
+def test_what_lies_outside_of_a_field_is_grey_whatever_the_look():
+    image, _ = cut_crop(dotted(30, 80), 96, CropLook(), np.random.default_rng(1))
+    assert (image.reshape(-1, 3) == GREY).all(axis=1).mean() > 0.3
+
+
+def test_a_large_field_fills_its_crops():
+    cells = FieldCells(np.array([400.0]), np.array([400.0]), np.array([20.0]), np.array([0]))
+    field = replace(dotted(800, 800), cells=cells)
+    upright = [cut_crop(field, 64, PLAIN, np.random.default_rng(seed))[0] for seed in range(10)]
+    assert all((image == GREY).all(axis=2).mean() < 0.02 for image in upright)
+
+
+def test_a_painted_field_knows_all_its_cells():
+    field = paint_field(3, 256)
+    assert field.image.shape == (256, 256, 3)
+    assert set(field.cells.class_index) >= {1}
+    assert ((field.cells.x >= 0) & (field.cells.x < 256)).all()
+    assert paint_field(3, 256, blasts=0, others=0).cells.class_index.min() >= 1
+
+
+def test_real_fields_come_to_one_scale(shared_data: Path):
+    for name, classes in (("bccd", 3), ("txl_pbc/pbc", 3), ("wbc_fov", 1)):
+        items = find_slides([shared_data / name])[:6]
+        usual = red_cell_px(items)
+        fields = [read_field(item, usual) for item in items]
+        assert all((field.empty_weight > 0).sum() == classes for field in fields)
+        red = [field.cells.radius_px[field.cells.class_index == 1] for field in fields]
+        typical = [2 * np.median(radii) for radii in red if len(radii)]
+        assert all(0.8 * HELD_RED_CELL_PX < one < 1.25 * HELD_RED_CELL_PX for one in typical)
+        assert all(field.cells.x.max() < field.image.shape[1] for field in fields)
+
+
+def test_equal_seeds_give_equal_batches_and_epochs_differ():
+    first, again, other = (list(one) for one in (task().batches(1), task().batches(1), task().batches(2)))
+    assert all(torch.equal(a.images, b.images) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0].images, other[0].images)
+    assert first[0].images.shape == (4, 3, 64, 64)
+    assert first[0].targets.heat.shape == (4, 3, 16, 16)
+
+
+def test_a_task_without_fields_or_shares_is_refused():
+    with pytest.raises(UsageError, match="share of every set"):
+        task(shares={})
+    with pytest.raises(UsageError, match="fields to judge by"):
+        task(held_out=[])
+
+
+def test_it_learns_on_the_engine(tmp_path: Path):
+    settings = EngineSettings(epochs=3, learning_rate=3e-3, steps_per_epoch=4, clip_norm=5.0, device="cpu")
+    fitted = fit(task(steps=4), settings, tmp_path)
+    assert fitted.history[-1].train_loss < fitted.history[0].train_loss

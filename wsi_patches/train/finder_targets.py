@@ -1,0 +1,116 @@
+"""What a finder is to say of a crop, and how far off it is (Zhou et al., "Objects as points", 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from wsi_patches.models.finder_network import RED_CELL_PX, STRIDE, FinderMaps
+
+__all__ = ["FieldCells", "FinderTargets", "finder_loss", "paint_targets"]
+
+SPREAD = 1 / 3
+"""Standard deviation of a cell's bump on the heat map, over its radius."""
+LEAST_SPREAD = 0.7
+"""Of the bump, in places of the heat map: a platelet is hardly larger than one."""
+SEEN = 0.35
+"""A cell of which less than this share is seen is neither to be marked nor to be left out."""
+NEAR = 0.6
+"""The radius is learnt where the bump is at least so high."""
+FOCUS, EASE = 2, 4
+"""Exponents of the focal loss: on the error, and on the distance to a centre."""
+RADIUS_WEIGHT = 2.0
+
+
+@dataclass(frozen=True)
+class FieldCells:
+    """Annotated cells of one image, in its pixels; columns of shape ``(n,)``."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    radius_px: NDArray[np.float64]
+    class_index: NDArray[np.int64]
+    """Into `FINDER_CLASSES`."""
+
+
+@dataclass(frozen=True)
+class FinderTargets:
+    """What the network is to say, for images ``(n, 3, h, w)``; float32."""
+
+    heat: Tensor
+    """``(n, classes, h / 4, w / 4)``, 0 to 1, 1 at the place of a centre."""
+    weight: Tensor
+    """Of each place of ``heat``: 0 where nobody knows what is right."""
+    log_radius: Tensor
+    """``(n, h / 4, w / 4)``, as in `FinderMaps`; NaN where there is no cell."""
+
+    def to(self, device: torch.device) -> FinderTargets:
+        """Return the same on a device."""
+        return FinderTargets(self.heat.to(device), self.weight.to(device), self.log_radius.to(device))
+
+    @classmethod
+    def stack(cls, targets: list[FinderTargets]) -> FinderTargets:
+        """Join the targets of several images of one size."""
+        columns = ("heat", "weight", "log_radius")
+        return cls(*(torch.cat([getattr(one, name) for one in targets]) for name in columns))
+
+
+def paint_targets(cells: FieldCells, side_px: int, empty_weight: NDArray[np.float32]) -> FinderTargets:
+    """Draw the targets of one square image.
+
+    Parameters
+    ----------
+    cells
+        In the image's pixels; they may lie partly or wholly outside.
+    side_px
+        Side of the image, a multiple of 16.
+    empty_weight
+        float32 ``(classes,)``: how sure it is that a place without a cell of a class has none, 0 for a class that is
+        not annotated.
+    """
+    side = side_px // STRIDE
+    heat = np.zeros((len(empty_weight), side, side), np.float32)
+    weight = np.broadcast_to(empty_weight[:, None, None], heat.shape).copy()
+    log_radius, nearest = np.full((side, side), np.nan, np.float32), np.full((side, side), NEAR, np.float32)
+    places = np.arange(side)
+    for x, y, radius, kind in zip(cells.x, cells.y, cells.radius_px, cells.class_index, strict=True):
+        left, right = max(x - radius, -0.5), min(x + radius, side_px - 0.5)
+        top, bottom = max(y - radius, -0.5), min(y + radius, side_px - 0.5)
+        if right <= left or bottom <= top:
+            continue
+        centre_u, centre_v = ((sum(ends) / 2 + 0.5) / STRIDE - 0.5 for ends in ((left, right), (top, bottom)))
+        spread = max(LEAST_SPREAD, SPREAD * radius / STRIDE)
+        across, down = (np.exp(-((places - centre) ** 2) / (2 * spread**2)) for centre in (centre_u, centre_v))
+        bump = np.outer(down, across).astype(np.float32)
+        if (right - left) * (bottom - top) < SEEN * 4 * radius**2:
+            columns = np.abs(places - centre_u) * STRIDE <= (right - left) / 2
+            rows = np.abs(places - centre_v) * STRIDE <= (bottom - top) / 2
+            weight[kind][np.ix_(rows, columns)] = 0
+            continue
+        row, column = (min(max(round(float(place)), 0), side - 1) for place in (centre_v, centre_u))
+        bump[row, column] = 1
+        np.maximum(heat[kind], bump, out=heat[kind])
+        weight[kind][row, column] = 1
+        here = bump >= nearest
+        nearest[here], log_radius[here] = bump[here], np.log(radius / (RED_CELL_PX / 2))
+    return FinderTargets(*(torch.from_numpy(plane)[None] for plane in (heat, weight, log_radius)))
+
+
+def finder_loss(maps: FinderMaps, targets: FinderTargets) -> Tensor:
+    """Return the penalty-reduced focal loss of the heat maps plus the smooth L1 loss of the log radius, a scalar."""
+    log_is, log_not = nn.functional.logsigmoid(maps.heat), nn.functional.logsigmoid(-maps.heat)
+    chance = maps.heat.sigmoid()
+    centre = (targets.heat == 1).float()
+    there = centre * (1 - chance) ** FOCUS * log_is
+    empty = (1 - centre) * (1 - targets.heat) ** EASE * chance**FOCUS * log_not
+    # Each class for itself, or the many red cells would drown the white ones.
+    each = -((there + empty) * targets.weight).sum(dim=(0, 2, 3)) / (centre.sum(dim=(0, 2, 3)) + 1)
+    known = targets.log_radius.isfinite()
+    if not known.any():
+        return each.sum()
+    radius = nn.functional.smooth_l1_loss(maps.log_radius[known], targets.log_radius[known], beta=0.1)
+    return each.sum() + RADIUS_WEIGHT * radius
