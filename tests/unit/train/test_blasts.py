@@ -255,6 +255,17 @@ def test_the_scale_of_fields_is_measured_or_asked_for(fields, items, tmp_path):
         train_fields(settings, blank, tmp_path / "none")
 
 
+def test_the_four_class_set_is_split_by_blocks_and_learnt(shared_data, tmp_path):
+    real = find_inputs([shared_data / "all_smears"]).items
+
+    result = train_fields(replace(FIELDS, training=ONE_EPOCH), real, tmp_path / "out")
+
+    assert result.card.classes == ("benign", "early", "pre", "pro")
+    assert sum(sum(side.values()) for side in result.split.counts().values()) == 240
+    assert "not to pass it on" in result.card.trained_on
+    assert len(set(result.test.truth.tolist())) == 4
+
+
 @pytest.mark.parametrize(("recipe", "kind"), [("all_idb1_blasts", BlastSettings), ("all_four_classes", FieldSettings)])
 def test_the_recipes_read(recipe, kind):
     values = read_recipe(ROOT / "configs" / f"{recipe}.yaml")
