@@ -72,7 +72,7 @@ class LearnedCellFinder:
     network: nn.Module
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     threshold: float = 0.4
-    scale_threshold: float = 0.3
+    scale_threshold: float = 0.5
     apart: float = 0.8
     class_name: str = "white_cell"
     bf16: bool = False

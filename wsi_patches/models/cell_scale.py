@@ -17,9 +17,12 @@ WHITE_OVER_RED = 1.6
 """A white cell's usual diameter over a red cell's."""
 TRIED_PX = np.geomspace(13.0, 230.0, 10)
 """Diameters of red cells to try, in pixels of the samples: from pixels of 0.6 um to those of an immersion objective."""
-AGREES = 1.5
+AGREES = 1.25
 """A cell counts for a scale if it comes out at most so many times larger or smaller than the scale says."""
 LEAST_RED_CELLS = 3
+REFINEMENTS, SETTLED = 6, 0.04
+"""How often the scale is measured anew, and the change of its logarithm that is none. A finder that looks from too far
+away takes cells for larger than they are, but never for as large as they should be: each step leads nearer."""
 MOST_PX = 700_000
 """Pixels that are looked at for each scale, at that scale."""
 
@@ -44,8 +47,12 @@ def red_cell_px(find: Find, samples: Sequence[NDArray[np.uint8]]) -> float | Non
     if not covered.any():
         return None
     diameter = _peak(covered)
-    measured = _measured(find, samples, diameter)
-    return diameter if measured is None else float(np.clip(measured, diameter / AGREES, diameter * AGREES))
+    for _ in range(REFINEMENTS):
+        measured = _measured(find, samples, diameter)
+        before, diameter = diameter, diameter if measured is None else measured
+        if abs(np.log(diameter / before)) < SETTLED:
+            break
+    return diameter
 
 
 def resized(image: NDArray[np.uint8], shrink: float) -> NDArray[np.uint8]:
@@ -65,13 +72,13 @@ def _peak(covered: NDArray[np.float64]) -> float:
 
 
 def _coverage(find: Find, samples: Sequence[NDArray[np.uint8]], tried_px: float) -> float:
-    """Return the share of the field that cells cover which agree with a scale, each weighted by its score."""
+    """Return the share of the field that cells cover which agree with a scale, sure ones before others."""
     total, looked_at = 0.0, 0
     for piece in _pieces(samples, tried_px):
         seen = find(resized(piece, tried_px / RED_CELL_PX))
         agrees = np.abs(np.log(_as_red(seen) / RED_CELL_PX)) <= np.log(AGREES)
         cells = seen.take(agrees & (seen.class_index != FINDER_CLASSES.index("platelet")))
-        total += float(np.pi * (cells.score * cells.radius_px**2).sum())
+        total += float(np.pi * ((cells.score * cells.radius_px) ** 2).sum())
         looked_at += piece.shape[0] * piece.shape[1]
     return total / looked_at * (tried_px / RED_CELL_PX) ** 2
 
