@@ -3,18 +3,43 @@
 import subprocess
 import sys
 
+import cv2
 import pytest
 
 from tests.conftest import ROOT
+from tests.unit.train.small_fields import painted_fields
+from wsi_patches.geometry import Size
 from wsi_patches.stores import open_store
-from wsi_patches.synthetic import write_all_idb1
+from wsi_patches.synthetic import SmearSettings, paint_smear, write_all_idb1
 
 SMALL = {
     "demo": ["demo", "--slide-px", "1024", "-o", "out"],
     "all_idb1_patches": ["extract", "ALL_IDB1", "-o", "out", "--recipe", "all_idb1_patches"],
     "adaptive_unsharpening": ["preprocess", "out", "--recipe", "adaptive_unsharpening"],
     "demo_cells": ["train", "demo_cells", "-o", "out", "--epochs", "1", "--cells", "300"],
+    "all_idb1_blasts": ["train", "all_idb1_blasts", "--data", "ALL_IDB1", "-o", "out", "--epochs", "1"],
+    "all_four_classes": ["train", "all_four_classes", "--data", "FIELDS", "-o", "out", "--epochs", "2"],
 }
+MADE = {
+    "demo": "counts",
+    "all_idb1_patches": "parts",
+    "adaptive_unsharpening": "focus",
+    "demo_cells": "weights.safetensors",
+    "all_idb1_blasts": "weights.safetensors",
+    "all_four_classes": "training.html",
+}
+"""What each leaves in its output."""
+
+
+def write_four_classes(folder):
+    """Paint the four-class set's folders: small fields, more blasts in the later classes."""
+    for number, name in enumerate(("Benign", "Early", "Pre", "Pro")):
+        (folder / name).mkdir(parents=True)
+        for field in range(8):
+            settings = SmearSettings.random(10 * number + field, cell_diameter_px=36.0, blasts=2 * number, others=3)
+            kind = name if name == "Benign" else f"Malignant-{name}"
+            pixels, _ = paint_smear(Size(224, 224), settings)
+            cv2.imwrite(str(folder / name / f"WBC-{kind}-{field:03d}.png"), pixels[..., ::-1])
 
 
 def run_cli(folder, *arguments):
@@ -25,17 +50,18 @@ def run_cli(folder, *arguments):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "configs").glob("*.yaml")))
 def test_recipe_runs_small(name, tmp_path):
-    if name == "all_idb1_patches":
+    if name in ("all_idb1_patches", "adaptive_unsharpening"):
         write_all_idb1(tmp_path / "ALL_IDB1", 1)
     if name == "adaptive_unsharpening":
-        write_all_idb1(tmp_path / "ALL_IDB1", 1)
         run_cli(tmp_path, "extract", "ALL_IDB1", "-o", "out")
+    if name == "all_idb1_blasts":
+        write_all_idb1(tmp_path / "ALL_IDB1", painted_fields(10))
+    if name == "all_four_classes":
+        write_four_classes(tmp_path / "FIELDS")
     done = run_cli(tmp_path, *SMALL[name])
     assert done.returncode == 0, done.stderr
     made = {file.name for file in (tmp_path / "out").iterdir()}
-    wanted = {"demo": "counts", "all_idb1_patches": "parts", "demo_cells": "weights.safetensors"}
-    wanted["adaptive_unsharpening"] = "focus"
-    assert wanted[name] in made
+    assert MADE[name] in made
 
 
 @pytest.mark.slow

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from wsi_patches.datasets.split_file import read_split
 from wsi_patches.datasets.splits import By, Split, SplitRow, keep_together, make_split
@@ -27,7 +27,16 @@ from wsi_patches.workflows.split import slide_rows
 if TYPE_CHECKING:
     from wsi_patches.train.probe import ProbeKind
 
-__all__ = ["COLOUR", "Folded", "ProbeResult", "ProbeSettings", "colour_alone", "fold_patches", "probe_store"]
+__all__ = [
+    "COLOUR",
+    "Folded",
+    "Labelled",
+    "ProbeResult",
+    "ProbeSettings",
+    "colour_alone",
+    "fold_patches",
+    "probe_store",
+]
 
 COLOUR = "colour alone"
 NEIGHBOURS = "nearest neighbours"
@@ -59,11 +68,32 @@ class ProbeSettings:
     overwrite: bool = False
 
 
+class Labelled(Protocol):
+    """``n`` patches whose class is known: `LabelledPatches` of a store, or those that a training held back."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """All classes."""
+
+    @property
+    def ids(self) -> NDArray[np.str_]:
+        """A name for each patch, shape ``(n,)``."""
+
+    @property
+    def truth(self) -> NDArray[np.int32]:
+        """Index into ``class_names``, shape ``(n,)``."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, rows: ArrayLike) -> NDArray[np.uint8]:
+        """Return the patches at ``rows``, uint8 RGB of shape ``(n, h, w, 3)``."""
+
+
 @dataclass(frozen=True)
 class Folded:
     """Labelled patches and the fold that each is predicted in; what ``split`` keeps together is in one."""
 
-    patches: LabelledPatches
+    patches: Labelled
     folds: NDArray[np.int64]
     """Shape ``(n,)``."""
     groups: NDArray[np.str_]

@@ -13,7 +13,7 @@ __all__ = ["TrainResult", "TrainSettings", "train"]
 def train(
     settings: TrainSettings, out: Path, *, overwrite: bool = False, progress: Progress | None = None
 ) -> TrainResult:
-    """Train a model and write its weights, card, history and curve.
+    """Train the demo's model on painted cells, and write its weights, card, history and curve.
 
     Raises
     ------
