@@ -113,6 +113,8 @@ def train_classifier(
     network, training = first_network(settings, len(patches.class_names)), settings.training
     card = first_card(settings, patches, views[TRAIN], words)
     task = PatchTask(network, card, views[TRAIN], views[VALIDATION], settings)
+    if not resume:
+        write_split(split, folder)
     fitted = fit(
         task,
         training,
@@ -124,7 +126,8 @@ def train_classifier(
     network.load_state_dict(fitted.best_state)
     network.to(choose_device(training.device)).eval()
     card, test = _judged(settings, network, card, views, fitted.best_epoch)
-    write_split(split, folder, overwrite=resume)
+    if resume:
+        write_split(split, folder, overwrite=True)
     save_weights(folder / WEIGHTS, network, card)
     return TrainedClassifier(card, folder / WEIGHTS, fitted.history, split, test, patches.left_out)
 

@@ -48,7 +48,7 @@ class ClassifierSettings:
     """Of ``train``, ``validation`` (chooses the epoch, calibrates) and ``test``."""
     split_seed: int = 0
     balance: Balance = "none"
-    """``weights`` or ``oversample`` make the probabilities those of classes that are equally frequent."""
+    """All but ``none`` make the probabilities those of classes that are more equally frequent than they are."""
     batch_size: int = 32
     watched: Watched = "loss"
     """What the best epoch is chosen by, on validation."""

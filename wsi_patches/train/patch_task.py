@@ -17,11 +17,15 @@ from wsi_patches.train.augment import Augmentation, as_float
 from wsi_patches.train.engine_settings import EngineSettings
 from wsi_patches.train.frames import draw_frames
 from wsi_patches.train.patch_set import PatchSet
+from wsi_patches.train.sampling import ClassWeights, balanced_draws, class_weights, oversampled
 
 __all__ = ["Balance", "PatchTask", "PatchView", "Watched", "balanced_accuracy", "cross_entropy", "logits_of"]
 
-Balance = Literal["none", "weights", "oversample"]
-"""How rare classes are made to count: not at all, by weights in the loss, or by being shown as often as others."""
+Balance = Literal["none", "weights", "effective", "oversample", "groups"]
+"""How rare classes are made to count: not at all; by weights in the loss, inverse to their frequency or to their
+effective number; by being repeated until there are as many as of the largest; or by draws in which classes weigh the
+same, and within a class its patients or slides."""
+WEIGHTS: dict[str, ClassWeights] = {"weights": "inverse", "effective": "effective"}
 Watched = Literal["loss", "balanced_accuracy"]
 PATCHES_AT_ONCE = 64
 
@@ -91,23 +95,24 @@ class PatchTask:
     settings: PatchSettings
 
     def __post_init__(self) -> None:
-        counts = np.bincount(self.train.truth, minlength=len(self.train.patches.class_names))
+        kind = WEIGHTS.get(self.settings.balance, "none")
+        weights = class_weights(self.train.truth, len(self.train.patches.class_names), kind)
+        self.weights = torch.from_numpy(weights)
         self.watched: str = self.settings.watched
         self.higher_is_better = self.watched != "loss"
-        self.weights = torch.tensor(len(self.train) / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32)
 
     def batches(self, epoch: int) -> Batches:
         """Return the batches of an epoch, equal for equal seeds: images float ``(b, 3, s, s)`` and labels ``(b,)``."""
-        seed = np.random.SeedSequence([self.settings.training.seed, epoch]).generate_state(1)[0]
-        size = min(self.settings.batch_size, len(self.train))
-        return Batches(len(self.train) // size, lambda: self._drawn(torch.Generator().manual_seed(int(seed)), size))
+        seed = int(np.random.SeedSequence([self.settings.training.seed, epoch]).generate_state(1)[0])
+        order = self._order(seed)
+        size = min(self.settings.batch_size, len(order))
+        return Batches(len(order) // size, lambda: self._drawn(order, torch.Generator().manual_seed(seed), size))
 
     def loss(self, batch: tuple[Tensor, Tensor], device: torch.device) -> Tensor:
         """Return the mean cross entropy of a batch, nats."""
         images, labels = batch
-        weights = self.weights.to(device) if self.settings.balance == "weights" else None
         logits = self.network(normalised(images.to(device), self.frame))
-        return nn.functional.cross_entropy(logits.float(), labels.to(device), weights)
+        return nn.functional.cross_entropy(logits.float(), labels.to(device), self.weights.to(device))
 
     def validate(self, network: nn.Module, device: torch.device) -> Mapping[str, float]:
         """Return loss and balanced accuracy on the validation patches."""
@@ -117,19 +122,22 @@ class PatchTask:
             "balanced_accuracy": balanced_accuracy(logits.argmax(axis=1), truth),
         }
 
-    def _drawn(self, generator: torch.Generator, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        order = self._order(generator)
+    def _drawn(self, order: Tensor, generator: torch.Generator, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         labels = torch.from_numpy(self.train.truth.astype(np.int64))
         for start in range(0, len(order) - size + 1, size):
             rows = order[start : start + size]
             yield self._augmented(rows, generator), labels[rows]
 
-    def _order(self, generator: torch.Generator) -> Tensor:
+    def _order(self, seed: int) -> Tensor:
         """Return positions of training patches in the order in which an epoch shows them."""
+        truth, rng = self.train.truth, np.random.default_rng(seed)
+        if self.settings.balance == "groups":
+            groups = self.train.patches.groups[self.train.rows]
+            return torch.from_numpy(balanced_draws(truth, groups, len(truth), seed))
         if self.settings.balance == "oversample":
-            chances = self.weights[torch.from_numpy(self.train.truth.astype(np.int64))]
-            return torch.multinomial(chances, len(self.train), replacement=True, generator=generator)
-        return torch.randperm(len(self.train), generator=generator)
+            counts = np.bincount(truth)
+            return torch.from_numpy(rng.permutation(oversampled(truth, len(counts), int(counts.max()), seed)))
+        return torch.from_numpy(rng.permutation(len(truth)))
 
     def _augmented(self, positions: Tensor, generator: torch.Generator) -> Tensor:
         images = self.train.patches.images[self.train.rows[positions.numpy()]]

@@ -147,7 +147,7 @@ def test_a_run_goes_on_and_another_is_not_mixed_into_it(trained, items, tmp_path
     assert resumed.weights.read_bytes() == trained[0].weights.read_bytes()
 
 
-@pytest.mark.parametrize("balance", ["weights", "oversample"])
+@pytest.mark.parametrize("balance", ["effective", "oversample", "groups"])
 def test_lite0_and_isotonic_and_balance(items, tmp_path, balance):
     settings = replace(
         SMALL, architecture="efficientnet_lite0", network={}, pretrained=False, balance=balance, calibration="isotonic",
@@ -214,7 +214,7 @@ def fields(tmp_path_factory):
 FIELDS = FieldSettings(
     architecture="allnet", network={"widths": (8, 16)}, input_px=32, shares=THIRDS, batch_size=4,
     patch_cell_diameters=4, augmentation=Augmentation(stain=0, saturation=0, jpeg_share=0, blur_px=0),
-    training=EngineSettings(epochs=3, learning_rate=0.02, device="cpu"),
+    training=EngineSettings(epochs=10, learning_rate=0.01, device="cpu"),
 )  # fmt: skip
 
 
