@@ -19,6 +19,8 @@ TRIED_PX = np.geomspace(13.0, 230.0, 10)
 """Diameters of red cells to try, in pixels of the samples: from pixels of 0.6 um to those of an immersion objective."""
 AGREES = 1.25
 """A cell counts for a scale if it comes out at most so many times larger or smaller than the scale says."""
+ALL_CUT = 0.01
+"""Weight of a scale at which the border cuts every cell: it is taken for want of another only."""
 LEAST_RED_CELLS = 3
 REFINEMENTS, SETTLED = 6, 0.04
 """How often the scale is measured anew, and the change of its logarithm that is none. A finder that looks from too far
@@ -73,14 +75,16 @@ def _peak(covered: NDArray[np.float64]) -> float:
 
 def _coverage(find: Find, samples: Sequence[NDArray[np.uint8]], tried_px: float) -> float:
     """Return the share of the field that cells cover which agree with a scale, sure ones before others."""
-    total, looked_at = 0.0, 0
+    total, looked_at, whole = 0.0, 0, 0
     for piece in _pieces(samples, tried_px):
-        seen = find(resized(piece, tried_px / RED_CELL_PX))
+        image = resized(piece, tried_px / RED_CELL_PX)
+        seen = find(image)
         agrees = np.abs(np.log(_as_red(seen) / RED_CELL_PX)) <= np.log(AGREES)
         cells = seen.take(agrees & (seen.class_index != FINDER_CLASSES.index("platelet")))
         total += float(np.pi * ((cells.score * cells.radius_px) ** 2).sum())
         looked_at += piece.shape[0] * piece.shape[1]
-    return total / looked_at * (tried_px / RED_CELL_PX) ** 2
+        whole += len(_whole(cells, image.shape))
+    return total / looked_at * (tried_px / RED_CELL_PX) ** 2 * (1.0 if whole else ALL_CUT)
 
 
 def _measured(find: Find, samples: Sequence[NDArray[np.uint8]], red_px: float) -> float | None:
@@ -94,7 +98,8 @@ def _measured(find: Find, samples: Sequence[NDArray[np.uint8]], red_px: float) -
         seen = _whole(find(image), image.shape)
         for name, found in diameters.items():
             found += _as_red(seen.take(seen.class_index == FINDER_CLASSES.index(name))).tolist()
-    usable = diameters["red_cell"] if len(diameters["red_cell"]) >= LEAST_RED_CELLS else diameters["white_cell"]
+    red, white = diameters["red_cell"], diameters["white_cell"]
+    usable = red if len(red) >= LEAST_RED_CELLS or not white else white
     return float(np.median(usable)) * red_px / RED_CELL_PX if usable else None
 
 
