@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 
 from wsi_patches.datasets.folders import SPLITS, listing, pictures
-from wsi_patches.datasets.item import SlideItem
+from wsi_patches.datasets.item import SlideItem, Unit
 from wsi_patches.datasets.layout import Dataset, Layout
 from wsi_patches.datasets.small_pictures import are_small
 
@@ -23,6 +23,8 @@ __all__ = ["IMAGE_FOLDER"]
 
 LEAST = 2
 LOOKED_AT = 12
+CELL_PX = 600
+"""Pictures of up to this a side are taken for single cells; larger ones are fields, to be cut into patches."""
 DIGITS = re.compile(r"\d+")
 
 
@@ -41,10 +43,13 @@ def _recognise(folder: Path) -> bool:
         return False
     if not set[str].intersection(*map(set, classes)):
         return False
-    first = [
-        top / name / pictures(top / name)[0] for (_, top), names in zip(tops, classes, strict=True) for name in names
-    ]
-    return are_small(first[:LOOKED_AT])
+    return are_small(_first(folder))
+
+
+def _first(folder: Path) -> list[Path]:
+    """Return the first picture of some of the class folders."""
+    folders = [top / name for _, top in _tops(folder) for name in listing(top).folders]
+    return [one / pictures(one)[0] for one in folders[:LOOKED_AT]]
 
 
 def _are_classes(top: Path, names: tuple[str, ...]) -> bool:
@@ -58,8 +63,9 @@ def _holds_pictures_alone(folder: Path) -> bool:
 
 
 def _read(folder: Path) -> Dataset:
+    unit: Unit = "cell" if are_small(_first(folder), CELL_PX) else "slide"
     items = tuple(
-        SlideItem(path=f"{top / label}/{name}", layout=IMAGE_FOLDER.name, unit="cell", label=label, split=split)
+        SlideItem(path=f"{top / label}/{name}", layout=IMAGE_FOLDER.name, unit=unit, label=label, split=split)
         for split, top in _tops(folder)
         for label in listing(top).folders
         for name in pictures(top / label)

@@ -10,7 +10,7 @@ from wsi_patches.datasets.pictures import LARGEST_PX, picture_size
 __all__ = ["are_small"]
 
 
-def are_small(paths: Iterable[Path]) -> bool:
-    """Say whether each of a handful of files is a picture of at most 1024 px a side; one that cannot be read is not."""
+def are_small(paths: Iterable[Path], largest_px: int = LARGEST_PX) -> bool:
+    """Say whether each of some files is a picture of at most so many pixels a side; an unreadable one is not."""
     sizes = (picture_size(str(path)) for path in paths)
-    return all(size is not None and max(size) <= LARGEST_PX for size in sizes)
+    return all(size is not None and max(size) <= largest_px for size in sizes)

@@ -43,7 +43,7 @@ def describe_dataset(path: Path, layout: Layout, root: Path, progress: Progress 
         **({"found in": str(root)} if root != path else {}),
         "dataset": layout.title,
         "licence": layout.licence or "not stated in the folder",
-        "images": f"{len(items)}, each a {layout.unit}",
+        "images": f"{len(items)}, each a {items[0].unit if items else layout.unit}",
         "sizes": _most_common(sizes, "of"),
         "labels": _most_common(Counter(item.label for item in items if item.label)),
         "cells": _most_common(cells),

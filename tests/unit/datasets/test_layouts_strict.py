@@ -194,3 +194,12 @@ def test_real_cells_are_read_through_their_layouts(folder, size, counts, shared_
         cells = read_annotations(item.annotations, item.classes, size)
         found.update(cells.class_names[index] for index in cells.class_index)
     assert found == counts
+
+
+@pytest.mark.parametrize(("side", "unit"), [(300, "cell"), (800, "slide")])
+def test_labelled_fields_are_cut_and_single_cells_are_not(tmp_path, side, unit):
+    for label in ("ALL", "healthy"):
+        made.picture(tmp_path / label / f"{label}.png", (side, side))
+    layout, root = recognise(tmp_path)
+    assert layout.name == "image-folder"
+    assert {(item.label, item.unit) for item in layout.read(root).items} == {("ALL", unit), ("healthy", unit)}
