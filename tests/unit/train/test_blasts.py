@@ -163,7 +163,7 @@ def test_lite0_and_isotonic_and_balance(items, tmp_path, balance):
 
 def test_a_small_network_learns_what_can_be_learnt(items, tmp_path):
     dyed = [replace(item, path=_dyed(item, tmp_path)) for item in items]
-    settings = replace(SMALL, training=EngineSettings(epochs=10, learning_rate=0.01, device="cpu"))
+    settings = replace(SMALL, training=EngineSettings(epochs=16, learning_rate=0.01, device="cpu"))
 
     result = train_blasts(settings, dyed, tmp_path / "out")
 
