@@ -24,6 +24,7 @@ __all__ = ["CardWords", "first_card", "first_network"]
 Colour = tuple[float, float, float]
 HALF: Colour = (0.5, 0.5, 0.5)
 MOST_MEASURED = 512
+BATCH_NORM_MOMENTUM = 0.1
 PAPERS = {
     "allnet": ("ALLNet, IEEE CIVEMSA 2022", "10.1109/CIVEMSA53371.2022.9853691"),
     "efficientnet_lite0": ("EfficientNet, ICML 2019 (PMLR 97)", ""),
@@ -60,10 +61,18 @@ def first_network(settings: ClassifierSettings, classes: int) -> nn.Module:
             msg = f"network: {settings.architecture} does not know these settings: {error}"
             raise UsageError(msg) from error
         if not settings.pretrained:
-            return scratch
+            return _quick_to_adapt(scratch)
         network = load_imagenet()
         network.classifier = nn.Linear(HEAD, classes)
-        return network
+        return _quick_to_adapt(network)
+
+
+def _quick_to_adapt(network: nn.Module) -> nn.Module:
+    """Let the running means and variances follow within tens of steps: a lab's set gives few steps, ImageNet many."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = BATCH_NORM_MOMENTUM
+    return network
 
 
 def first_card(settings: ClassifierSettings, patches: PatchSet, train: PatchView, words: CardWords) -> ModelCard:
