@@ -75,6 +75,7 @@ def training_fields(data: Path, run: str) -> tuple[dict[str, list[FinderField]],
     sets["painted"] = [paint_field(seed) for seed in range(60)] + [
         paint_field(seed, **crowded) for seed in range(60, 80)
     ]
+    sets["painted"] += [paint_field(seed, red_coverage=0.01, blur_px=0.5 * (seed % 6)) for seed in range(100, 112)]
     bare = {"blasts": 0, "others": 0, "debris_per_mpx": 40.0}
     sets["empty"] = [paint_field(80 + row, red_coverage=0.1 * row, **bare) for row in range(8)]
     return sets, held_out + [paint_field(seed) for seed in range(90, 96)]

@@ -19,6 +19,9 @@ TRIED_PX = np.geomspace(13.0, 230.0, 10)
 """Diameters of red cells to try, in pixels of the samples: from pixels of 0.6 um to those of an immersion objective."""
 AGREES = 1.25
 """A cell counts for a scale if it comes out at most so many times larger or smaller than the scale says."""
+LEAST_COVERED = 5e-4
+"""Share of a field that its cells cover at least: below it lies the noise of empty glass. One white cell covers as much
+of a thousand times its own area."""
 ALL_CUT = 0.01
 """Weight of a scale at which the border cuts every cell: it is taken for want of another only."""
 LEAST_RED_CELLS = 3
@@ -33,7 +36,7 @@ Find = Callable[[NDArray[np.uint8]], FoundPoints]
 
 
 def red_cell_px(find: Find, samples: Sequence[NDArray[np.uint8]]) -> float | None:
-    """Return the diameter of a red cell in pixels of the samples, or None where no cell is seen at any scale.
+    """Return the diameter of a red cell in pixels of the samples, or None where next to no cell is seen at any scale.
 
     At the right scale the cells that are seen, each of about the size that the scale says, cover most of the field:
     at any other they are missed, or come out too large or too small. There, red cells are measured.
@@ -46,7 +49,7 @@ def red_cell_px(find: Find, samples: Sequence[NDArray[np.uint8]]) -> float | Non
         uint8 RGB images of one scale.
     """
     covered = np.array([_coverage(find, samples, tried) for tried in TRIED_PX])
-    if not covered.any():
+    if covered.max() < LEAST_COVERED:
         return None
     diameter = _peak(covered)
     for _ in range(REFINEMENTS):
