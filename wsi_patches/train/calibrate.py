@@ -28,8 +28,8 @@ def tempered(logits: NDArray[np.float32], temperature: float) -> NDArray[np.floa
 def fit_temperature(logits: NDArray[np.float32], truth: NDArray[np.int32]) -> float:
     """Return the temperature by which logits predict best.
 
-    Of ``n`` patches of a class the truth counts as ``(n + 1) / (n + classes)`` sure, the rest going to the other
-    classes (Platt, 1999): a small set that is told apart without an error does not make the model infinitely sure.
+    Of ``n`` patches the truth counts as ``(n + 1) / (n + classes)`` sure, the rest going to the other classes (after
+    Platt, 1999): a small set that is told apart without an error does not make the model infinitely sure.
 
     Parameters
     ----------
@@ -105,7 +105,6 @@ def calibration_error(probabilities: NDArray[np.float32], truth: NDArray[np.int3
 
 def _softened(truth: NDArray[np.int32], classes: int) -> NDArray[np.float64]:
     """Return targets ``(n, classes)``, rows summing to 1."""
-    counts = np.bincount(truth, minlength=classes)[truth][:, None]
-    targets = np.repeat(1 / (counts + classes), classes, axis=1)
-    targets[np.arange(len(truth)), truth] = ((counts + 1) / (counts + classes))[:, 0]
+    targets = np.full((len(truth), classes), 1 / (len(truth) + classes))
+    targets[np.arange(len(truth)), truth] = (len(truth) + 1) / (len(truth) + classes)
     return targets
