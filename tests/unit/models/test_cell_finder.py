@@ -26,14 +26,14 @@ from wsi_patches.slides import ArraySlide
 WHITE, RED, PLATELET = range(3)
 
 
-def bumps(side: int, cells: list[tuple[float, float, float, int]]) -> FinderMaps:
+def bumps(side: int, cells: list[tuple[float, float, float, int]], height: float = 0.95) -> FinderMaps:
     """Maps of an image of ``side`` px as a perfect network gives them: cells are x, y, radius and class."""
     v, u = np.mgrid[: side // STRIDE, : side // STRIDE]
     heat = np.full((3, *u.shape), 1e-4)
     log_radius = np.zeros(u.shape)
     for x, y, radius, kind in cells:
         away = np.hypot(u * STRIDE + 1.5 - x, v * STRIDE + 1.5 - y)
-        heat[kind] = np.maximum(heat[kind], 0.95 * np.exp(-(away**2) / (2 * (radius / 3) ** 2)))
+        heat[kind] = np.maximum(heat[kind], height * np.exp(-(away**2) / (2 * (radius / 3) ** 2)))
         log_radius[away < radius] = np.log(radius / (RED_CELL_PX / 2))
     logits = np.log(heat / (1 - heat))
     return FinderMaps(torch.tensor(logits[None], dtype=torch.float32), torch.tensor(log_radius[None]).float())
@@ -41,6 +41,10 @@ def bumps(side: int, cells: list[tuple[float, float, float, int]]) -> FinderMaps
 
 class Discs(nn.Module):
     """Stands for a trained network: marks discs of three pure colours, and sees none but those of about its scale."""
+
+    def __init__(self, height: float = 0.95) -> None:
+        super().__init__()
+        self.height = height
 
     def forward(self, x: torch.Tensor) -> FinderMaps:
         import cv2
@@ -54,7 +58,7 @@ class Discs(nn.Module):
                 if 0.7 < radius / usual < 1.45:
                     cells.append((cx, cy, radius, kind))
         height, width = x.shape[2:]
-        maps = bumps(max(height, width), cells)
+        maps = bumps(max(height, width), cells, self.height)
         rows, columns = height // STRIDE, width // STRIDE
         return FinderMaps(maps.heat[:, :, :rows, :columns], maps.log_radius[:, :rows, :columns])
 
@@ -152,6 +156,15 @@ def test_an_empty_field_has_no_scale_and_no_cells():
     assert finder.calibrate([glass]) == FieldScale(None)
     assert len(find_cells(ArraySlide(glass), finder)) == 0
     assert len(finder.find(glass, FieldScale(None))) == 0
+
+
+def test_one_doubtful_cell_on_empty_glass_is_no_scale():
+    import cv2
+
+    glass = np.full((900, 900, 3), 128, np.uint8)
+    cv2.circle(glass, (450, 450), 13, (0, 255, 0), cv2.FILLED)
+    assert LearnedCellFinder(Discs(0.6)).calibrate([glass]) == FieldScale(None)
+    assert LearnedCellFinder(Discs(0.95)).calibrate([glass]).red_cell_px == pytest.approx(26, rel=0.1)
 
 
 def test_a_known_resolution_is_the_scale():

@@ -108,6 +108,6 @@ def test_a_task_without_fields_or_shares_is_refused():
 
 
 def test_it_learns_on_the_engine(tmp_path: Path):
-    settings = EngineSettings(epochs=3, learning_rate=3e-3, steps_per_epoch=4, clip_norm=5.0, device="cpu")
-    fitted = fit(task(steps=4), settings, tmp_path)
+    settings = EngineSettings(epochs=2, learning_rate=3e-3, steps_per_epoch=3, clip_norm=5.0, device="cpu")
+    fitted = fit(task(steps=3, batch_size=2), settings, tmp_path)
     assert fitted.history[-1].train_loss < fitted.history[0].train_loss
