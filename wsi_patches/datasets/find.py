@@ -11,6 +11,7 @@ from wsi_patches.annotations import files as annotation_files
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.layout import Dataset
 from wsi_patches.datasets.layouts import recognise
+from wsi_patches.datasets.yolo_folder import yolo_renames
 from wsi_patches.errors import AnnotationError, UsageError
 from wsi_patches.slides import SUFFIXES, is_slide_folder
 from wsi_patches.slides.dicom import one_of_each_series
@@ -130,7 +131,8 @@ def annotations_of(folder: Path, *names: str) -> tuple[AnnotationFile, ...]:
         files = [folder / f"{name}{suffix}" for suffix in annotation_files.SUFFIXES]
         present = next((path for path in (*files, folder / name / WRITTEN) if path.is_file()), None)
         if present is not None:
-            return (AnnotationFile(str(present)),)
+            numbered = present.suffix.lower() == ".txt"  # YOLO: its classes are named once for all files
+            return (AnnotationFile(str(present), renames=yolo_renames(folder) if numbered else ()),)
     return ()
 
 

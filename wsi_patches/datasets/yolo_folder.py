@@ -19,7 +19,7 @@ from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.layout import Dataset, Layout
 from wsi_patches.errors import AnnotationError
 
-__all__ = ["YOLO", "class_names", "is_yolo", "read_yolo_folder", "yolo_parts"]
+__all__ = ["YOLO", "class_names", "is_yolo", "read_yolo_folder", "yolo_parts", "yolo_renames"]
 
 BOX = re.compile(rb"^\s*\d+(\s+[-+.\deE]+){4,}\s*$")
 NUMBER = re.compile(rb"^\s*(\d{1,9})\s", re.MULTILINE)
@@ -96,8 +96,8 @@ def read_yolo_folder(folder: Path, layout: Layout, names: Mapping[int, str] | No
         problems = unpaired(found, parts, ".txt", NAMES_FILES)
         if names is None:
             names = class_names(folder, problems)
-    renames = tuple((str(number), class_word(name)) for number, name in sorted(names.items()))
-    classes = tuple(dict.fromkeys(word for _, word in renames)) or _numbers(found)
+    renames = _renames(names)
+    classes = tuple(dict.fromkeys(word for _, word in renames if word is not None)) or _numbers(found)
     items = [
         SlideItem(
             path=pair.image,
@@ -111,6 +111,19 @@ def read_yolo_folder(folder: Path, layout: Layout, names: Mapping[int, str] | No
         for pair in found
     ]
     return Dataset(tuple(items), tuple(problems))
+
+
+def yolo_renames(folder: Path) -> tuple[tuple[str, str | None], ...]:
+    """Return what the numbers of a folder's YOLO files are called here; nothing where no file says it.
+
+    The folder is one of labels, so the names may lie in it, beside it, or above the set that it belongs to.
+    """
+    with looked_at_once():
+        return _renames(class_names(folder, []) or class_names(folder.absolute().parent, []))
+
+
+def _renames(names: Mapping[int, str]) -> tuple[tuple[str, str | None], ...]:
+    return tuple((str(number), class_word(name)) for number, name in sorted(names.items()))
 
 
 def _numbers(found: list[Pair]) -> tuple[str, ...]:

@@ -75,3 +75,12 @@ def test_ids_are_unique_and_safe_whatever_files_are_called(names):
         assert not one.startswith(".")
     known = dict(zip(ids, slides, strict=True))
     assert assign_ids(slides, known) == ids
+
+
+def test_yolo_files_named_as_slides_get_their_classes_names_from_beside_or_above(tmp_path):
+    touch(tmp_path / "slides" / "a.png")
+    (tmp_path / "marks" / "labels").mkdir(parents=True)
+    (tmp_path / "marks" / "classes.txt").write_text("WBC\nRBC\n")
+    (tmp_path / "marks" / "labels" / "a.txt").write_text("0 0.5 0.5 0.1 0.1\n1 0.2 0.2 0.1 0.1\n")
+    (item,) = find_slides([tmp_path / "slides"], tmp_path / "marks" / "labels")
+    assert item.classes == ("white_cell", "red_cell")
