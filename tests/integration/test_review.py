@@ -82,6 +82,11 @@ def test_what_was_counted_is_evaluated_against_what_was_corrected(counted, tmp_p
         metrics = done.results[target].metrics
         assert (metrics["false_positives"].value, metrics["misses"].value) == (1, 1)
         assert (tmp_path / "evaluation" / target / "errors.png").is_file()
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "Im001_1.csv").write_text("x,y\n20,20\n")
+    bare = EvaluateSettings(counted.out, tmp_path / "evaluation", annotations=tmp_path / "bare", overwrite=True)
+    assert set(evaluate(bare).results) == {"white_cells"}
+    assert not (tmp_path / "evaluation" / "blasts").exists()
     perfect = infer(InferSettings((Path(counted.reports[0].path),), tmp_path / "again", annotations=marks))
     redone = evaluate(EvaluateSettings(perfect.out, tmp_path / "evaluation2", annotations=marks))
     assert redone.results["blasts"].metrics["f1"].value == 1

@@ -155,3 +155,17 @@ def test_what_cannot_be_is_refused_before_anything_is_written(cells, tmp_path, o
     with pytest.raises(UsageError):
         split(SplitSettings(cells, tmp_path / "out", copies=False, **options))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["of_a_store", "of_a_folder"])
+def test_a_split_of_other_slides_is_refused_and_one_of_some_of_them_says_so(cells, store, tmp_path, name):
+    source = store if name == "of_a_store" else cells
+    made = split(SplitSettings(source, tmp_path / "made", folds=2, copies=False))
+    lines = made.table.read_text().splitlines()
+    (tmp_path / "strange.csv").write_text("id,split\nnobody,train\nno one,test\n")
+    with pytest.raises(UsageError, match=r"nobody|no one"):
+        split(SplitSettings(source, tmp_path / "out", use=str(tmp_path / "strange.csv"), copies=False))
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "some.csv").write_text("\n".join(lines[:-3]))
+    some = split(SplitSettings(source, tmp_path / "some", use=str(tmp_path / "some.csv"), copies=False))
+    assert "3 of 18 are in no split" in some.leaks.notes

@@ -1,6 +1,5 @@
 """Known folder layouts in, slides with their annotations, labels and groups out."""
 
-from wsi_patches.datasets.all_idb1 import is_all_idb1, read_all_idb1
 from wsi_patches.datasets.find import Found, annotations_of, find_inputs, find_slides
 from wsi_patches.datasets.groups import GroupRule, with_groups
 from wsi_patches.datasets.ids import assign_ids, safe_id
@@ -21,9 +20,7 @@ __all__ = [
     "class_names_of",
     "find_inputs",
     "find_slides",
-    "is_all_idb1",
     "picture_side",
-    "read_all_idb1",
     "recognise",
     "safe_id",
     "with_groups",

@@ -17,7 +17,7 @@ from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.layout import Dataset, Layout
 from wsi_patches.datasets.sentences import told
 
-__all__ = ["ALL_IDB1", "LAYOUT", "LICENCE", "is_all_idb1", "read_all_idb1"]
+__all__ = ["ALL_IDB1", "LICENCE"]
 
 LAYOUT = "all-idb1"
 LICENCE = "ALL-IDB: given out by its authors on request"
@@ -26,14 +26,9 @@ LABELS = {"1": "ALL", "0": "healthy"}
 CLASSES = {"xyc": "blast", "other": "other"}
 
 
-def is_all_idb1(folder: Path) -> bool:
+def _recognise(folder: Path) -> bool:
     """Return whether a folder has the layout of ALL-IDB1: images beside at least one kind of annotation."""
     return subfolder(folder, "im") is not None and subfolder(folder, *CLASSES) is not None
-
-
-def read_all_idb1(folder: Path) -> list[SlideItem]:
-    """Return the images in name order, each with its annotation files and label."""
-    return list(_read(folder).items)
 
 
 def _read(folder: Path) -> Dataset:
@@ -88,6 +83,6 @@ ALL_IDB1 = Layout(
     "ALL-IDB1: fields of blood with marked lymphoblasts (Labati, Piuri, Scotti, 2011)",
     "slide",
     LICENCE,
-    is_all_idb1,
+    _recognise,
     _read,
 )

@@ -14,7 +14,7 @@ from wsi_patches.evaluate.result import Result
 from wsi_patches.evaluate.tables import class_rows, metric_rows
 from wsi_patches.html_page import details_table, embedded_picture, html_document, warnings_box
 
-__all__ = ["render_evaluation"]
+__all__ = ["NOTHING", "NO_BASELINES", "render_evaluation"]
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 NO_BASELINES: Mapping[str, ClassificationResult] = MappingProxyType({})

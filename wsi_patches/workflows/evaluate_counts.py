@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,9 +20,9 @@ from wsi_patches.infer import diameter_of
 from wsi_patches.outcome import Interval
 from wsi_patches.slide import AS_IT_IS
 from wsi_patches.slides.pool import borrow_slide, close_idle_slides
-from wsi_patches.workflows.counted import BLASTS, Counted, CountedSlide, detections, read_counted
+from wsi_patches.workflows.counted import BLASTS, WHITE_CELLS, Counted, CountedSlide, detections, read_counted
 from wsi_patches.workflows.evaluate_settings import EvaluateSettings
-from wsi_patches.workflows.evaluation_files import write_evaluation
+from wsi_patches.workflows.evaluation_files import PAGE, write_evaluation
 
 __all__ = ["evaluate_counts"]
 
@@ -69,6 +70,9 @@ def evaluate_counts(settings: EvaluateSettings) -> tuple[dict[str, Result], dict
         title = f"Slides, {settings.source.name}"
         pages[SLIDES] = write_evaluation(settings.out / SLIDES, title, of_slides, details=_details(settings, counted))
     close_idle_slides()
+    for folder in (settings.out / name for name in (WHITE_CELLS, BLASTS, SLIDES) if name not in results):
+        if (folder / PAGE).is_file():  # of an earlier evaluation, which this one replaces
+            shutil.rmtree(folder)
     return results, pages, tuple(notes)
 
 
@@ -113,21 +117,22 @@ def _slides(settings: EvaluateSettings, counted: Counted) -> Result | None:
     told = [slide for slide in counted.slides if slide.report.blasts is not None]
     if not told:
         return None
+    true = None
+    if BLASTS in counted.targets:
+        true = np.array([detections(slide, BLASTS, settings.radius).truth_count for slide in told], np.float64)
+    positive = _positive(told, settings.positive)
+    if true is None and positive is None:
+        return None
     intervals = [slide.report.blasts for slide in told if slide.report.blasts is not None]
-    marked = BLASTS in counted.targets
     counts = SlideCounts(
         ids=np.array([slide.report.slide_id for slide in told], str),
         groups=np.array([slide.group for slide in told], str),
         predicted=_column(intervals, "value"),
-        true=np.array([detections(slide, BLASTS, settings.radius).truth_count for slide in told], np.float64)
-        if marked
-        else None,
+        true=true,
         low=_column(intervals, "low"),
         high=_column(intervals, "high"),
-        positive=_positive(told, settings.positive),
+        positive=positive,
     )
-    if counts.true is None and counts.positive is None:
-        return None
     return measure_slides(
         counts, settings.min_blasts, draws=settings.draws, seed=settings.seed, group_kind=counted.group_kind
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -13,19 +12,18 @@ from numpy.typing import NDArray
 from wsi_patches.evaluate.album import Picture, draw_pictures
 from wsi_patches.evaluate.classification import ClassificationResult
 from wsi_patches.evaluate.comparison import write_comparison
-from wsi_patches.evaluate.page import render_evaluation
+from wsi_patches.evaluate.page import NO_BASELINES, NOTHING, render_evaluation
 from wsi_patches.evaluate.predictions_file import write_predictions
 from wsi_patches.evaluate.result import Result
 from wsi_patches.evaluate.tables import write_confusion, write_metrics, write_per_class
 from wsi_patches.stores.files import write_whole
 from wsi_patches.workflows.output import make_folder
 
-__all__ = ["NO_BASELINES", "NO_DETAILS", "PAGE", "write_evaluation"]
+__all__ = ["PAGE", "write_evaluation"]
 
 PAGE = "evaluation.html"
 """Written last: a folder counts as an evaluation when it is there."""
-NO_BASELINES: Mapping[str, ClassificationResult] = MappingProxyType({})
-NO_DETAILS: Mapping[str, str] = MappingProxyType({})
+BASELINES, ERRORS = "baselines.csv", "errors.png"
 
 
 def write_evaluation(
@@ -35,7 +33,7 @@ def write_evaluation(
     errors: NDArray[np.uint8] | None = None,
     *,
     baselines: Mapping[str, ClassificationResult] = NO_BASELINES,
-    details: Mapping[str, str] = NO_DETAILS,
+    details: Mapping[str, str] = NOTHING,
 ) -> Path:
     """Write ``metrics.csv``, more tables for classes, the pictures and, last, ``evaluation.html``; return its path.
 
@@ -55,13 +53,15 @@ def write_evaluation(
         More on how it was measured.
     """
     make_folder(folder)
+    for name in (BASELINES, ERRORS):  # an earlier evaluation may have had what this one has not
+        (folder / name).unlink(missing_ok=True)
     write_metrics(folder / "metrics.csv", result)
     if isinstance(result, ClassificationResult):
         write_per_class(folder / "per_class.csv", result)
         write_confusion(folder / "confusion.csv", result)
         write_predictions(folder / "predictions.csv", result.predictions)
         if baselines:
-            write_comparison(folder / "baselines.csv", result, baselines)
+            write_comparison(folder / BASELINES, result, baselines)
     pictures = draw_pictures(folder, result)
     if errors is not None:
         pictures.append(_gallery(folder, errors))
@@ -71,7 +71,7 @@ def write_evaluation(
 
 
 def _gallery(folder: Path, errors: NDArray[np.uint8]) -> Picture:
-    path = folder / "errors.png"
+    path = folder / ERRORS
     _, png = cv2.imencode(".png", cv2.cvtColor(errors, cv2.COLOR_RGB2BGR))
     write_whole(path, png.tobytes(), durable=False)
     return Picture(path, "Errors", "The worst errors, each with what it is labelled and what it was taken for")

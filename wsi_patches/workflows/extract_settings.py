@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 
 from wsi_patches.cells import ALL_IDB_RULE, LabelRule
 from wsi_patches.datasets import GroupRule, SlideItem, class_names_of, picture_side
+from wsi_patches.datasets.all_idb1 import ALL_IDB1
+from wsi_patches.datasets.all_idb_patches import ALL_IDB_PATCHES
 from wsi_patches.errors import UsageError
 from wsi_patches.grid import PatchSpec
 from wsi_patches.slide import ReadOptions
@@ -17,8 +19,7 @@ from wsi_patches.workflows.foreground import FOREGROUNDS
 
 __all__ = ["ExtractSettings"]
 
-ALL_IDB1 = "all-idb1"
-ALL_IDB_RULED = {ALL_IDB1, "all-idb-patches"}
+ALL_IDB_RULED = {ALL_IDB1.name, ALL_IDB_PATCHES.name}
 """Layouts whose annotations follow the rule of ALL-IDB Patches."""
 
 
@@ -91,7 +92,7 @@ class ExtractSettings:
         UsageError
             The pictures of single cells are too large to be one patch each.
         """
-        published = bool(items) and all(item.layout == ALL_IDB1 for item in items)
+        published = bool(items) and all(item.layout == ALL_IDB1.name for item in items)
         chosen: dict[str, Any] = {"edge": "drop", "overlap": 0.25} if published else {}
         if self.patch_size is None and items and all(item.unit != "slide" for item in items):
             chosen = {"size_px": picture_side(items), "edge": "pad"}

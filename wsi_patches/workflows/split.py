@@ -104,21 +104,23 @@ def split(settings: SplitSettings, progress: Progress | None = None) -> SplitRes
     ours = (settings.out / "split.csv").is_file()
     check_output(settings.out, Existing(overwrite=settings.overwrite), ours=ours, what="a split")
     source = _source(settings)
-    made = _made(settings, source)
-    source = _of_patches(source, made) if source.store is not None and _is_of_patches(made) else source
+    made, source = _made(settings, source)
     known = {row.id: row for row in source.rows}
     rows = [known[row.id] for row in made.rows]
-    made = Split(tuple(rows), made.names, made.by, made.seed, made.wish, made.warnings)
+    made = replace(made, rows=tuple(rows))
     thumbnails = _thumbnails(source, rows, progress) if settings.copies else None
-    leaks = find_leaks(rows, made.names, thumbnails, _boxes(source, rows))
+    leaks = find_leaks(rows, made.names, thumbnails, _boxes(source))
     if made.warnings:  # which say more of the groups than the leaks' own note
         leaks = replace(leaks, notes=tuple(note for note in leaks.notes if note != group_warning(rows)))
+    left = len(source.rows) - len(rows)
+    if left:
+        leaks = replace(leaks, notes=(*leaks.notes, f"{left} of {len(source.rows)} are in no split"))
     make_folder(settings.out)
     table = write_split(made, settings.out, overwrite=settings.overwrite)
     leaks.write_leaks(settings.out)
     if source.store is not None:
         settings_kept = {"by": made.by, "seed": made.seed, "wish": made.wish, "rows": len(rows)}
-        write_store_split(source.store, _of_each_patch(source, made), settings_kept)
+        write_store_split(source.store, _of_each_patch(source.store, source, made), settings_kept)
     return SplitResult(settings.out, table, made, leaks, source.store is not None)
 
 
@@ -159,11 +161,21 @@ def _row(item: SlideItem, folder: Path) -> SplitRow:
     return SplitRow(name, item.path, item.group, item.group_kind, item.label, name)
 
 
-def _made(settings: SplitSettings, source: _Source) -> Split:
+def _made(settings: SplitSettings, source: _Source) -> tuple[Split, _Source]:
+    """Return the split, and what it is of: of patches where a file names these and not slides."""
     if settings.use is None:
-        return make_split(source.rows, settings.by, settings.shares or settings.folds or FOLDS, settings.seed)
-    if settings.use != PUBLISHED:
-        return read_split(Path(settings.use))
+        wish = settings.shares or settings.folds or FOLDS
+        return make_split(source.rows, settings.by, wish, settings.seed), source
+    if settings.use == PUBLISHED:
+        return _published(settings, source), source
+    table, slides = Path(settings.use), {row.id for row in source.rows}
+    made = read_split(table)
+    if source.store is not None and not any(row.id in slides for row in made.rows):
+        return made, _of_patches(source.store, source, made)
+    return read_split(table, slides), source  # which refuses what is not among the slides
+
+
+def _published(settings: SplitSettings, source: _Source) -> Split:
     stated = [(row, name) for row, name in zip(source.rows, source.published, strict=True) if name]
     if len({name for _, name in stated}) < 2:
         msg = f"{settings.source} publishes no split, or all of it is in one: make one with folds or shares"
@@ -171,21 +183,15 @@ def _made(settings: SplitSettings, source: _Source) -> Split:
     return Split(tuple(row for row, _ in stated), tuple(name for _, name in stated))
 
 
-def _is_of_patches(made: Split) -> bool:
-    return all(PATCH_MARK in row.id for row in made.rows)
-
-
-def _of_patches(source: _Source, made: Split) -> _Source:
+def _of_patches(store: Store, source: _Source, made: Split) -> _Source:
     """Return the patches that a split names by ``SLIDE#INDEX`` as rows."""
-    store = source.store
-    assert store is not None
     of_slide = {row.id: row for row in source.rows}
     names = [record.id for record in store.slides]
     pairs = zip(store.slide_rows.tolist(), store.grid_index.tolist(), strict=True)
     position = {f"{names[row]}{PATCH_MARK}{index}": at for at, (row, index) in enumerate(pairs)}
     strange = [row.id for row in made.rows if row.id not in position]
     if strange:
-        msg = f"the split names {strange[0]}, and {store.path} has no such patch (ids are SLIDE{PATCH_MARK}INDEX)"
+        msg = f"the split names {strange[0]}, and {store.path} has no such slide or patch (SLIDE{PATCH_MARK}INDEX)"
         raise UsageError(msg)
     rows = []
     for row in made.rows:
@@ -223,19 +229,16 @@ def _counted(images: list[tuple[str, str]], progress: Progress | None) -> Iterat
         yield image
 
 
-def _boxes(source: _Source, rows: list[SplitRow]) -> NDArray[np.int64] | None:
+def _boxes(source: _Source) -> NDArray[np.int64] | None:
     """Return where each patch lies on its slide, shape ``(n, 4)``; None where rows are whole slides."""
     if source.store is None or source.positions is None:
         return None
     boxes = [source.store.place(position).box for position in source.positions.tolist()]
-    assert len(boxes) == len(rows)
     return np.array([(box.x, box.y, box.width, box.height) for box in boxes], np.int64)
 
 
-def _of_each_patch(source: _Source, made: Split) -> list[str]:
+def _of_each_patch(store: Store, source: _Source, made: Split) -> list[str]:
     """Return the split of every patch of the store."""
-    store = source.store
-    assert store is not None
     known = {row.id: name for row, name in zip(made.rows, made.names, strict=True)}
     if source.positions is None:
         return [known.get(store.slides[row].id, NO_SPLIT) for row in store.slide_rows.tolist()]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsi_patches.datasets import assign_ids, find_slides, is_all_idb1
+from wsi_patches.datasets import assign_ids, find_slides, recognise
 from wsi_patches.errors import UsageError
 
 
@@ -44,12 +44,14 @@ def test_nothing_there_is_told(tmp_path):
 def test_all_idb1_is_recognised_with_labels_and_both_kinds_of_cells(tmp_path):
     for name in ("Im001_1", "Im034_0"):
         touch(tmp_path / "im" / f"{name}.jpg", tmp_path / "xyc" / f"{name}.xyc", tmp_path / "other" / f"{name}.xyc")
-    assert is_all_idb1(tmp_path)
+    known = recognise(tmp_path)
+    assert known is not None
+    assert known[0].name == "all-idb1"
     patient, healthy = find_slides([tmp_path])
     assert (patient.label, healthy.label, patient.layout) == ("ALL", "healthy", "all-idb1")
     assert [file.class_name for file in patient.annotations] == ["blast", "other"]
     assert patient.group is None
-    assert not is_all_idb1(tmp_path / "im")
+    assert recognise(tmp_path / "im") is None
 
 
 def test_ids_are_stems_and_repeats_are_numbered():
