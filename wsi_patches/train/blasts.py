@@ -17,7 +17,7 @@ from wsi_patches.train.classifier_network import CardWords
 from wsi_patches.train.classifier_settings import ClassifierSettings
 from wsi_patches.train.patch_set import PatchSet
 
-__all__ = ["BlastSettings", "train_blasts"]
+__all__ = ["BlastSettings", "cut_blasts", "train_blasts"]
 
 LIMITS = (
     "learnt from the slides of one data set: on slides of another lab, stain or scanner it is to be measured before it "
@@ -91,6 +91,24 @@ def train_blasts(
     OutputExists
         The folder holds a training and ``resume`` is not set.
     """
+    patches, words = cut_blasts(settings, items, folder, progress, finder=finder)
+    return train_classifier(settings, patches, words, folder, progress, resume=resume)
+
+
+def cut_blasts(
+    settings: BlastSettings,
+    items: Sequence[SlideItem],
+    folder: Path,
+    progress: Progress | None = None,
+    *,
+    finder: CellFinder[Any] | None = None,
+) -> tuple[PatchSet, CardWords]:
+    """Cut the patches that `train_blasts` learns from; parameters and errors are its own.
+
+    Returns
+    -------
+    The patches, and what they let the model's card say.
+    """
     cut = CellCut(
         scale=settings,
         input_px=settings.input_px,
@@ -101,7 +119,7 @@ def train_blasts(
     )
     on_slide = None if progress is None else lambda done, total: progress("slides", done, total)
     patches = cell_patches(items, cut, folder, on_slide)
-    return train_classifier(settings, patches, _words(settings, patches), folder, progress, resume=resume)
+    return patches, _words(settings, patches)
 
 
 def _words(settings: BlastSettings, patches: PatchSet) -> CardWords:

@@ -25,7 +25,7 @@ from wsi_patches.train.engine import Epoch, fit
 from wsi_patches.train.patch_set import PatchSet, split_patches
 from wsi_patches.train.patch_task import PatchTask, PatchView, balanced_accuracy, logits_of
 
-__all__ = ["Progress", "TestPatches", "TrainedClassifier", "train_classifier"]
+__all__ = ["FittedClassifier", "Progress", "TestPatches", "TrainedClassifier", "fit_classifier", "train_classifier"]
 
 Progress = Callable[[str, int, int], None]
 """Told what is counted, ``slides`` or ``epochs``, how many are done, and of how many."""
@@ -72,6 +72,22 @@ class TrainedClassifier:
         return (*self.split.warnings, *self.left_out)
 
 
+@dataclass(frozen=True)
+class FittedClassifier:
+    """A network at its best epoch, before it is calibrated and asked about the test split."""
+
+    network: nn.Module
+    """In evaluation mode, on the device that it was trained on."""
+    card: ModelCard
+    views: Mapping[str, PatchView]
+    """The patches of each split."""
+    history: tuple[Epoch, ...]
+    best_epoch: int
+    figure: float
+    """What the settings watch, on validation."""
+    split: Split
+
+
 def train_classifier(
     settings: ClassifierSettings,
     patches: PatchSet,
@@ -107,6 +123,25 @@ def train_classifier(
     OutputExists
         The folder holds a training and ``resume`` is not set.
     """
+    fitted = fit_classifier(settings, patches, words, folder, progress, resume=resume)
+    card, test = _judged(settings, fitted)
+    save_weights(folder / WEIGHTS, fitted.network, card)
+    return TrainedClassifier(card, folder / WEIGHTS, fitted.history, fitted.split, test, patches.left_out)
+
+
+def fit_classifier(
+    settings: ClassifierSettings,
+    patches: PatchSet,
+    words: CardWords,
+    folder: Path,
+    progress: Progress | None = None,
+    *,
+    resume: bool = False,
+) -> FittedClassifier:
+    """Train a classifier on labelled patches; its test split is left untouched.
+
+    Parameters and errors are those of `train_classifier`; the folder gets no weight file.
+    """
     split, names = split_patches(patches, settings.by, settings.shares, settings.split_seed)
     views = {name: PatchView(patches, np.flatnonzero(names == name), settings.input_px) for name in SHARES}
     _check(settings, views)
@@ -125,11 +160,10 @@ def train_classifier(
     )
     network.load_state_dict(fitted.best_state)
     network.to(choose_device(training.device)).eval()
-    card, test = _judged(settings, network, card, views, fitted.best_epoch)
     if resume:
         write_split(split, folder, overwrite=True)
-    save_weights(folder / WEIGHTS, network, card)
-    return TrainedClassifier(card, folder / WEIGHTS, fitted.history, split, test, patches.left_out)
+    figure = fitted.history[fitted.best_epoch - 1].figures[settings.watched]
+    return FittedClassifier(network, card, views, fitted.history, fitted.best_epoch, figure, split)
 
 
 def _check(settings: ClassifierSettings, views: Mapping[str, PatchView]) -> None:
@@ -161,13 +195,12 @@ def _identity(settings: ClassifierSettings, patches: PatchSet, names: NDArray[np
     return digest.hexdigest()
 
 
-def _judged(
-    settings: ClassifierSettings, network: nn.Module, card: ModelCard, views: Mapping[str, PatchView], best_epoch: int
-) -> tuple[ModelCard, TestPatches]:
+def _judged(settings: ClassifierSettings, fitted: FittedClassifier) -> tuple[ModelCard, TestPatches]:
     """Calibrate a trained network on validation, and measure it on the test split."""
+    network, views = fitted.network, fitted.views
     device = next(network.parameters()).device
-    held_out = logits_of(network, card, views[VALIDATION], device)
-    card = _calibrated(settings, card, held_out, views[VALIDATION].truth)
+    held_out = logits_of(network, fitted.card, views[VALIDATION], device)
+    card = _calibrated(settings, fitted.card, held_out, views[VALIDATION].truth)
     view = views[TEST]
     logits = logits_of(network, card, view, device)
     probabilities = meant(tempered(logits, card.temperature), card)
@@ -175,7 +208,7 @@ def _judged(
         **_scores(card.classes, probabilities, view.truth),
         "test_calibration_error_before": calibration_error(tempered(logits, 1.0), view.truth),
         "test_patches": float(len(view)),
-        "best_epoch": float(best_epoch),
+        "best_epoch": float(fitted.best_epoch),
     }
     patches = view.patches
     kinds = {patches.slides[row].group_kind for row in np.unique(patches.slide[view.rows]).tolist()}

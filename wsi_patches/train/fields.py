@@ -24,7 +24,7 @@ from wsi_patches.train.classifier_settings import ClassifierSettings
 from wsi_patches.train.features import Progress as Counted
 from wsi_patches.train.patch_set import CellMark, PatchSet, PatchWriter
 
-__all__ = ["FieldSettings", "field_patches", "train_fields"]
+__all__ = ["FieldSettings", "cut_fields", "field_patches", "train_fields"]
 
 LARGEST_FIELD_PX = 4096
 MOST_MEASURED = 24
@@ -83,11 +83,23 @@ def train_fields(
     OutputExists
         The folder holds a training and ``resume`` is not set.
     """
+    patches, words = cut_fields(settings, items, folder, progress)
+    return train_classifier(settings, patches, words, folder, progress, resume=resume)
+
+
+def cut_fields(
+    settings: FieldSettings, items: Sequence[SlideItem], folder: Path, progress: Progress | None = None
+) -> tuple[PatchSet, CardWords]:
+    """Cut the patches that `train_fields` learns from; parameters and errors are its own.
+
+    Returns
+    -------
+    The patches, and what they let the model's card say.
+    """
     on_slide = None if progress is None else lambda done, total: progress("slides", done, total)
     patches = field_patches(items, settings, folder, on_slide)
     diameters = settings.patch_cell_diameters or _measured_diameters(patches, settings.slide_mpp)
-    words = CardWords("Class of a whole field, trained on labelled pictures", LIMITS, None, diameters)
-    return train_classifier(settings, patches, words, folder, progress, resume=resume)
+    return patches, CardWords("Class of a whole field, trained on labelled pictures", LIMITS, None, diameters)
 
 
 def field_patches(
