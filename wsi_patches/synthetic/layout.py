@@ -10,24 +10,33 @@ from scipy.spatial import cKDTree
 
 from wsi_patches.errors import UsageError
 from wsi_patches.geometry import Size
+from wsi_patches.synthetic.artefacts import Discs
 from wsi_patches.synthetic.kinds import draw_kinds, draw_radius
 from wsi_patches.synthetic.red_cells import RED_DIAMETER, RED_SPRITES, SPECK_SPRITES
 from wsi_patches.synthetic.settings import SmearSettings
 
-__all__ = ["Scatter", "WhiteLayout", "lay_debris", "lay_platelets", "lay_red_cells", "lay_white_cells"]
+__all__ = [
+    "Scatter",
+    "WhiteLayout",
+    "lay_debris",
+    "lay_platelet_clumps",
+    "lay_platelets",
+    "lay_platelets_on_red",
+    "lay_red_cells",
+    "lay_white_cells",
+]
 
 TRIES = 400
 CLOSEST = 0.96
 """Two white cells lie at least this many sums of their radii apart: bodies may touch, nuclei never hide each other."""
+SMUDGE_PUSH = 0.6
+"""A smudge keeps red cells off its middle, and lies on those around."""
 
 
 @dataclass(frozen=True)
-class WhiteLayout:
+class WhiteLayout(Discs):
     """The white cells of a smear, in the order of their index."""
 
-    xy: NDArray[np.int64]
-    """Centres, shape ``(n, 2)``."""
-    radius_px: NDArray[np.float64]
     kind: NDArray[np.str_]
 
 
@@ -48,6 +57,12 @@ class Scatter:
         whole = np.floor(xy + 0.5).astype(np.int64)
         whole = whole[np.argsort(whole[:, 1], kind="stable")]
         return cls(whole, rng.integers(0, sprites, len(whole)), rng.integers(0, 8, len(whole)))
+
+    def joined(self, other: Scatter) -> Scatter:
+        """Return the things of both, which share one library."""
+        order = np.argsort(np.concatenate([self.xy[:, 1], other.xy[:, 1]]), kind="stable")
+        columns = ((self.xy, other.xy), (self.sprite, other.sprite), (self.turn, other.turn))
+        return Scatter(*(np.concatenate(both)[order] for both in columns))
 
     def near(self, left: int, top: int, right: int, bottom: int) -> NDArray[np.int64]:
         """Return the rows of the things whose centres lie in a window."""
@@ -131,8 +146,8 @@ def _is_free(
     return bool(np.all(away >= CLOSEST * (radius_px[near] + radius_px[index])))
 
 
-def lay_red_cells(size: Size, settings: SmearSettings, white: WhiteLayout) -> Scatter:
-    """Draw the places of the red cells: crowded here and sparse there, some in rolls, pushed off white cells."""
+def lay_red_cells(size: Size, settings: SmearSettings, white: Discs, smudges: Discs) -> Scatter:
+    """Draw the places of the red cells: crowded here and sparse there, some in rolls, off white cells and smudges."""
     rng = np.random.default_rng([settings.seed, 7202])
     diameter_px = settings.cell_diameter_px * RED_DIAMETER
     low, span = -diameter_px, np.array(size) + 2 * diameter_px
@@ -147,6 +162,7 @@ def lay_red_cells(size: Size, settings: SmearSettings, white: WhiteLayout) -> Sc
     for _ in range(4):
         points = _pushed_apart(points, roll_of, 0.97 * diameter_px)
         points = _pushed_off(points, white, diameter_px / 2)
+        points = _pushed_off(points, Discs(smudges.xy, SMUDGE_PUSH * smudges.radius_px), diameter_px / 2)
     return Scatter.at(points, RED_SPRITES, rng)
 
 
@@ -187,7 +203,7 @@ def _pushed_apart(points: NDArray[np.float64], roll_of: NDArray[np.int64], dista
     return moved
 
 
-def _pushed_off(points: NDArray[np.float64], white: WhiteLayout, radius_px: float) -> NDArray[np.float64]:
+def _pushed_off(points: NDArray[np.float64], white: Discs, radius_px: float) -> NDArray[np.float64]:
     if not len(white.xy) or not len(points):
         return points
     away, nearest = cKDTree(white.xy).query(points)
@@ -203,6 +219,29 @@ def lay_platelets(size: Size, settings: SmearSettings, red_cells: int) -> Scatte
     return Scatter.at(
         rng.uniform(0, size, (rng.poisson(settings.platelets_per_red * red_cells), 2)), SPECK_SPRITES, rng
     )
+
+
+def lay_platelets_on_red(size: Size, settings: SmearSettings, red: Scatter) -> Scatter:
+    """Draw which red cells have a platelet lying on them, and where on them."""
+    rng = np.random.default_rng([settings.seed, 7208])
+    under = red.xy[rng.random(len(red.xy)) < settings.platelets_on_red]
+    xy = under + rng.normal(0, 0.12 * RED_DIAMETER * settings.cell_diameter_px, under.shape)
+    return Scatter.at(xy[((xy >= 0) & (xy <= np.array(size) - 1)).all(axis=1)], SPECK_SPRITES, rng)
+
+
+def lay_platelet_clumps(size: Size, settings: SmearSettings) -> Scatter:
+    """Draw the places of the platelets of clumps, each platelet laid against one before it."""
+    rng = np.random.default_rng([settings.seed, 7209])
+    count = rng.poisson(settings.platelet_clumps_per_mpx * size.width * size.height / 1e6)
+    clumps = [np.zeros((0, 2))]
+    for middle in rng.uniform(0, size, (count, 2)):
+        clump = [middle]
+        for _ in range(rng.integers(2, 10)):
+            angle, away = rng.uniform(0, 2 * np.pi), settings.cell_diameter_px * rng.uniform(0.13, 0.24)
+            clump.append(clump[rng.integers(len(clump))] + away * np.array([np.cos(angle), np.sin(angle)]))
+        clumps.append(np.array(clump))
+    xy = np.concatenate(clumps)
+    return Scatter.at(xy[((xy >= 0) & (xy <= np.array(size) - 1)).all(axis=1)], SPECK_SPRITES, rng)
 
 
 def lay_debris(size: Size, settings: SmearSettings) -> Scatter:

@@ -13,7 +13,16 @@ from wsi_patches.synthetic.settings import SmearSettings
 from wsi_patches.synthetic.shapes import blob, draw, smooth_noise, step
 from wsi_patches.synthetic.stains import Stains
 
-__all__ = ["RED_DIAMETER", "RED_SPRITES", "SPECK_SPRITES", "debris_sprite", "dihedral", "platelet_sprite", "red_sprite"]
+__all__ = [
+    "RED_DIAMETER",
+    "RED_SPRITES",
+    "SPECK_SPRITES",
+    "debris_sprite",
+    "dihedral",
+    "halo_sprite",
+    "platelet_sprite",
+    "red_sprite",
+]
 
 RED_DIAMETER = 0.62
 """Diameter of a red cell in white cell diameters: 7.5 um over 12 um."""
@@ -84,6 +93,15 @@ def platelet_sprite(settings: SmearSettings, index: int) -> NDArray[np.float32]:
     granules = step(smooth_noise(rng, side, max(0.45 * radius_px, 2.0)), 0.1, 1.2)
     azure = core * (0.18 + 0.3 * granules) + 0.12 * body * granules
     return np.asarray(azure[..., None] * stains.chromatin + (0.16 * body)[..., None] * stains.blue, np.float32)
+
+
+def halo_sprite(settings: SmearSettings, index: int) -> NDArray[np.float32]:
+    """Return how much of a red cell the platelet ``index`` lifts away around it, 0..1, shape ``(side, side)``."""
+    rng = np.random.default_rng([settings.seed, 7105, index])
+    radius_px = settings.cell_diameter_px * rng.uniform(0.12, 0.2)
+    side = 2 * int(np.ceil(radius_px * 1.7)) + 3
+    body = draw([blob(rng, 0.08, rng.uniform(0, 0.2))], side, radius_px)
+    return np.asarray(np.float32(rng.uniform(0.3, 0.9)) * body, np.float32)
 
 
 def debris_sprite(settings: SmearSettings, index: int) -> NDArray[np.float32]:

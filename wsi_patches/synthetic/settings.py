@@ -11,7 +11,7 @@ from wsi_patches.errors import UsageError
 
 __all__ = ["SmearSettings"]
 
-SHARES = ("red_coverage", "rouleaux", "pallor", "rim", "nucleus_hue", "red_hue", "touching")
+SHARES = ("red_coverage", "rouleaux", "pallor", "rim", "nucleus_hue", "red_hue", "touching", "platelets_on_red")
 NOT_NEGATIVE = (
     "seed",
     "blasts_per_mpx",
@@ -21,6 +21,10 @@ NOT_NEGATIVE = (
     "margin_diameters",
     "platelets_per_red",
     "debris_per_mpx",
+    "smudges_per_mpx",
+    "precipitate_per_mpx",
+    "dirt_per_mpx",
+    "platelet_clumps_per_mpx",
     "uneven_light",
     "blur_px",
     "noise_sigma",
@@ -65,6 +69,16 @@ class SmearSettings:
     """Platelets for each red cell."""
     debris_per_mpx: float = 0.5
     """Specks of dirt for each million pixels."""
+    smudges_per_mpx: float = 0.0
+    """Nuclei that burst when the film was drawn, for each million pixels; they are no cells and lie on none."""
+    precipitate_per_mpx: float = 0.0
+    """Heaps of stain granules for each million pixels."""
+    dirt_per_mpx: float = 0.0
+    """Grains, fibres and spots out of focus for each million pixels, larger than debris."""
+    platelets_on_red: float = 0.0
+    """Share of the red cells on which a platelet lies in a pale halo, besides all other platelets."""
+    platelet_clumps_per_mpx: float = 0.0
+    """Clumps of 3 to 10 platelets for each million pixels, besides all other platelets."""
     stain_strength: float = 1.0
     """Factor on the optical density of everything that is stained."""
     nucleus_hue: float = 0.5

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Outline", "blob", "draw", "place_disc", "smooth_noise", "step", "total_area"]
+__all__ = ["Outline", "blob", "centred", "draw", "place_disc", "smooth_noise", "step", "total_area", "turned"]
 
 Outline = NDArray[np.float64]
 SHIFT = 4
@@ -51,6 +51,13 @@ def turned(points: Outline, angle: float) -> Outline:
     """Return the outline turned by ``angle`` radians."""
     cos, sin = np.cos(angle), np.sin(angle)
     return np.asarray(points @ np.array([[cos, sin], [-sin, cos]]))
+
+
+def centred(outline: Outline) -> Outline:
+    """Move the outline's centre of area to 0, so that what is painted lies where the truth says; set its area to pi."""
+    moments = cv2.moments(outline.astype(np.float32))
+    centre = np.array([moments["m10"], moments["m01"]]) / moments["m00"]
+    return np.asarray((outline - centre) * np.sqrt(np.pi / moments["m00"]))
 
 
 def total_area(outlines: Sequence[Outline]) -> float:

@@ -17,9 +17,26 @@ from numpy.typing import NDArray
 from wsi_patches.cells import ALL_IDB_CLASSES, Cells
 from wsi_patches.errors import UsageError
 from wsi_patches.geometry import Box, Size
+from wsi_patches.synthetic.artefacts import (
+    Discs,
+    dirt_sprite,
+    lay_dirt,
+    lay_precipitate,
+    lay_smudges,
+    precipitate_sprite,
+    smudge_sprite,
+)
 from wsi_patches.synthetic.kinds import BLAST_KINDS
-from wsi_patches.synthetic.layout import Scatter, lay_debris, lay_platelets, lay_red_cells, lay_white_cells
-from wsi_patches.synthetic.red_cells import debris_sprite, dihedral, platelet_sprite, red_sprite
+from wsi_patches.synthetic.layout import (
+    Scatter,
+    lay_debris,
+    lay_platelet_clumps,
+    lay_platelets,
+    lay_platelets_on_red,
+    lay_red_cells,
+    lay_white_cells,
+)
+from wsi_patches.synthetic.red_cells import debris_sprite, dihedral, halo_sprite, platelet_sprite, red_sprite
 from wsi_patches.synthetic.settings import SmearSettings
 from wsi_patches.synthetic.stains import Stains
 from wsi_patches.synthetic.white_cells import WhiteSprite, white_sprite
@@ -29,6 +46,8 @@ __all__ = ["TILE_PX", "Smear", "paint_smear"]
 TILE_PX = 512
 """Side of the tiles that are painted; not a TIFF's tiles."""
 NOISE_PX = 1024
+WHITE_REACH, ARTEFACT_REACH = 1.5, 2.5
+"""No sprite reaches farther, in radii."""
 Plane = NDArray[np.float32]
 
 
@@ -80,14 +99,23 @@ class Smear:
             raise UsageError(msg)
         self.size, self.settings = Size(*size), settings
         self.white = lay_white_cells(self.size, settings)
-        self.red = lay_red_cells(self.size, settings, self.white)
-        self.platelets = lay_platelets(self.size, settings, len(self.red.xy))
-        self.debris = lay_debris(self.size, settings)
+        self.smudges = lay_smudges(self.size, settings, self.white)
+        """Burst nuclei, which are not among `cells`: centres ``xy``, whole level-0 pixels, and ``radius_px``."""
+        self.red = lay_red_cells(self.size, settings, self.white, self.smudges)
+        self.halos = lay_platelets_on_red(self.size, settings, self.red)
+        alone = lay_platelets(self.size, settings, len(self.red.xy))
+        self.platelets = alone.joined(self.halos).joined(lay_platelet_clumps(self.size, settings))
+        self.debris, self.dirt = lay_debris(self.size, settings), lay_dirt(self.size, settings)
+        self.precipitate = lay_precipitate(self.size, settings)
         self.stains = Stains.of(settings)
         self._red_sprite = lru_cache(None)(lambda index: red_sprite(settings, index))
         self._platelet_sprite = lru_cache(None)(lambda index: platelet_sprite(settings, index))
+        self._halo_sprite = lru_cache(None)(lambda index: halo_sprite(settings, index))
         self._debris_sprite = lru_cache(None)(lambda index: debris_sprite(settings, index))
         self._white_sprite = lru_cache(64)(self._paint_white)
+        self._smudge_sprite = lru_cache(64)(self._paint_smudge)
+        self._heap_sprite = lru_cache(64)(self._paint_heap)
+        self._dirt_sprite = lru_cache(64)(self._paint_dirt)
         self._noise = _noise_bank(settings) if settings.noise_sigma else None
 
     @property
@@ -157,17 +185,32 @@ class Smear:
         """Return the optical density of everything that lies in ``box``, not yet blurred, ``(h, w, 3)``."""
         red = np.zeros((box.height, box.width), np.float32)
         self._add(red, box, self.red, self._red_sprite)
+        if len(self.halos.xy):
+            lifted = np.zeros_like(red)
+            self._add(lifted, box, self.halos, self._halo_sprite)
+            red *= 1 - np.minimum(lifted, 1)
         # Cells that lie on each other are squeezed: two take less light than twice one.
         red *= np.float32(1.3) / (1 + np.float32(0.3) * np.maximum(red, 0))
         density = np.asarray(cv2.merge([red * np.float32(stain) for stain in self.stains.red]), np.float32)
         self._add(density, box, self.platelets, self._platelet_sprite)
-        for index in self._white_near(box):
-            sprite = self._white_sprite(index)
-            here, there = _overlap(density.shape, sprite.cover.shape, self.white.xy[index] - (box.x, box.y))
+        self._lay_over(density, box, self.smudges, self._smudge_sprite, ARTEFACT_REACH)
+        self._lay_over(density, box, self.white, self._white_sprite, WHITE_REACH)
+        self._add(density, box, self.debris, self._debris_sprite)
+        for things, sprite_of in ((self.precipitate, self._heap_sprite), (self.dirt, self._dirt_sprite)):
+            for row in _near(things, box, ARTEFACT_REACH):
+                sprite = sprite_of(row)
+                here, there = _overlap(density.shape, sprite.shape, things.xy[row] - (box.x, box.y))
+                density[here] += sprite[there]
+        return density
+
+    def _lay_over(
+        self, density: Plane, box: Box, things: Discs, sprite_of: Callable[[int], WhiteSprite], reach: float
+    ) -> None:
+        for row in _near(things, box, reach):
+            sprite = sprite_of(row)
+            here, there = _overlap(density.shape, sprite.cover.shape, things.xy[row] - (box.x, box.y))
             density[here] *= 1 - sprite.cover[there][..., None]
             density[here] += sprite.density[there]
-        self._add(density, box, self.debris, self._debris_sprite)
-        return density
 
     def _add(self, plane: Plane, box: Box, things: Scatter, sprite_of: Callable[[int], Plane]) -> None:
         reach = int(self.settings.cell_diameter_px)
@@ -176,14 +219,23 @@ class Smear:
             here, there = _overlap(plane.shape, sprite.shape, things.xy[row] - (box.x, box.y))
             plane[here] += sprite[there]
 
-    def _white_near(self, box: Box) -> list[int]:
-        away = np.maximum(
-            np.maximum((box.x, box.y) - self.white.xy, self.white.xy - (box.right, box.bottom)).max(axis=1), 0
-        )
-        return [int(index) for index in np.flatnonzero(away <= 1.5 * self.white.radius_px + 3)]
-
     def _paint_white(self, index: int) -> WhiteSprite:
         return white_sprite(self.settings, str(self.white.kind[index]), float(self.white.radius_px[index]), index)
+
+    def _paint_smudge(self, index: int) -> WhiteSprite:
+        return smudge_sprite(self.settings, float(self.smudges.radius_px[index]), index)
+
+    def _paint_heap(self, index: int) -> Plane:
+        return precipitate_sprite(self.settings, float(self.precipitate.radius_px[index]), index)
+
+    def _paint_dirt(self, index: int) -> Plane:
+        return dirt_sprite(self.settings, float(self.dirt.radius_px[index]), index)
+
+
+def _near(things: Discs, box: Box, reach: float) -> list[int]:
+    """Return the rows of the things whose sprites may reach into a box."""
+    away = np.maximum(np.maximum((box.x, box.y) - things.xy, things.xy - (box.right, box.bottom)).max(axis=1), 0)
+    return [int(row) for row in np.flatnonzero(away <= reach * things.radius_px + 3)]
 
 
 def _overlap(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wsi_patches.synthetic.kinds import KINDS, WhiteKind
 from wsi_patches.synthetic.settings import SmearSettings
-from wsi_patches.synthetic.shapes import blob, draw, place_disc, smooth_noise, step, total_area
+from wsi_patches.synthetic.shapes import blob, centred, draw, place_disc, smooth_noise, step, total_area
 from wsi_patches.synthetic.stains import Stains
 
 __all__ = ["WhiteSprite", "white_sprite"]
@@ -33,7 +33,7 @@ def white_sprite(settings: SmearSettings, kind_name: str, radius_px: float, inde
     rng = np.random.default_rng([settings.seed, 7302, index])
     stains = Stains.of(settings).jittered(rng)
     side = 2 * int(np.ceil(radius_px * 1.35)) + 3
-    body = draw([_centred(blob(rng, kind.body_roughness, abs(rng.normal(0, 0.05))))], side, radius_px)
+    body = draw([centred(blob(rng, kind.body_roughness, abs(rng.normal(0, 0.05))))], side, radius_px)
     nucleus = _nucleus_mask(rng, kind, side, radius_px, body)
     blue, pink = (rng.uniform(*amounts) for amounts in (kind.blue, kind.pink))
     cloud = smooth_noise(rng, side, 0.35 * radius_px) + smooth_noise(rng, side, max(0.1 * radius_px, 2.0))
@@ -46,13 +46,6 @@ def white_sprite(settings: SmearSettings, kind_name: str, radius_px: float, inde
     if rng.random() < kind.vacuoles:
         density *= 1 - np.float32(0.7) * _vacuoles(rng, side, radius_px)[..., None]
     return WhiteSprite(np.float32(0.88) * body, np.asarray(np.maximum(density, 0), np.float32))
-
-
-def _centred(outline: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Move the outline's centre of area to 0, so that the painted cell lies where the truth says; set its area."""
-    moments = cv2.moments(outline.astype(np.float32))
-    centre = np.array([moments["m10"], moments["m01"]]) / moments["m00"]
-    return np.asarray((outline - centre) * np.sqrt(np.pi / moments["m00"]))
 
 
 def _nucleus_mask(rng: np.random.Generator, kind: WhiteKind, side: int, radius_px: float, body: Mask) -> Mask:
