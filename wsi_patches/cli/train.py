@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from wsi_patches.cli.evaluated import told
 from wsi_patches.cli.options import existing_options, group_options, read_command_recipe
 from wsi_patches.cli.progress import progress_bar
-from wsi_patches.recipe import settings_from
+from wsi_patches.recipe import read_recipe, settings_from
+
+if TYPE_CHECKING:
+    from wsi_patches.workflows.train_tuned import Search
 
 __all__ = ["command"]
 
 PAINTED = "painted"
+FLAGS = ("epochs", "seed", "device")
+"""Options that stand for settings of a recipe's training."""
 EPILOG = """Examples:  wsi-patches train all_idb1_blasts --data ALL_IDB1/ -o trained/
 
-wsi-patches train all_idb1_blasts --data slides/ --annotations marks/ -o trained/"""
+wsi-patches train all_idb1_blasts --data slides/ --annotations marks/ -o trained/
+
+wsi-patches train all_idb1_blasts --data ALL_IDB1/ -o tuned/ --tune 20"""
 
 
 @click.command("train", epilog=EPILOG)
@@ -31,6 +39,8 @@ wsi-patches train all_idb1_blasts --data slides/ --annotations marks/ -o trained
 @click.option("--cells", type=int, metavar="N", help="Of painted cells: how many, instead of the recipe's.")
 @click.option("--seed", type=int, metavar="N", help="Instead of the recipe's.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to train.  [default: auto]")
+@click.option("--tune", type=int, metavar="N", help="Try N settings on the validation split, and keep the best model.")
+@click.option("--tune-space", type=Path, metavar="FILE", help="What is tried, instead of the recipe's `tune:`.")
 @existing_options
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 def command(recipe: str, out: Path, quiet: bool, **options: Any) -> None:
@@ -39,9 +49,16 @@ def command(recipe: str, out: Path, quiet: bool, **options: Any) -> None:
     With --data it learns from your own marked cells or labelled fields: whole patients (or else slides) are held back,
     the model is calibrated and measured on them, and weights.safetensors goes into `infer --model`. A run that was
     killed goes on with --resume.
+
+    With --tune the recipe's `tune:` says what is tried, such as `training.learning_rate: {low: 0.0001, high: 0.01, log:
+    true}` or `batch_size: [16, 32]`. Trials never see the test split; the best one's model is the result, its settings
+    are in tuned.yaml, which is a RECIPE too, and all are in tuning/trials.csv.
     """
     values = read_command_recipe(recipe, "train")
     task = str(values.pop("task", PAINTED))
+    if options["tune"] is None and options["tune_space"] is not None:
+        msg = "--tune-space says what --tune N tries: give both"
+        raise click.UsageError(msg)
     if task == PAINTED:
         _painted(recipe, values, out, quiet=quiet, **options)
     else:
@@ -51,8 +68,8 @@ def command(recipe: str, out: Path, quiet: bool, **options: Any) -> None:
 def _painted(recipe: str, values: dict[str, Any], out: Path, *, quiet: bool, **options: Any) -> None:
     from wsi_patches.workflows.train import TrainSettings, train
 
-    if options["data"] or options["resume"]:
-        msg = f"recipe {recipe} paints its own cells in minutes: it takes neither --data nor --resume"
+    if options["data"] or options["resume"] or options["tune"] is not None:
+        msg = f"recipe {recipe} paints its own cells in minutes: it takes neither --data nor --resume nor --tune"
         raise click.UsageError(msg)
     flags = {name: options[name] for name in ("epochs", "cells", "seed", "device")}
     settings = settings_from(TrainSettings, flags, values, recipe)
@@ -66,6 +83,7 @@ def _on_folder(recipe: str, task: str, values: dict[str, Any], out: Path, *, qui
     from wsi_patches.datasets import GroupRule
     from wsi_patches.workflows.output import Existing
     from wsi_patches.workflows.train_folder import TRAINABLE, TrainingData, train_on_folder
+    from wsi_patches.workflows.train_tuned import format_trials, tune_on_folder
 
     if task not in TRAINABLE:
         msg = f"recipe {recipe} trains {task!r}; known are {PAINTED}, {', '.join(TRAINABLE)}"
@@ -73,22 +91,59 @@ def _on_folder(recipe: str, task: str, values: dict[str, Any], out: Path, *, qui
     if not options["data"]:
         msg = f"recipe {recipe} learns from your own pictures: name their folder with --data"
         raise click.UsageError(msg)
-    kind: type[Any] = TRAINABLE[task]
-    settings = settings_from(kind, {}, _with_flags(values, options), recipe)
-    groups = GroupRule(options["group_pattern"], options["group_table"])
-    data = TrainingData(options["data"], options["annotations"], groups)
+    space, values = values.pop("tune", None), _with_flags({"task": task, **values}, options)
+    data = TrainingData(
+        options["data"], options["annotations"], GroupRule(options["group_pattern"], options["group_table"])
+    )
     existing = Existing(bool(options["resume"]), bool(options["overwrite"]))
-    with progress_bar("slides, then epochs", quiet=quiet) as progress:
-        done = train_on_folder(settings, data, out, existing, progress)
+    build = partial(_settings, TRAINABLE[task], recipe)
+    if options["tune"] is None:
+        settings = build(values)
+        with progress_bar("slides, then epochs", quiet=quiet) as progress:
+            done = train_on_folder(settings, data, out, existing, progress)
+    else:
+        search = _search(recipe, space, values, build, options)
+        with progress_bar("epochs of all trials", quiet=quiet) as progress:
+            tuned = tune_on_folder(search, data, out, existing, progress)
+        _say([*format_trials(tuned), f"best settings: {tuned.recipe}", ""], quiet=quiet)
+        done = tuned.training
     _say(told({"test_split": done.result}, done.baselines, {"test_split": done.evaluation}, done.notes), quiet=quiet)
     for warning in done.trained.warnings:
         click.echo(f"warning: {warning}", err=True)
     _say([f"training: {done.page}", f"weights: {done.trained.weights}"], quiet=quiet)
 
 
+def _settings(kind: type[Any], where: str, values: Mapping[str, Any]) -> Any:
+    return settings_from(kind, {}, values, where)
+
+
+def _search(
+    recipe: str,
+    space: Any,
+    values: Mapping[str, Any],
+    build: Callable[[Mapping[str, Any]], Any],
+    options: Mapping[str, Any],
+) -> Search:
+    """Return what --tune searches: the recipe's ``tune:``, or the file of --tune-space."""
+    from wsi_patches.train.tune_space import read_space
+    from wsi_patches.workflows.train_tuned import Search
+
+    if options["tune_space"] is not None:
+        space = read_recipe(options["tune_space"])
+    if space is None:
+        msg = f"recipe {recipe} does not say what to try: give it a `tune:` section, or --tune-space FILE"
+        raise click.UsageError(msg)
+    entries = read_space(space)
+    for flag in FLAGS:
+        if options[flag] is not None and f"training.{flag}" in entries:
+            msg = f"--{flag} sets what tune.training.{flag} searches: leave one of them out"
+            raise click.UsageError(msg)
+    return Search(options["tune"], entries, values, build)
+
+
 def _with_flags(values: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Put --epochs, --seed and --device where a recipe's training has them."""
-    flags = {name: options[name] for name in ("epochs", "seed", "device") if options[name] is not None}
+    flags = {name: options[name] for name in FLAGS if options[name] is not None}
     return {**values, "training": {**values.get("training", {}), **flags}} if flags else dict(values)
 
 

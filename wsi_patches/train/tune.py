@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,110 +12,42 @@ import numpy as np
 
 from wsi_patches.errors import ModelError, UsageError, needs_extra
 from wsi_patches.stores.files import write_whole
+from wsi_patches.train.tune_space import Choice, IntRange, Setting, Space
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.samplers import BaseSampler
-    from optuna.trial import FrozenTrial
 
-__all__ = ["Choice", "FloatRange", "IntRange", "Objective", "Space", "Tuned", "applied", "read_space", "tune"]
+__all__ = ["Objective", "Tried", "Tuned", "best_of", "trial_folder", "tune"]
 
 JOURNAL, SEARCH = "trials.log", "search.json"
 STUDY = "tune"
-Setting = float | int | str | bool
-"""A value that is tried."""
 Objective = Callable[[Mapping[str, Setting], Path], float]
 """Told the settings of a trial and a folder of its own; returns the figure that is sought."""
 
 
 @dataclass(frozen=True)
-class FloatRange:
-    """Any number from ``low`` to ``high``, both included; ``log`` tries each power of ten as often."""
+class Tried:
+    """One trial that came to an end."""
 
-    low: float
-    high: float
-    log: bool = False
-
-
-@dataclass(frozen=True)
-class IntRange:
-    """Any whole number from ``low`` to ``high``, both included."""
-
-    low: int
-    high: int
-    log: bool = False
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of these values."""
-
-    values: tuple[Setting, ...]
-
-
-Space = Mapping[str, FloatRange | IntRange | Choice]
+    number: int
+    """From 0."""
+    settings: Mapping[str, Setting]
+    value: float | None
+    """Its figure; None where it diverged."""
 
 
 @dataclass(frozen=True)
 class Tuned:
     """What a search came to."""
 
-    best: Mapping[str, Setting]
-    """The settings with the best figure."""
-    value: float
-    trial: int
-    """Its number, from 0; its folder is called so, in four digits."""
-    trials: int
-    """How many have a figure; the others diverged."""
+    best: Tried
+    tried: tuple[Tried, ...]
+    """All trials in their order."""
 
 
-def read_space(recipe: Mapping[str, Any]) -> dict[str, FloatRange | IntRange | Choice]:
-    """Return a recipe's ``tune:`` mapping as a search space.
-
-    ``name: [a, b, c]`` is a choice; ``name: {low: 1e-4, high: 1e-2, log: true}`` is a range, of whole numbers where
-    both ends are. Names may have dots, for settings within settings (see `applied`).
-
-    Raises
-    ------
-    UsageError
-        An entry is neither.
-    """
-    return {name: _entry(name, one) for name, one in recipe.items()}
-
-
-def _entry(name: str, one: Any) -> FloatRange | IntRange | Choice:
-    if isinstance(one, list) and one and all(isinstance(value, (int, float, str, bool)) for value in one):
-        return Choice(tuple(one))
-    if not isinstance(one, dict) or not {"low", "high"} <= one.keys() <= {"low", "high", "log"}:
-        msg = f"tune.{name} must be a list of choices, or low, high and log of a range; found {one!r}"
-        raise UsageError(msg)
-    low, high, log = one["low"], one["high"], one.get("log", False)
-    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (low, high))
-    if not numbers or not isinstance(log, bool) or not low < high or (log and low <= 0):
-        msg = f"tune.{name} must have numbers low < high, above 0 where log is true; found {one!r}"
-        raise UsageError(msg)
-    if isinstance(low, int) and isinstance(high, int):
-        return IntRange(low, high, log)
-    return FloatRange(float(low), float(high), log)
-
-
-def applied(recipe: Mapping[str, Any], settings: Mapping[str, Setting]) -> dict[str, Any]:
-    """Return a recipe with the settings of a trial in it; ``training.learning_rate`` goes into its ``training``.
-
-    Raises
-    ------
-    UsageError
-        A name leads through what is no mapping.
-    """
-    out = dict(recipe)
-    for name, value in settings.items():
-        head, _, rest = name.partition(".")
-        inner = out.get(head, {})
-        if rest and not isinstance(inner, dict):
-            msg = f"tune.{name} cannot be set: {head} is {inner!r} in the recipe, and holds no settings"
-            raise UsageError(msg)
-        out[head] = applied(inner, {rest: value}) if rest else value
-    return out
+Progress = Callable[[Sequence[Tried]], None]
+"""Told all trials that have come to an end, whenever another one has."""
 
 
 def tune(
@@ -127,7 +58,9 @@ def tune(
     seed: int,
     *,
     higher_is_better: bool = True,
-    progress: Callable[[int, float], None] | None = None,
+    first: Mapping[str, Setting] | None = None,
+    depends_on: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
 ) -> Tuned:
     """Search the settings with the best figure, by Optuna's tree of Parzen estimators.
 
@@ -148,8 +81,12 @@ def tune(
         Equal seeds try equal settings, as long as their figures are equal.
     higher_is_better
         Whether a larger figure is better.
+    first
+        Settings of the first trial, within the space; drawn like the others if None.
+    depends_on
+        What else the figures depend on, as plain values: a search is not gone on with under others.
     progress
-        Told the number of each new trial, from 0, and its figure, NaN if it has none.
+        Told of each new trial.
 
     Raises
     ------
@@ -165,23 +102,37 @@ def tune(
         raise UsageError(msg)
     folder.mkdir(parents=True, exist_ok=True)
     study = _study(folder / JOURNAL, higher_is_better)
-    _check_search(folder / SEARCH, space, seed, higher_is_better)
-    for number in range(len(_finished(study)), trials):
+    search = {"seed": seed, "higher_is_better": higher_is_better, "first": first, "depends_on": depends_on}
+    _check_search(folder / SEARCH, space, search)
+    tried = _tried(study)
+    for number in range(len(tried), trials):
         study.sampler = _sampler(seed, number)
-        value = _one_trial(study, objective, space, folder / f"{number:04d}")
+        if number == 0 and first is not None:
+            _queue(study, first)
+        _one_trial(study, objective, space, trial_folder(folder, number))
+        tried = _tried(study)
         if progress is not None:
-            progress(number, value)
-    finished = _finished(study)
-    judged = [trial for trial in finished if trial.value is not None]
-    if not judged:
-        msg = f"each of {len(finished)} trials diverged: search lower learning rates, in another folder than {folder}"
+            progress(tried)
+    best = best_of(tried, higher_is_better=higher_is_better)
+    if best is None:
+        msg = f"each of {len(tried)} trials diverged: search lower learning rates, in another folder than {folder}"
         raise ModelError(msg)
-    best = study.best_trial
-    return Tuned(best.params, study.best_value, [one.number for one in finished].index(best.number), len(judged))
+    return Tuned(best, tried)
 
 
-def _one_trial(study: Study, objective: Objective, space: Space, folder: Path) -> float:
-    """Make one trial; return its figure, NaN where it diverged."""
+def trial_folder(folder: Path, number: int) -> Path:
+    """Return where a search in a folder keeps one of its trials."""
+    return folder / f"{number:04d}"
+
+
+def best_of(tried: Sequence[Tried], *, higher_is_better: bool) -> Tried | None:
+    """Return the first of the trials with the best figure, None where none has one."""
+    judged = [(one.value, one) for one in tried if one.value is not None]
+    sign = 1 if higher_is_better else -1
+    return max(judged, key=lambda pair: sign * pair[0])[1] if judged else None
+
+
+def _one_trial(study: Study, objective: Objective, space: Space, folder: Path) -> None:
     from optuna.trial import TrialState
 
     trial = study.ask()
@@ -189,9 +140,14 @@ def _one_trial(study: Study, objective: Objective, space: Space, folder: Path) -
         value = float(objective(_suggested(trial, space), folder))
     except ModelError:
         study.tell(trial, state=TrialState.PRUNED)
-        return math.nan
-    study.tell(trial, value)
-    return value
+    else:
+        study.tell(trial, value)
+
+
+def _queue(study: Study, first: Mapping[str, Setting]) -> None:
+    # A search that was killed just here has it queued already.
+    if not any(trial.state.name == "WAITING" for trial in study.trials):
+        study.enqueue_trial(dict(first))
 
 
 def _study(journal: Path, higher_is_better: bool) -> Study:
@@ -214,9 +170,10 @@ def _sampler(seed: int, number: int) -> BaseSampler:
     return TPESampler(seed=own, constant_liar=False)
 
 
-def _finished(study: Study) -> list[FrozenTrial]:
+def _tried(study: Study) -> tuple[Tried, ...]:
     """Return the trials that came to an end, diverged ones included; a killed one stays under way for ever."""
-    return [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
+    ended = [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
+    return tuple(Tried(number, trial.params, trial.value) for number, trial in enumerate(ended))
 
 
 def _suggested(trial: Trial, space: Space) -> dict[str, Setting]:
@@ -232,11 +189,10 @@ def _suggested(trial: Trial, space: Space) -> dict[str, Setting]:
     return settings
 
 
-def _check_search(path: Path, space: Space, seed: int, higher_is_better: bool) -> None:
+def _check_search(path: Path, space: Space, search: Mapping[str, Any]) -> None:
     """Keep what is searched beside the trials, and refuse to go on with another search."""
     settings = {name: {"kind": type(one).__name__, **vars(one)} for name, one in space.items()}
-    search = {"space": settings, "seed": seed, "higher_is_better": higher_is_better}
-    text = json.dumps(search, indent=1) + "\n"
+    text = json.dumps({"space": settings, **search}, indent=1, default=str) + "\n"
     if path.exists() and path.read_text(encoding="utf-8") != text:
         msg = f"{path.parent} holds a search of other settings: go on with the same, or give another folder"
         raise UsageError(msg)

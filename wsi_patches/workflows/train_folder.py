@@ -4,33 +4,52 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from wsi_patches.datasets import GroupRule, find_inputs, with_groups
+from wsi_patches.datasets import GroupRule, SlideItem, find_inputs, with_groups
 from wsi_patches.datasets.splits import make_folds
 from wsi_patches.errors import UsageError
 from wsi_patches.evaluate.classification import ClassificationResult
 from wsi_patches.evaluate.gallery import classification_gallery
 from wsi_patches.pipeline import Progress
 from wsi_patches.stores.files import write_json
-from wsi_patches.train.blasts import BlastSettings, train_blasts
-from wsi_patches.train.classifier import TestPatches, TrainedClassifier
+from wsi_patches.train.blasts import BlastSettings, cut_blasts
+from wsi_patches.train.classifier import Progress as ToldProgress
+from wsi_patches.train.classifier import TestPatches, TrainedClassifier, train_classifier
+from wsi_patches.train.classifier_network import CardWords
 from wsi_patches.train.curves import write_training_page
-from wsi_patches.train.fields import FieldSettings, train_fields
+from wsi_patches.train.fields import FieldSettings, cut_fields
 from wsi_patches.train.logs import HISTORY
+from wsi_patches.train.patch_set import PatchSet
 from wsi_patches.workflows.evaluation_files import write_evaluation
 from wsi_patches.workflows.output import Existing, check_output
 from wsi_patches.workflows.probe import Folded, colour_alone
 
-__all__ = ["TRAINABLE", "FolderTraining", "TrainingData", "train_on_folder"]
+__all__ = [
+    "TRAINABLE",
+    "TUNING",
+    "Cut",
+    "FolderSettings",
+    "FolderTraining",
+    "TrainingData",
+    "cut_patches",
+    "measured_training",
+    "open_training",
+    "train_on_folder",
+]
 
 TRAINABLE = {"blasts": BlastSettings, "fields": FieldSettings}
 """What a recipe's ``task`` may be, beside ``painted``."""
+FolderSettings = BlastSettings | FieldSettings
+Cut = tuple[PatchSet, CardWords]
+"""What is learnt from, and what it lets the model's card say."""
+TUNING = "tuning"
+"""Where a search for settings keeps its trials."""
 FOLDS = 5
 DRAWS = 1000
 
@@ -83,7 +102,7 @@ class _HeldBack:
 
 
 def train_on_folder(
-    settings: BlastSettings | FieldSettings,
+    settings: FolderSettings,
     data: TrainingData,
     out: Path,
     existing: Existing,
@@ -113,25 +132,71 @@ def train_on_folder(
     OutputExists
         There is a training, and it is neither to be resumed nor replaced.
     """
-    ours = any((out / name).exists() for name in (HISTORY, "weights.safetensors", "checkpoint.pt"))
+    items, notes = open_training(data, out, existing)
+    told = None if progress is None else lambda _what, done, total: progress(done, total)
+    patches, words = cut_patches(settings, items, out, told)
+    trained = train_classifier(settings, patches, words, out, told, resume=existing.resume)
+    return measured_training(settings, trained, out, notes)
+
+
+def open_training(
+    data: TrainingData, out: Path, existing: Existing, *, tuned: bool = False
+) -> tuple[list[SlideItem], tuple[str, ...]]:
+    """Return the pictures to learn from and what is wrong with others; an earlier training is removed, if it is to be.
+
+    Parameters
+    ----------
+    data, out, existing
+        As in `train_on_folder`.
+    tuned
+        Whether settings are searched, so that only a search can be gone on with; without, only a training without one.
+
+    Raises
+    ------
+    UsageError
+        There is nothing to learn from, or the output holds the other kind of training.
+    OutputExists
+        There is a training, and it is neither to be resumed nor replaced.
+    """
+    searched = (out / TUNING).is_dir()
+    ours = searched or any((out / name).exists() for name in (HISTORY, "weights.safetensors", "checkpoint.pt"))
     there = check_output(out, existing, ours=ours, what="a training")
+    if there and existing.resume and searched != tuned:
+        how = "was searched with --tune: give it again" if searched else "was begun without --tune: leave it out"
+        msg = f"the training in {out} {how}, or give another -o"
+        raise UsageError(msg)
     found = find_inputs(data.inputs, data.annotations)
     items = with_groups(found.items, data.groups)
     if there and existing.overwrite:
         shutil.rmtree(out)
-    told = None if progress is None else lambda _what, done, total: progress(done, total)
+    return items, tuple(found.problems)
+
+
+def cut_patches(
+    settings: FolderSettings, items: Sequence[SlideItem], folder: Path, told: ToldProgress | None = None
+) -> Cut:
+    """Return the patches that a training learns from, their pixels in a file without a name in a folder."""
     if isinstance(settings, BlastSettings):
-        trained = train_blasts(settings, items, out, told, resume=existing.resume)
-    else:
-        trained = train_fields(settings, items, out, told, resume=existing.resume)
+        return cut_blasts(settings, items, folder, told)
+    return cut_fields(settings, items, folder, told)
+
+
+def measured_training(
+    settings: FolderSettings,
+    trained: TrainedClassifier,
+    out: Path,
+    notes: Sequence[str],
+    details: Mapping[str, str] | None = None,
+) -> FolderTraining:
+    """Measure a model on its test split, and write its card and pages; ``details`` go onto the training's page."""
     write_json(out / "card.json", trained.card.to_dict(), durable=False)
-    result, baselines, notes = _measured(trained.test, settings.split_seed)
+    result, baselines, more = _measured(trained.test, settings.split_seed)
     title = f"{trained.card.name} on its test split"
     gallery = classification_gallery(_HeldBack.of(trained.test), result.predictions)
-    details = {"Model": trained.card.title, "Trained on": trained.card.trained_on, "Limits": trained.card.limits}
-    evaluation = write_evaluation(out / "test", title, result, gallery, baselines=baselines, details=details)
-    page = _write_page(out, settings, trained)
-    return FolderTraining(trained, page, result, baselines, evaluation, (*found.problems, *notes))
+    card = {"Model": trained.card.title, "Trained on": trained.card.trained_on, "Limits": trained.card.limits}
+    evaluation = write_evaluation(out / "test", title, result, gallery, baselines=baselines, details=card)
+    page = _write_page(out, settings, trained, details or {})
+    return FolderTraining(trained, page, result, baselines, evaluation, (*notes, *more))
 
 
 def _measured(
@@ -150,13 +215,14 @@ def _measured(
     return folded.measured(test.probabilities, DRAWS, seed), baselines, notes
 
 
-def _write_page(out: Path, settings: BlastSettings | FieldSettings, trained: TrainedClassifier) -> Path:
+def _write_page(out: Path, settings: FolderSettings, trained: TrainedClassifier, more: Mapping[str, str]) -> Path:
     page = out / "training.html"
     card = trained.card
     details = {
         "Model": f"{card.name}: {card.title}",
         "Trained on": card.trained_on,
         "Scores on the test split": ", ".join(f"{name} {value:.4g}" for name, value in card.scores.items()),
+        **more,
         **{name: json.dumps(value, default=str) for name, value in asdict(settings).items()},
     }
     best = int(card.scores["best_epoch"])

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from wsi_patches.errors import MissingExtra, ModelError, UsageError
-from wsi_patches.train.tune import Choice, FloatRange, IntRange, applied, read_space, tune
+from wsi_patches.train.tune import tune
+from wsi_patches.train.tune_space import Choice, FloatRange, IntRange
 
 SPACE = {"rate": FloatRange(1e-4, 1, log=True), "depth": IntRange(1, 9), "kind": Choice(("good", "bad"))}
 
@@ -31,13 +32,16 @@ class Recorded:
 def test_it_finds_better_settings_than_it_began_with(tmp_path):
     objective, told = Recorded(), []
 
-    tuned = tune(objective, SPACE, 40, tmp_path, 1, progress=lambda number, value: told.append((number, value)))
+    tuned = tune(objective, SPACE, 40, tmp_path, 1, progress=told.append)
 
     values = [score(settings, None) for settings in objective.tried]
-    assert told == list(enumerate(values))
-    assert tuned.value == max(values) > -0.3
-    assert tuned.best == objective.tried[tuned.trial]
-    assert tuned.trials == 40
+    assert told[-1] == tuned.tried
+    assert [len(some) for some in told] == list(range(1, 41))
+    assert [(one.number, one.settings, one.value) for one in tuned.tried] == list(
+        zip(range(40), objective.tried, values, strict=True)
+    )
+    assert tuned.best.value == max(values) > -0.3
+    assert tuned.best.settings == objective.tried[tuned.best.number]
     assert all(1e-4 <= one["rate"] <= 1 and 1 <= one["depth"] <= 9 for one in objective.tried)
     assert objective.folders == [f"{number:04d}" for number in range(40)]
 
@@ -45,7 +49,20 @@ def test_it_finds_better_settings_than_it_began_with(tmp_path):
 def test_the_least_is_found_where_less_is_better(tmp_path):
     tuned = tune(lambda settings, folder: settings["x"], {"x": IntRange(1, 4)}, 12, tmp_path, 0, higher_is_better=False)
 
-    assert tuned.value == 1
+    assert tuned.best.value == 1
+
+
+def test_the_first_trial_may_be_given(tmp_path):
+    first, objective = {"rate": 0.02, "depth": 4, "kind": "good"}, Recorded(killed_at=1)
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(objective, SPACE, 3, tmp_path, 0, first=first)
+    resumed = Recorded()
+    tuned = tune(resumed, SPACE, 3, tmp_path, 0, first=first)
+
+    assert objective.tried == [first]
+    assert resumed.tried[0] == first == tuned.tried[0].settings
+    assert first not in resumed.tried[1:]
 
 
 def test_interrupted_it_goes_on_as_if_it_had_not_been(tmp_path):
@@ -68,72 +85,40 @@ def test_more_trials_are_added_and_no_finished_one_is_made_again(tmp_path):
     tune(second, SPACE, 5, tmp_path, 0)
 
     assert second.folders == ["0003", "0004"]
-    assert tune(Recorded(killed_at=1), SPACE, 5, tmp_path, 0).trials == 5
+    assert len(tune(Recorded(killed_at=1), SPACE, 5, tmp_path, 0).tried) == 5
 
 
 def test_a_trial_that_diverges_has_no_figure_and_the_search_goes_on(tmp_path):
-    told = []
-
     def diverges_at_high_rates(settings, folder):
         if settings["rate"] > 0.01:
             raise ModelError("diverged")
         return settings["rate"]
 
-    tuned = tune(diverges_at_high_rates, SPACE, 15, tmp_path, 0, progress=lambda *one: told.append(one[1]))
+    tuned = tune(diverges_at_high_rates, SPACE, 15, tmp_path, 0)
 
-    assert 0 < tuned.trials < 15 == len(told)
-    assert tuned.trials == sum(not math.isnan(value) for value in told)
-    assert tuned.value <= 0.01
+    assert [one.value is None for one in tuned.tried] == [one.settings["rate"] > 0.01 for one in tuned.tried]
+    assert 0 < sum(one.value is None for one in tuned.tried) < 15
+    assert tuned.best.value <= 0.01
     with pytest.raises(ModelError, match="each of 2 trials diverged"):
         tune(lambda settings, folder: diverges_at_high_rates({"rate": 1}, folder), SPACE, 2, tmp_path / "b", 0)
 
 
-@pytest.mark.parametrize("change", [{"seed": 8}, {"higher_is_better": False}, {"space": {"rate": FloatRange(1, 2)}}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 8},
+        {"higher_is_better": False},
+        {"space": {"rate": FloatRange(1, 2)}},
+        {"depends_on": {"recipe": {"epochs": 9}}},
+        {"first": {"rate": 0.1, "depth": 2, "kind": "bad"}},
+    ],
+)
 def test_another_search_is_not_continued(tmp_path, change):
     given = {"space": SPACE, "trials": 1, "folder": tmp_path, "seed": 7}
     tune(score, **given)
 
     with pytest.raises(UsageError, match="of other settings"):
         tune(score, **{**given, **change})
-
-
-def test_a_recipe_says_what_is_searched():
-    recipe = {"rate": {"low": 1e-4, "high": 1e-2, "log": True}, "depth": {"low": 1, "high": 9}, "kind": ["a", 2, True]}
-
-    assert read_space(recipe) == {
-        "rate": FloatRange(1e-4, 1e-2, True),
-        "depth": IntRange(1, 9),
-        "kind": Choice(("a", 2, True)),
-    }
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        3,
-        [],
-        [[1]],
-        {"low": 1},
-        {"low": 2, "high": 1},
-        {"low": 0, "high": 1, "log": True},
-        {"low": "a", "high": "b"},
-        {"low": 1, "high": 2, "step": 1},
-    ],
-)
-def test_what_is_no_search_space_is_refused(entry):
-    with pytest.raises(UsageError, match=r"tune\.rate must"):
-        read_space({"rate": entry})
-
-
-def test_a_trial_is_put_into_the_recipe_and_the_recipe_is_left_alone():
-    recipe = {"batch_size": 8, "training": {"epochs": 3, "learning_rate": 0.1}}
-
-    tried = applied(recipe, {"training.learning_rate": 0.01, "augmentation.stain": 0.3, "batch_size": 16})
-
-    assert tried == {"batch_size": 16, "training": {"epochs": 3, "learning_rate": 0.01}, "augmentation": {"stain": 0.3}}
-    assert recipe["training"]["learning_rate"] == 0.1
-    with pytest.raises(UsageError, match="batch_size is 8"):
-        applied(recipe, {"batch_size.of": 1})
 
 
 def test_nothing_to_try_is_refused(tmp_path):
