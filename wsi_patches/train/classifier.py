@@ -24,6 +24,7 @@ from wsi_patches.train.classifier_settings import SHARES, TEST, TRAIN, VALIDATIO
 from wsi_patches.train.engine import Epoch, fit
 from wsi_patches.train.patch_set import PatchSet, split_patches
 from wsi_patches.train.patch_task import PatchTask, PatchView, balanced_accuracy, logits_of
+from wsi_patches.train.refit import refit_head
 
 __all__ = ["FittedClassifier", "Progress", "TestPatches", "TrainedClassifier", "fit_classifier", "train_classifier"]
 
@@ -84,7 +85,7 @@ class FittedClassifier:
     history: tuple[Epoch, ...]
     best_epoch: int
     figure: float
-    """What the settings watch, on validation."""
+    """What the settings watch, on validation, of this network."""
     split: Split
 
 
@@ -160,9 +161,12 @@ def fit_classifier(
     )
     network.load_state_dict(fitted.best_state)
     network.to(choose_device(training.device)).eval()
+    if settings.balance == "smote":
+        refit_head(network, card, views[TRAIN], training.seed)
+        card = replace(card, changes=f"{card.changes}; last layer learnt anew on features grown by SMOTE")
     if resume:
         write_split(split, folder, overwrite=True)
-    figure = fitted.history[fitted.best_epoch - 1].figures[settings.watched]
+    figure = task.validate(network, choose_device(training.device))[settings.watched]
     return FittedClassifier(network, card, views, fitted.history, fitted.best_epoch, figure, split)
 
 

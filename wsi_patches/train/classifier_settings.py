@@ -49,6 +49,9 @@ class ClassifierSettings:
     split_seed: int = 0
     balance: Balance = "none"
     """All but ``none`` make the probabilities those of classes that are more equally frequent than they are."""
+    oversample_to: int | None = None
+    """Of ``balance: oversample``: patches of each class that an epoch shows, where the class has fewer; as many as the
+    largest class has if None."""
     batch_size: int = 32
     watched: Watched = "loss"
     """What the best epoch is chosen by, on validation."""
@@ -67,6 +70,10 @@ class ClassifierSettings:
             if not low <= getattr(self, name) <= high:
                 msg = f"{name} of a training must lie in {low}..{high}, got {getattr(self, name)}"
                 raise UsageError(msg)
+        if self.oversample_to is not None and (self.balance != "oversample" or self.oversample_to < 1):
+            found = f"{self.oversample_to} with balance: {self.balance}"
+            msg = f"oversample_to is a count of 1 or more, for balance: oversample; found {found}"
+            raise UsageError(msg)
         if set(self.shares) != set(SHARES):
             msg = f"shares of a training name {', '.join(SHARES)}, found {', '.join(self.shares) or 'none'}"
             raise UsageError(msg)

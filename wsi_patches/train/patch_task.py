@@ -21,10 +21,11 @@ from wsi_patches.train.sampling import ClassWeights, balanced_draws, class_weigh
 
 __all__ = ["Balance", "PatchTask", "PatchView", "Watched", "balanced_accuracy", "cross_entropy", "logits_of"]
 
-Balance = Literal["none", "weights", "effective", "oversample", "groups"]
-"""How rare classes are made to count: not at all; by weights in the loss, inverse to their frequency or to their
-effective number; by being repeated until there are as many as of the largest; or by draws in which classes weigh the
-same, and within a class its patients or slides."""
+Balance = Literal["none", "weights", "effective", "oversample", "groups", "smote"]
+"""How rare classes are made to count, in the training split alone: not at all; by weights in the loss, inverse to their
+frequency or to their effective number; by being repeated until there are as many as of the largest, or as many as
+asked; by draws in which classes weigh the same, and within a class its patients or slides; or by a last layer that is
+learnt anew on features to which SMOTE has added (see `refit_head`)."""
 WEIGHTS: dict[str, ClassWeights] = {"weights": "inverse", "effective": "effective"}
 Watched = Literal["loss", "balanced_accuracy"]
 PATCHES_AT_ONCE = 64
@@ -75,6 +76,8 @@ class PatchSettings(Protocol):
     def augmentation(self) -> Augmentation: ...
     @property
     def balance(self) -> Balance: ...
+    @property
+    def oversample_to(self) -> int | None: ...
     @property
     def batch_size(self) -> int: ...
     @property
@@ -136,7 +139,8 @@ class PatchTask:
             return torch.from_numpy(balanced_draws(truth, groups, len(truth), seed))
         if self.settings.balance == "oversample":
             counts = np.bincount(truth)
-            return torch.from_numpy(rng.permutation(oversampled(truth, len(counts), int(counts.max()), seed)))
+            wanted = self.settings.oversample_to or int(counts.max())
+            return torch.from_numpy(rng.permutation(oversampled(truth, len(counts), wanted, seed)))
         return torch.from_numpy(rng.permutation(len(truth)))
 
     def _augmented(self, positions: Tensor, generator: torch.Generator) -> Tensor:

@@ -147,7 +147,7 @@ def test_a_run_goes_on_and_another_is_not_mixed_into_it(trained, items, tmp_path
     assert resumed.weights.read_bytes() == trained[0].weights.read_bytes()
 
 
-@pytest.mark.parametrize("balance", ["effective", "oversample", "groups"])
+@pytest.mark.parametrize("balance", ["effective", "oversample", "groups", "smote"])
 def test_lite0_and_isotonic_and_balance(items, tmp_path, balance):
     settings = replace(
         SMALL, architecture="efficientnet_lite0", network={}, pretrained=False, balance=balance, calibration="isotonic",
