@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import cycle, islice
+from typing import Any
 
-__all__ = ["RESEARCH_USE", "details_table", "embedded_picture", "html_document", "warnings_box"]
+__all__ = ["RESEARCH_USE", "details_table", "embedded_picture", "html_document", "line_styles", "warnings_box"]
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 72rem; margin: 2rem auto;
@@ -23,6 +25,11 @@ img { max-width: 100%; height: auto; border: 1px solid #ddd; }
 .warnings { border-left: .3rem solid #d55e00; padding: .1rem 0 .1rem 1rem; }
 footer { color: #555; margin: 2rem 0; }
 """
+
+LINE_COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+"""Of the Okabe-Ito palette, which people with colour blindness can tell apart."""
+LINE_DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (1, 3)), (0, (5, 1, 1, 1, 1, 1)), (0, (3, 5)))
+"""As matplotlib takes them."""
 
 RESEARCH_USE = "For research use only. These figures are no diagnosis and must not be used as one."
 
@@ -81,3 +88,12 @@ def details_table(details: Mapping[str, str]) -> str:
     """Return a table of names and what they are, both plain text."""
     rows = (f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>' for name, text in details.items())
     return "\n".join(["<table><tbody>", *rows, "</tbody></table>"])
+
+
+def line_styles(count: int) -> list[dict[str, Any]]:
+    """Return matplotlib's arguments for the lines of a picture: they differ by dashes first, then by colour.
+
+    So a picture in grey is legible too, and one with more lines than dashes in colour.
+    """
+    pairs = zip(cycle(LINE_DASHES), cycle(LINE_COLOURS), strict=False)
+    return [{"linestyle": dashes, "color": colour} for dashes, colour in islice(pairs, count)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from wsi_patches.evaluate.classification import ClassificationResult, ClassResul
 from wsi_patches.evaluate.detection import DetectionResult
 from wsi_patches.evaluate.result import Result
 from wsi_patches.evaluate.slides import SlidesResult
+from wsi_patches.html_page import line_styles
 from wsi_patches.stores.files import replacing
 
 if TYPE_CHECKING:
@@ -37,9 +37,6 @@ __all__ = [
 ]
 
 DPI = 120
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-"""Of the Okabe-Ito palette, which people with colour blindness can tell apart."""
-DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (1, 3)), (0, (5, 1, 1, 1, 1, 1)), (0, (3, 5)))
 GREY = "0.6"
 WIDE_LABEL = 36
 """Letters of a label that is too wide for two columns of a legend."""
@@ -77,7 +74,8 @@ def draw_f1_threshold(path: Path, result: DetectionResult) -> None:
     curve = result.curve
     with _picture(path, "Detection by the least score that counts", result) as figure:
         axes = figure.add_subplot(xlabel="threshold of the score", ylabel="F1, precision, recall", ylim=(-0.02, 1.02))
-        for name, values, style in zip(("F1", "precision", "recall"), curve[3:] + curve[1:3], _styles(3), strict=True):
+        lines = {"F1": curve.f1, "precision": curve.precision, "recall": curve.recall}
+        for (name, values), style in zip(lines.items(), line_styles(3), strict=True):
             axes.plot(curve.threshold, values, **style, label=name)
         if len(curve.f1):
             best = int(np.argmax(curve.f1))
@@ -154,13 +152,8 @@ def _picture(path: Path, title: str, result: Result, size: tuple[float, float] =
         figure.savefig(partial, format="png")
 
 
-def _styles(count: int) -> list[dict[str, Any]]:
-    """Return line styles that differ by dashes first, then by colour."""
-    return [{"linestyle": d, "color": c} for d, c in islice(zip(cycle(DASHES), cycle(COLOURS), strict=False), count)]
-
-
 def _classes_with_curves(result: ClassificationResult) -> Iterator[tuple[ClassResult, int, dict[str, Any]]]:
-    styles = _styles(len(result.classes))
+    styles = line_styles(len(result.classes))
     for index, (row, style) in enumerate(zip(result.classes, styles, strict=True)):
         if 0 < row.support < len(result.predictions):
             yield row, index, style

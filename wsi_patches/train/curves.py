@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 from io import BytesIO
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsi_patches.errors import needs_extra
-from wsi_patches.html_page import details_table, embedded_picture, html_document, warnings_box
+from wsi_patches.html_page import details_table, embedded_picture, html_document, line_styles, warnings_box
 from wsi_patches.stores.files import write_whole
 from wsi_patches.train.logs import Epoch
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["draw_curves", "write_training_page"]
 
 DPI = 120
-COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-"""Of the Okabe-Ito palette; the dashes differ too, for those who see no colours."""
-DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (1, 3)), (0, (5, 1, 1, 1, 1, 1)))
 LOSS = "loss"
 """Figures with this in their names share the axes of the training loss."""
 
@@ -107,9 +103,8 @@ def draw_curves(history: Sequence[Epoch], best_epoch: int) -> bytes:
 def _draw_panel(axes: Axes, epochs: Sequence[int], panel: Mapping[str, Sequence[float]], best_epoch: int) -> None:
     axes.axvline(best_epoch, color="0.7", linewidth=3, label="epoch kept")
     marker = "o" if len(epochs) == 1 else ""
-    styles = zip(cycle(DASHES), cycle(COLOURS), strict=False)
-    for (name, values), (dash, colour) in zip(panel.items(), styles, strict=False):
-        axes.plot(epochs, values, linestyle=dash, color=colour, marker=marker, label=name.replace("_", " "))
+    for (name, values), style in zip(panel.items(), line_styles(len(panel)), strict=True):
+        axes.plot(epochs, values, **style, marker=marker, label=name.replace("_", " "))
     axes.locator_params(axis="x", integer=True)
     for text in axes.legend(fontsize=8, handlelength=4, loc="center left", bbox_to_anchor=(1, 0.5)).get_texts():
         text.set_parse_math(False)
