@@ -1,6 +1,13 @@
 """The frame of HTML pages."""
 
-from wsi_patches.html_page import RESEARCH_USE, details_table, embedded_picture, html_document, warnings_box
+from wsi_patches.html_page import (
+    RESEARCH_USE,
+    details_table,
+    embedded_picture,
+    html_document,
+    line_styles,
+    warnings_box,
+)
 
 NASTY = "<script>alert(\"x\")</script> & 'y'"
 
@@ -22,3 +29,9 @@ def test_a_page_says_that_it_is_for_research_and_needs_no_network():
 
 def test_no_warnings_no_box():
     assert warnings_box([]) == ""
+
+
+def test_lines_differ_without_colour_and_any_number_of_them_in_both():
+    assert len({str(style["linestyle"]) for style in line_styles(8)}) == 8
+    assert len({str(style) for style in line_styles(40)}) == 40
+    assert line_styles(0) == []
