@@ -1,13 +1,14 @@
 """`train --data` on tiny painted slides: settings are searched, and marks of any format end in a model that counts."""
 
 import csv
+import json
 
 import pytest
 import torch
 import yaml
 from click.testing import CliRunner
 
-from tests.unit.train.small_fields import painted_fields
+from tests.unit.train.small_fields import painted_fields, write_marks
 from wsi_patches.cli.main import main
 from wsi_patches.models.weights import load_weights
 from wsi_patches.synthetic import write_all_idb1
@@ -47,8 +48,7 @@ def few_draws(monkeypatch):
 def painted(tmp_path_factory):
     """Eight painted fields in the layout of ALL-IDB1."""
     folder = tmp_path_factory.mktemp("painted") / "ALL_IDB1"
-    write_all_idb1(folder, painted_fields(8))
-    return folder
+    return folder, write_all_idb1(folder, painted_fields(8))
 
 
 def run(*arguments):
@@ -76,7 +76,7 @@ def test_settings_are_searched_on_validation_and_the_best_model_is_the_result(pa
 
     monkeypatch.setattr(classifier, "logits_of", spy)
 
-    done = run("train", recipe, "--data", painted, "-o", out, "--tune", 3)
+    done = run("train", recipe, "--data", painted[0], "-o", out, "--tune", 3)
 
     assert done.exit_code == 0, done.output
     assert len(asked) == 2  # validation and test, of the final model alone
@@ -94,7 +94,7 @@ def test_settings_are_searched_on_validation_and_the_best_model_is_the_result(pa
     assert kept == [f"{int(best['trial']):04d}"]
     assert "the best of 3 trials" in (out / "training.html").read_text()
 
-    again = run("train", out / "tuned.yaml", "--data", painted, "-o", tmp_path / "again")
+    again = run("train", out / "tuned.yaml", "--data", painted[0], "-o", tmp_path / "again")
 
     assert again.exit_code == 0, again.output
     assert (tmp_path / "again" / "weights.safetensors").read_bytes() == (out / "weights.safetensors").read_bytes()
@@ -103,7 +103,7 @@ def test_settings_are_searched_on_validation_and_the_best_model_is_the_result(pa
 def test_a_killed_search_goes_on_to_the_same_trials_and_more_may_be_added(painted, tmp_path, monkeypatch):
     recipe = write_recipe(tmp_path / "mine.yaml", training={**RECIPE["training"], "epochs": 1})
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(SPACE))
-    asked = ("train", recipe, "--data", painted, "--tune-space", tmp_path / "space.yaml", "--seed", 4)
+    asked = ("train", recipe, "--data", painted[0], "--tune-space", tmp_path / "space.yaml", "--seed", 4)
     whole = run(*asked, "-o", tmp_path / "whole", "--tune", 3)
     assert whole.exit_code == 0, whole.output
 
@@ -125,7 +125,7 @@ def test_a_killed_search_goes_on_to_the_same_trials_and_more_may_be_added(painte
     other = run(*asked, "-o", tmp_path / "killed", "--tune", 3, "--resume", "--epochs", 3)
     assert other.exit_code == 2
     assert "a search of other settings" in other.output
-    without = run("train", recipe, "--data", painted, "-o", tmp_path / "killed", "--resume")
+    without = run("train", recipe, "--data", painted[0], "-o", tmp_path / "killed", "--resume")
     assert without.exit_code == 2
     assert "searched with --tune" in without.output
 
@@ -160,3 +160,29 @@ def test_what_is_tried_is_told_with_how_often(tmp_path):
     done = run("train", "demo_cells", "-o", tmp_path / "out", "--tune", 3)
     assert done.exit_code == 2
     assert "nor --tune" in done.output
+
+
+@pytest.mark.parametrize("kind", ["geojson", "voc", "coco"])
+def test_marks_of_any_format_end_in_a_model_that_counts_blasts(painted, tmp_path, kind):
+    folder, truth = painted
+    write_marks(tmp_path / "marks", kind, truth)
+    recipe = write_recipe(tmp_path / "mine.yaml", training={**RECIPE["training"], "epochs": 1})
+    out = tmp_path / "out"
+
+    done = run("train", recipe, "--data", folder / "im", "--annotations", tmp_path / "marks", "-o", out)
+
+    assert done.exit_code == 0, done.output
+    card = json.loads((out / "card.json").read_text())
+    assert card["classes"] == ["blast", "other"]
+    assert "4 slides or fields (a plain folder)" in card["trained_on"]
+    for page in ("training.html", "test/evaluation.html", "split.csv", "history.csv"):
+        assert (out / page).is_file()
+
+    counted = run(
+        "infer", folder / "im" / "Im001_1.jpg", "-o", tmp_path / "counts", "--model", out / "weights.safetensors"
+    )
+
+    assert counted.exit_code == 0, counted.output
+    (row,) = table(tmp_path / "counts" / "counts.csv")
+    assert 0 <= int(row["blasts"]) <= int(row["white_cells"])
+    assert row["model"] == "blasts"

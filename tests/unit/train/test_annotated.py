@@ -1,14 +1,12 @@
 """Marked cells of any format become centred patches of one scale; what cannot be used is named."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tests.unit.train.small_fields import SIZE, painted_fields
-from wsi_patches.annotations import AnnotationFile, write_coco, write_voc
-from wsi_patches.cells import Cells
+from tests.unit.train.small_fields import SIZE, boxed, painted_fields, write_marks
+from wsi_patches.annotations import AnnotationFile, write_voc
 from wsi_patches.counting.centred import centred_patch
 from wsi_patches.datasets import SlideItem, find_inputs
 from wsi_patches.errors import SlideError, UsageError
@@ -34,16 +32,6 @@ def painted(tmp_path_factory):
 @pytest.fixture
 def items(painted):
     return find_inputs([painted[0]]).items
-
-
-def boxed(cells):
-    """Return cells with the boxes that their radii fill."""
-    radius = np.round(cells.attributes["radius_px"])
-    left, top = np.round(cells.x) - radius, np.round(cells.y) - radius
-    return Cells.at(
-        cells.xy, cells.class_names, cells.class_index,
-        left_px=left, top_px=top, right_px=left + 2 * radius, bottom_px=top + 2 * radius,
-    )  # fmt: skip
 
 
 def test_each_marked_cell_is_one_patch_in_the_order_of_the_slides(items, painted, tmp_path):
@@ -75,16 +63,7 @@ def test_a_patch_is_the_cell_with_a_margin(items, tmp_path):
 @pytest.mark.parametrize("kind", ["geojson", "voc", "coco"])
 def test_every_format_gives_the_same_cells(kind, items, painted, tmp_path):
     marks = tmp_path / "marks"
-    marks.mkdir()
-    for item in items:
-        name = item.path.rpartition("/")[2].removesuffix(".jpg")
-        cells = boxed(painted[1][name])
-        if kind == "geojson":
-            (marks / f"{name}.geojson").write_text(json.dumps(cells.to_geojson()))
-        elif kind == "voc":
-            write_voc(marks / f"{name}.xml", cells, SIZE, f"{name}.jpg")
-        else:
-            write_coco(marks / f"{name}.json", [(f"{name}.jpg", SIZE, cells)])
+    write_marks(marks, kind, painted[1])
     marked = find_inputs([painted[0] / "im"], marks).items
 
     patches = cell_patches(marked, CUT, tmp_path)
