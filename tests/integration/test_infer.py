@@ -9,8 +9,10 @@ import pytest
 
 from wsi_patches.annotations import read_geojson
 from wsi_patches.cells import Cells
-from wsi_patches.errors import OutputExists, UsageError
+from wsi_patches.errors import ModelError, OutputExists, UsageError
 from wsi_patches.geometry import Size
+from wsi_patches.models import MODELS
+from wsi_patches.models.table import DEFAULT_FINDER
 from wsi_patches.report import draw_overlay, overview
 from wsi_patches.slides import ArraySlide
 from wsi_patches.synthetic import AllIdbField, SmearSettings, write_all_idb1, write_slide
@@ -109,6 +111,30 @@ def test_resume_counts_only_what_is_missing_and_other_weights_count_anew(painted
     assert all(report.blasts is not None for report in with_model.reports)
     with pytest.raises(OutputExists, match="--resume"):
         infer(InferSettings((field,), out))
+
+
+def test_the_finder_can_be_chosen_and_another_one_counts_anew(painted, tmp_path):
+    field, out = painted[0] / "im" / "Im034_0.jpg", tmp_path / "counts"
+    learned = infer(InferSettings((field,), out)).reports[0]
+    assert learned.extra["finder"] == DEFAULT_FINDER
+    assert learned.extra["finder_sha256"] == MODELS[DEFAULT_FINDER].sha256
+    classical = infer(InferSettings((field,), out, finder="classical", resume=True)).reports[0]
+    assert (classical.extra["finder"], classical.extra["finder_sha256"]) == ("classical", "")
+    truth = len(painted[1]["Im034_0"])
+    assert abs(classical.white_cells.value - truth) <= 2
+    assert abs(learned.white_cells.value - truth) <= 2
+
+
+def test_a_finder_that_is_none_is_refused_before_anything_is_written(painted, tmp_path):
+    with pytest.raises(ModelError, match=r"no finder 'best'.*white-cells"):
+        infer(InferSettings((painted[0],), tmp_path / "counts", finder="best"))
+    with pytest.raises(ModelError, match=r"classifier, and a cell finder is needed.*--model"):
+        infer(InferSettings((painted[0],), tmp_path / "counts", finder=str(MODELS[MODEL].path)))
+    with pytest.raises(ModelError, match=r"finder, and a cell classifier is needed.*--finder"):
+        infer(InferSettings((painted[0],), tmp_path / "counts", model=str(MODELS[DEFAULT_FINDER].path)))
+    with pytest.raises(UsageError, match="no precision 'fp8'"):
+        infer(InferSettings((painted[0],), tmp_path / "counts", precision="fp8"))
+    assert not (tmp_path / "counts").exists()
 
 
 def test_a_slide_that_was_begun_and_not_finished_is_counted_again(painted, tmp_path):

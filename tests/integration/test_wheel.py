@@ -8,6 +8,7 @@ import zipfile
 import pytest
 
 from tests.conftest import ROOT
+from wsi_patches.models import MODELS
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def test_recipes_pipelines_and_weights_are_in_the_wheel_and_nothing_else(wheel):
     for recipe in (ROOT / "configs").glob("*.yaml"):
         assert f"wsi_patches/shipped/configs/{recipe.name}" in names
     assert "wsi_patches/shipped/pipelines/demo.py" in names
-    assert "wsi_patches/models/weights/painted_cells_lbp.safetensors" in names
+    assert {f"wsi_patches/models/weights/{model.file}" for model in MODELS.values()} <= set(names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"wsi_patches"}
 
 

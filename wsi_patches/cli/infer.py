@@ -34,7 +34,17 @@ wsi-patches infer slide.tif -o reviewed/ --annotations corrected/"""
     "--model", metavar="NAME|FILE", help="Cell classifier that tells blasts.  [default: none, white cells only]"
 )
 @click.option("--method", type=click.Choice(["cells"]), help="How cells are counted.  [default: cells]")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the model runs.  [default: auto]")
+@click.option(
+    "--finder",
+    metavar="NAME|FILE",
+    help="What finds white cells: a learned finder, or `classical`, which needs no weights.  [default: white-cells]",
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the networks run.  [default: auto]")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    help="Arithmetic of the finder: bf16 is faster where the processor has it.  [default: auto]",
+)
 @click.option("--sharpen", type=float, metavar="SCORE", help="Sharpen a cell's patch if its focus score is above this.")
 @click.option(
     "--annotations",

@@ -9,8 +9,8 @@ __all__ = ["command"]
 
 @click.command("models", epilog="Example:  wsi-patches models")
 def command() -> None:
-    """List the models that come with the package; none of them is ever used unless it is named."""
+    """List the models that come with the package; no classifier is ever used unless it is named."""
     from wsi_patches.models import MODELS
 
     for name, model in MODELS.items():
-        click.echo(f"{name}\n  {model.description}\n  SHA-256 {model.sha256}")
+        click.echo(f"{name} ({model.kind})\n  {model.description}\n  SHA-256 {model.sha256}")

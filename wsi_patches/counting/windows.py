@@ -17,10 +17,9 @@ from wsi_patches.slide import Slide
 
 __all__ = ["CellFinder", "find_cells"]
 
-WORKING_MPP = 0.5
-"""Where the slide's resolution is known, cells are looked for at this many um per pixel."""
 LARGE_CELL_PX, SHRUNK_CELL_PX = 64.0, 40.0
-"""Where it is not: a slide whose cells are larger than the first is shrunk until they measure the second."""
+"""Where the slide's resolution is not known: a slide whose cells are larger than the first is shrunk until they measure
+the second."""
 SAMPLES, SAMPLE_PX = 16, 1024
 """How many windows a finder is calibrated on, and their side in working pixels."""
 MARGIN_DIAMETERS = 1.5
@@ -62,6 +61,10 @@ C = TypeVar("C", bound=Calibration)
 
 class CellFinder(Protocol[C]):
     """Finds cells in an image once it was calibrated on samples of the slide."""
+
+    @property
+    def working_mpp(self) -> float:
+        """Where the slide's resolution is known, cells are looked for at this many um per pixel."""
 
     def calibrate(self, samples: Sequence[NDArray[np.uint8]], mpp: float | None = None) -> C:
         """Learn the slide's background, stain and scale."""
@@ -128,7 +131,7 @@ def _calibrated(slide: Slide, finder: CellFinder[Any], downsample: float | None)
     """Return the working downsample and the finder's calibration for it."""
     mpp = slide.info.mpp
     finest = slide.info.levels[0].downsample
-    scale = downsample or max(finest, WORKING_MPP / mpp if mpp is not None else 1.0)
+    scale = downsample or max(finest, finder.working_mpp / mpp if mpp is not None else 1.0)
     calibration = finder.calibrate(_samples(slide, scale), mpp=None if mpp is None else mpp * scale)
     diameter = calibration.cell_diameter_px
     if downsample is None and mpp is None and diameter is not None and diameter > LARGE_CELL_PX:

@@ -106,6 +106,11 @@ class WhiteCellFinder:
             msg = f"cell_diameter_px must be greater than 0, found {self.cell_diameter_px}"
             raise UsageError(msg)
 
+    @property
+    def working_mpp(self) -> float:
+        """Pixel size in um at which a nucleus is as large as its finding needs."""
+        return 0.5
+
     def calibrate(self, samples: Sequence[NDArray[np.uint8]], mpp: float | None = None) -> FinderCalibration:
         """Learn a slide's background, stain and scale.
 

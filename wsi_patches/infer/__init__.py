@@ -3,15 +3,19 @@
 from wsi_patches.counting.centred import diameter_of
 from wsi_patches.infer.classify import FINDER_SCORE, classify_cells, load_classifier
 from wsi_patches.infer.count import FOUND, MARKED, count_slide
+from wsi_patches.infer.finder import CLASSICAL, ChosenFinder, load_finder
 from wsi_patches.infer.marked import MARKED_CLASSES
 
 __all__ = [
+    "CLASSICAL",
     "FINDER_SCORE",
     "FOUND",
     "MARKED",
     "MARKED_CLASSES",
+    "ChosenFinder",
     "classify_cells",
     "count_slide",
     "diameter_of",
     "load_classifier",
+    "load_finder",
 ]

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from wsi_patches.cells import WHITE_CELL, Cells
 from wsi_patches.counting import blast_interval, find_cells, fraction_interval, poisson_interval
 from wsi_patches.counting.centred import centred_patch, diameter_of
-from wsi_patches.imaging import WhiteCellFinder
 from wsi_patches.imaging.focus import fqpath
 from wsi_patches.imaging.sharpen import SharpenSettings
 from wsi_patches.infer.classify import classify_cells
+from wsi_patches.infer.finder import ChosenFinder, load_finder
 from wsi_patches.infer.marked import classify_marked
 from wsi_patches.outcome import DONE, OUT_OF_FOCUS, Interval, SlideReport
 from wsi_patches.slide import Slide
@@ -45,6 +45,7 @@ def count_slide(
     classifier: CellClassifier | None = None,
     sharpen: SharpenSettings | None = None,
     marked: Cells | None = None,
+    finder: ChosenFinder | None = None,
 ) -> tuple[SlideReport, Cells]:
     """Count the white cells of one slide and, with a classifier, its blasts.
 
@@ -60,6 +61,8 @@ def count_slide(
         Sharpen the patches that the classifier sees, where they are soft.
     marked
         Cells that a person marked, of the classes `MARKED_CLASSES`: counted instead of what a finder finds.
+    finder
+        Finds the cells; the shipped one if not given.
 
     Returns
     -------
@@ -73,8 +76,8 @@ def count_slide(
     ResolutionUnknown
         The classifier's patches have a size in um, and the slide does not state its resolution.
     """
-    began = time.monotonic()
-    cells = find_cells(slide, WhiteCellFinder()) if marked is None else marked
+    began, finder = time.monotonic(), finder or load_finder()
+    cells = find_cells(slide, finder.finder) if marked is None else marked
     diameter_px = diameter_of(cells)
     report = SlideReport(
         slide_id=slide_id,
@@ -86,6 +89,7 @@ def count_slide(
         method=FOUND if marked is None else MARKED,
         interval_method=UNCALIBRATED if marked is None else BY_HAND,
         extra={
+            **({} if marked is not None else {"finder": finder.name, "finder_sha256": finder.sha256}),
             "median_cell_diameter_px": round(diameter_px, 1),
             "slide_mpp": slide.info.mpp,
             "slide_size_px": list(slide.info.size),
@@ -93,7 +97,7 @@ def count_slide(
     )
     report = _with_focus(report, focus_of_cells(slide, cells))
     if marked is not None:
-        report, cells = _with_marked(report, slide, marked, classifier, sharpen)
+        report, cells = _with_marked(report, slide, marked, classifier, finder, sharpen)
     elif classifier is not None:
         cells, probabilities = classify_cells(slide, cells, classifier, diameter_px, sharpen=sharpen)
         report = _with_blasts(_with_model(report, classifier), probabilities)
@@ -132,11 +136,12 @@ def _with_marked(
     slide: Slide,
     marked: Cells,
     classifier: CellClassifier | None,
+    finder: ChosenFinder,
     sharpen: SharpenSettings | None,
 ) -> tuple[SlideReport, Cells]:
     """Count the blasts among marked cells, if every cell has a class or a model can tell it."""
     untold = marked.count(WHITE_CELL)
-    cells, probabilities = classify_marked(slide, marked, classifier, sharpen)
+    cells, probabilities = classify_marked(slide, marked, classifier, finder.finder, sharpen)
     if probabilities is None:
         warning = f"{untold} of {len(marked)} marked cells have no class, so blasts cannot be told: give a --model"
         return replace(report, warnings=(*report.warnings, warning)), cells

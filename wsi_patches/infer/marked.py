@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL, Cells
-from wsi_patches.counting import find_cells
+from wsi_patches.counting import CellFinder, find_cells
 from wsi_patches.counting.centred import diameter_of
 from wsi_patches.errors import ResolutionUnknown
-from wsi_patches.imaging import WhiteCellFinder
 from wsi_patches.imaging.sharpen import SharpenSettings
 from wsi_patches.infer.classify import classify_cells
 from wsi_patches.slide import Slide
@@ -28,7 +27,11 @@ BLAST, UNTOLD = MARKED_CLASSES.index("blast"), MARKED_CLASSES.index(WHITE_CELL)
 
 
 def classify_marked(
-    slide: Slide, cells: Cells, classifier: CellClassifier | None, sharpen: SharpenSettings | None = None
+    slide: Slide,
+    cells: Cells,
+    classifier: CellClassifier | None,
+    finder: CellFinder[Any],
+    sharpen: SharpenSettings | None = None,
 ) -> tuple[Cells, NDArray[np.float64] | None]:
     """Return marked cells with every class that is known, and the probability of being a blast for each.
 
@@ -40,6 +43,8 @@ def classify_marked(
         Of the classes `MARKED_CLASSES`, level-0 pixels.
     classifier
         Asked for the cells of the class ``white_cell``, and for no other.
+    finder
+        Measures cells where marks are points.
     sharpen
         Sharpen soft patches before they are classified.
 
@@ -60,14 +65,15 @@ def classify_marked(
     class_index = np.where(blast > 0, 0, 1).astype(np.int32)
     if untold.any() and classifier is not None:
         asked = cells.take(untold)
-        told, blast[untold] = classify_cells(slide, asked, classifier, _typical_diameter(slide, cells), sharpen=sharpen)
+        diameter_px = _typical_diameter(slide, cells, finder)
+        told, blast[untold] = classify_cells(slide, asked, classifier, diameter_px, sharpen=sharpen)
         class_index[untold], score[untold] = told.class_index, told.score
     return replace(cells, class_index=class_index, score=score, class_names=ALL_IDB_CLASSES), blast
 
 
-def _typical_diameter(slide: Slide, marked: Cells) -> float:
+def _typical_diameter(slide: Slide, marked: Cells, finder: CellFinder[Any]) -> float:
     """Return the diameter of a white cell: of those marked, or else of those that are found on the slide."""
-    diameter_px = diameter_of(marked) or diameter_of(find_cells(slide, WhiteCellFinder()))
+    diameter_px = diameter_of(marked) or diameter_of(find_cells(slide, finder))
     if not diameter_px:
         msg = (
             f"the marks on {slide.info.path} are points, and no white cell was found to measure: a model cannot be "

@@ -7,7 +7,8 @@ from wsi_patches.models.table import MODELS, ShippedModel
 
 if TYPE_CHECKING:
     from wsi_patches.models.allnet import ALLNet, LBPConv2d
-    from wsi_patches.models.card import ModelCard
+    from wsi_patches.models.card import FinderCard, ModelCard
+    from wsi_patches.models.cell_finder import LearnedCellFinder
     from wsi_patches.models.classifier import CellClassifier
     from wsi_patches.models.weights import load_weights, save_weights
 
@@ -15,7 +16,9 @@ __all__ = [
     "MODELS",
     "ALLNet",
     "CellClassifier",
+    "FinderCard",
     "LBPConv2d",
+    "LearnedCellFinder",
     "ModelCard",
     "ShippedModel",
     "load_weights",
@@ -25,6 +28,8 @@ __all__ = [
 _HOMES = {
     "ALLNet": "allnet",
     "LBPConv2d": "allnet",
+    "FinderCard": "card",
+    "LearnedCellFinder": "cell_finder",
     "ModelCard": "card",
     "CellClassifier": "classifier",
     "load_weights": "weights",

@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from wsi_patches.errors import ModelError
 
-__all__ = ["ModelCard"]
+__all__ = ["Card", "FinderCard", "ModelCard"]
+
+
+class Card:
+    """What all cards have in common: they are JSON in the header of the weight file."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values that `from_dict` reads."""
+        values: dict[str, Any] = TypeAdapter(type(self)).dump_python(self, mode="json")
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Read what `to_dict` wrote.
+
+        Raises
+        ------
+        ModelError
+            A key is unknown or missing, or a value is of the wrong kind; the message names each.
+        """
+        try:
+            return TypeAdapter(cls).validate_json(json.dumps(values), strict=True)
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'card'}: {one['msg']}" for one in error.errors())
+            msg = f"the model's card cannot be used: {faults}"
+            raise ModelError(msg) from error
 
 
 @dataclass(frozen=True)
-class ModelCard:
-    """The card of a model that classifies patches; it travels in the header of the weight file.
+class FinderCard(Card):
+    """The card of a model that finds cells.
 
     Raises
     ------
@@ -23,7 +50,49 @@ class ModelCard:
         A value cannot be; the message names it.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    name: str
+    """Short name, as in ``--finder NAME``."""
+    title: str
+    """One line for people."""
+    architecture: str
+    """A key of ``wsi_patches.models.weights.FINDERS``."""
+    settings: dict[str, Any]
+    """Arguments of the architecture beside the number of classes, as JSON values."""
+    classes: tuple[str, ...]
+    """Class names in the order of the heat maps."""
+    red_cell_px: float
+    """Diameter of a red cell in the images that the network takes."""
+    threshold: float
+    """Least score of a cell, 0 to 1."""
+    trained_on: str
+    split: str
+    """Which images it was not trained on, in a sentence."""
+    limits: str
+    """What the model cannot do, in a plain sentence."""
+    licence: str
+    kind: Literal["finder"] = "finder"
+    paper: str = ""
+    doi: str = ""
+    changes: str = ""
+    """How the model differs from the paper's."""
+    scores: dict[str, float] = field(default_factory=dict)
+    """Figures measured on images that it, or the same training without them, did not see."""
+
+    def __post_init__(self) -> None:
+        if not (self.red_cell_px > 0 and 0 < self.threshold < 1):
+            msg = f"card of {self.name}: red_cell_px is above 0 and threshold between 0 and 1, got "
+            raise ModelError(msg + f"{self.red_cell_px} and {self.threshold}")
+
+
+@dataclass(frozen=True)
+class ModelCard(Card):
+    """The card of a model that classifies patches; it travels in the header of the weight file.
+
+    Raises
+    ------
+    ModelError
+        A value cannot be; the message names it.
+    """
 
     name: str
     """Short name, as in ``--model NAME``."""
@@ -88,28 +157,3 @@ class ModelCard:
         if len(self.classes) != 2 or not rising or not all(0 <= value <= 1 for value in (*said, *meant)):
             msg = f"card of {self.name}: isotonic must be rising points within 0..1 for two classes"
             raise ModelError(msg)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values that `from_dict` reads."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {
-            **values,
-            **{name: list(values[name]) for name in ("classes", "mean", "std")},
-            "isotonic": [list(point) for point in self.isotonic],
-        }
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> ModelCard:
-        """Read what `to_dict` wrote.
-
-        Raises
-        ------
-        ModelError
-            A key is unknown or missing, or a value is of the wrong kind; the message names each.
-        """
-        try:
-            return TypeAdapter(cls).validate_json(json.dumps(values), strict=True)
-        except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'card'}: {one['msg']}" for one in error.errors())
-            msg = f"the model's card cannot be used: {faults}"
-            raise ModelError(msg) from error

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from wsi_patches.errors import UsageError
+from wsi_patches.errors import ModelError, UsageError
 from wsi_patches.models.cell_scale import WHITE_OVER_RED, red_cell_px, resized
-from wsi_patches.models.finder_network import DEEPEST, FINDER_CLASSES, GREY, RED_CELL_PX, CellFinderNet, as_input
+from wsi_patches.models.classifier import choose_device
+from wsi_patches.models.finder_network import DEEPEST, FINDER_CLASSES, GREY, RED_CELL_PX, as_input
 from wsi_patches.models.heat_map import FoundPoints, decode
+from wsi_patches.models.precision import uses_bf16
+from wsi_patches.models.table import DEFAULT_FINDER, find_model
+from wsi_patches.models.weights import build_finder, check_sha256
 
 __all__ = ["FieldScale", "LearnedCellFinder"]
 
@@ -62,6 +67,8 @@ class LearnedCellFinder:
         Which cells `find` returns: one of `FINDER_CLASSES`.
     bf16
         Compute in bfloat16: faster where the processor has it, and different in the third digit.
+    name, sha256
+        Of the weights, where they came from a file.
 
     Raises
     ------
@@ -76,6 +83,8 @@ class LearnedCellFinder:
     apart: float = 0.8
     class_name: str = "white_cell"
     bf16: bool = False
+    name: str = ""
+    sha256: str = ""
 
     def __post_init__(self) -> None:
         if not (0 < self.threshold < 1 and 0 < self.scale_threshold < 1) or self.apart < 0:
@@ -85,8 +94,45 @@ class LearnedCellFinder:
             msg = f"no cells of class {self.class_name!r} are found: choose from {', '.join(FINDER_CLASSES)}"
             raise UsageError(msg)
 
+    @property
+    def working_mpp(self) -> float:
+        """Pixel size in um at which red cells are as large as the network takes them."""
+        return RED_CELL_UM / RED_CELL_PX
+
     @classmethod
-    def of(cls, network: CellFinderNet, device: torch.device, **settings: float | str | bool) -> LearnedCellFinder:
+    def load(
+        cls, name_or_file: str | Path = DEFAULT_FINDER, device: str = "auto", precision: str = "auto"
+    ) -> LearnedCellFinder:
+        """Load a shipped finder by its name, or a ``.safetensors`` file.
+
+        Parameters
+        ----------
+        name_or_file
+            A key of ``wsi_patches.models.MODELS`` that is a finder, or a file.
+        device
+            ``auto``, ``cpu`` or ``cuda``.
+        precision
+            ``auto`` for bfloat16 where the processor computes in it, ``fp32`` or ``bf16``.
+
+        Raises
+        ------
+        ModelError
+            There is no such finder, or its file is damaged, altered, or not of this program.
+        UsageError
+            The device or its precision is not there.
+        """
+        where = choose_device(device)
+        path, expected = find_model(name_or_file, "finder")
+        network, card, sha256 = build_finder(path)
+        check_sha256(path, sha256, expected)
+        if card.classes != FINDER_CLASSES or card.red_cell_px != RED_CELL_PX:
+            msg = f"{path} finds {', '.join(card.classes)} at {card.red_cell_px} px a red cell, and this version takes "
+            raise ModelError(msg + f"{', '.join(FINDER_CLASSES)} at {RED_CELL_PX}")
+        bf16 = uses_bf16(precision, where)
+        return cls.of(network, where, threshold=card.threshold, bf16=bf16, name=card.name, sha256=sha256)
+
+    @classmethod
+    def of(cls, network: nn.Module, device: torch.device, **settings: float | str | bool) -> LearnedCellFinder:
         """Return a finder of a trained network, which is copied to the device as it runs fastest there."""
         ready = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return cls(ready, device, **settings)  # type: ignore[arg-type]

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from wsi_patches.errors import ModelError, UsageError
+from wsi_patches.errors import UsageError
 from wsi_patches.models.card import ModelCard
 from wsi_patches.models.table import find_model
-from wsi_patches.models.weights import build_model
+from wsi_patches.models.weights import build_model, check_sha256
 
 __all__ = ["CellClassifier", "Device", "InputFrame", "check_patches", "choose_device", "meant", "normalised"]
 
@@ -124,11 +124,7 @@ class CellClassifier:
         where = choose_device(device)
         path, expected = find_model(name_or_file)
         network, card, sha256 = build_model(path)
-        if expected is not None and sha256 != expected:
-            msg = (
-                f"{path} is not the file that was shipped (sha256 {sha256}, not {expected}): install the package again"
-            )
-            raise ModelError(msg)
+        check_sha256(path, sha256, expected)
         return cls(network.to(where), card, sha256, where)
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:

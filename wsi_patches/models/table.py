@@ -1,13 +1,18 @@
-"""The models that come with the package; nothing here is ever used unless it is asked for by name."""
+"""The models that come with the package; no classifier is ever used unless it is asked for by name."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from wsi_patches.errors import ModelError
 
-__all__ = ["MODELS", "ShippedModel", "find_model"]
+__all__ = ["DEFAULT_FINDER", "MODELS", "Kind", "ShippedModel", "find_model"]
+
+Kind = Literal["classifier", "finder"]
+"""What a model does: tell the class of a cell's patch, or find cells."""
+DEFAULT_FINDER = "white-cells"
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,7 @@ class ShippedModel:
     """Of the file's bytes; checked at every load."""
     description: str
     """One line for people."""
+    kind: Kind = "classifier"
 
     @property
     def path(self) -> Path:
@@ -33,23 +39,37 @@ MODELS: dict[str, ShippedModel] = {
         sha256="4f76b693244b741a792aba77ae8a74ac496622ff0bc027d7a29226b04730b585",
         description="The demo's small LBP network: blast or other, knows only painted cells, of no use on real blood",
     ),
+    DEFAULT_FINDER: ShippedModel(
+        file="white_cells.safetensors",
+        sha256="e2f386e9ffc75bb2f6f5c53acba415bca88ad499c66da06400f56d1a0b6642d9",
+        description="Finds white cells on stained smears at any scale; what `infer` uses unless told otherwise",
+        kind="finder",
+    ),
 }
 """Name to model."""
 
 
-def find_model(name_or_file: str | Path) -> tuple[Path, str | None]:
+def find_model(name_or_file: str | Path, kind: Kind = "classifier") -> tuple[Path, str | None]:
     """Return the weight file that a name or a path means, and the sha256 that it must have (None for a path).
+
+    Parameters
+    ----------
+    name_or_file
+        Name of a shipped model, or a file.
+    kind
+        What the model must do.
 
     Raises
     ------
     ModelError
         It is neither the name of a shipped model nor a file; the message lists the names.
     """
-    shipped = MODELS.get(str(name_or_file))
+    of_kind = {name: model for name, model in MODELS.items() if model.kind == kind}
+    shipped = of_kind.get(str(name_or_file))
     if shipped is not None:
         return shipped.path, shipped.sha256
     path = Path(name_or_file)
     if not path.is_file():
-        msg = f"no model {str(name_or_file)!r}: give a .safetensors file or one of {', '.join(sorted(MODELS))}"
+        msg = f"no {kind} {str(name_or_file)!r}: give a .safetensors file or one of {', '.join(sorted(of_kind))}"
         raise ModelError(msg)
     return path, None

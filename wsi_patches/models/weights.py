@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -14,19 +14,23 @@ from torch import Tensor, nn
 
 from wsi_patches.errors import ModelError
 from wsi_patches.models.allnet import ALLNet
-from wsi_patches.models.card import ModelCard
+from wsi_patches.models.card import Card, FinderCard, ModelCard
 from wsi_patches.models.efficientnet_lite0 import EfficientNetLite0
+from wsi_patches.models.finder_network import CellFinderNet
 
-__all__ = ["ARCHITECTURES", "build_model", "load_weights", "save_weights"]
+__all__ = ["ARCHITECTURES", "build_finder", "build_model", "check_sha256", "load_weights", "save_weights"]
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"allnet": ALLNet, "efficientnet_lite0": EfficientNetLite0}
-"""What a card's ``architecture`` may say; called with the number of classes and the card's settings."""
+"""What a classifier's card may say; called with the number of classes and the card's settings."""
+FINDERS: dict[str, Callable[..., nn.Module]] = {"cell_finder": CellFinderNet}
+"""What a finder's card may say, called likewise."""
+C = TypeVar("C", ModelCard, FinderCard)
 
 PICKLE_SUFFIXES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}
 PICKLE_HEADS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 
-def save_weights(path: str | Path, module: nn.Module, card: ModelCard) -> None:
+def save_weights(path: str | Path, module: nn.Module, card: Card) -> None:
     """Write the state of a network, running statistics and fixed kernels included, with its card in the header."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     # Not save_file: it makes the file readable by its owner alone.
@@ -34,7 +38,7 @@ def save_weights(path: str | Path, module: nn.Module, card: ModelCard) -> None:
 
 
 def load_weights(path: str | Path) -> tuple[dict[str, Tensor], ModelCard, str]:
-    """Read a weight file that `save_weights` wrote.
+    """Read a classifier's weight file that `save_weights` wrote.
 
     Returns
     -------
@@ -44,8 +48,47 @@ def load_weights(path: str | Path) -> tuple[dict[str, Tensor], ModelCard, str]:
     Raises
     ------
     ModelError
-        The file cannot be read, is a pickle, is damaged, or holds no card.
+        The file cannot be read, is a pickle, is damaged, holds no card, or holds a finder's.
     """
+    return _load(path, ModelCard)
+
+
+def build_model(path: str | Path) -> tuple[nn.Module, ModelCard, str]:
+    """Read a weight file and return its classifier in evaluation mode, on the CPU, with its card and sha256.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be used (see `load_weights`), or card, architecture and tensors do not agree.
+    """
+    return _build(path, ModelCard, ARCHITECTURES)
+
+
+def build_finder(path: str | Path) -> tuple[nn.Module, FinderCard, str]:
+    """Read a weight file and return its finder in evaluation mode, on the CPU, with its card and sha256.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be used, or card, architecture and tensors do not agree.
+    """
+    return _build(path, FinderCard, FINDERS)
+
+
+def check_sha256(path: str | Path, found: str, expected: str | None) -> None:
+    """Refuse a shipped file that is not the one that was shipped; a file of a user's own has no expected hash.
+
+    Raises
+    ------
+    ModelError
+        The hashes differ.
+    """
+    if expected is not None and found != expected:
+        msg = f"{path} is not the file that was shipped (sha256 {found}, not {expected}): install the package again"
+        raise ModelError(msg)
+
+
+def _load(path: str | Path, kind: type[C]) -> tuple[dict[str, Tensor], C, str]:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -57,19 +100,20 @@ def load_weights(path: str | Path) -> tuple[dict[str, Tensor], ModelCard, str]:
     except SafetensorError as error:
         msg = f"{path} is no intact safetensors file ({error}): fetch or train it again"
         raise ModelError(msg) from error
-    return state, _read_card(path, content), hashlib.sha256(content).hexdigest()
+    values = _read_card(path, content)
+    finds = isinstance(values, dict) and values.get("kind") == "finder"
+    if finds != (kind is FinderCard):
+        has, wanted, option = ("finder", "classifier", "--finder") if finds else ("classifier", "finder", "--model")
+        msg = f"{path} holds a cell {has}, and a cell {wanted} is needed here: give it with {option}"
+        raise ModelError(msg)
+    return state, kind.from_dict(values), hashlib.sha256(content).hexdigest()
 
 
-def build_model(path: str | Path) -> tuple[nn.Module, ModelCard, str]:
-    """Read a weight file and return its network in evaluation mode, on the CPU, with its card and sha256.
-
-    Raises
-    ------
-    ModelError
-        The file cannot be used (see `load_weights`), or card, architecture and tensors do not agree.
-    """
-    state, card, sha256 = load_weights(path)
-    module = _network(path, card)
+def _build(
+    path: str | Path, kind: type[C], architectures: Mapping[str, Callable[..., nn.Module]]
+) -> tuple[nn.Module, C, str]:
+    state, card, sha256 = _load(path, kind)
+    module = _network(path, card, architectures)
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
@@ -78,12 +122,14 @@ def build_model(path: str | Path) -> tuple[nn.Module, ModelCard, str]:
     return module.eval(), card, sha256
 
 
-def _network(path: str | Path, card: ModelCard) -> nn.Module:
-    if card.architecture not in ARCHITECTURES:
-        msg = f"{path} asks for architecture {card.architecture!r}, this version knows {', '.join(ARCHITECTURES)}"
+def _network(
+    path: str | Path, card: ModelCard | FinderCard, architectures: Mapping[str, Callable[..., nn.Module]]
+) -> nn.Module:
+    if card.architecture not in architectures:
+        msg = f"{path} asks for architecture {card.architecture!r}, this version knows {', '.join(architectures)}"
         raise ModelError(msg)
     try:
-        return ARCHITECTURES[card.architecture](classes=len(card.classes), **card.settings)
+        return architectures[card.architecture](classes=len(card.classes), **card.settings)
     except TypeError as error:
         msg = f"{path}: the card's settings {card.settings} are not those of {card.architecture}: {error}"
         raise ModelError(msg) from error
@@ -98,7 +144,7 @@ def _refuse_pickle(path: Path, content: bytes) -> None:
         raise ModelError(msg)
 
 
-def _read_card(path: str | Path, content: bytes) -> ModelCard:
+def _read_card(path: str | Path, content: bytes) -> Any:
     """Read the card from a file's header: eight bytes of length, then JSON (safetensors has checked both)."""
     header: dict[str, Any] = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     text = header.get("__metadata__", {}).get("card")
@@ -106,8 +152,7 @@ def _read_card(path: str | Path, content: bytes) -> ModelCard:
         msg = f"{path} holds weights but no card: give a file that `wsi-patches train` or save_weights wrote"
         raise ModelError(msg)
     try:
-        values = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError as error:
         msg = f"{path}: its card is no JSON ({error}): fetch or train it again"
         raise ModelError(msg) from error
-    return ModelCard.from_dict(values)

@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 
 from wsi_patches.errors import ModelError, OutputExists, UsageError
 from wsi_patches.models.classifier import choose_device
+from wsi_patches.models.precision import uses_bf16
 from wsi_patches.train.checkpoint import CHECKPOINT, Checkpoint, State, read_checkpoint, write_checkpoint
 from wsi_patches.train.engine_settings import EngineSettings
 from wsi_patches.train.logs import Epoch, TrainingLog
@@ -224,11 +225,9 @@ def _settings_values(settings: EngineSettings) -> dict[str, Any]:
 
 
 def _uses_bf16(settings: EngineSettings, device: torch.device) -> bool:
-    has_it = device.type == "cpu" or torch.cuda.is_bf16_supported(including_emulation=False)
-    if settings.precision == "bf16" and not has_it:
-        msg = "precision bf16 was asked for and the GPU has none: use fp32, or auto to take what there is"
-        raise UsageError(msg)
-    return settings.precision == "bf16" or (settings.precision == "auto" and device.type == "cuda" and has_it)
+    # On a CPU only if it is asked for: there the same bits everywhere are worth more than a little speed.
+    by_itself = settings.precision == "auto" and device.type == "cpu"
+    return not by_itself and uses_bf16(settings.precision, device)
 
 
 def _number_of_steps(batches: Iterable[Any], wanted: int | None) -> int:

@@ -93,9 +93,9 @@ class FinderTask:
     def _batch(self, fields: Sequence[FinderField], rng: np.random.Generator) -> FinderBatch:
         images, targets = [], []
         for one in fields:
-            image, cells = cut_crop(one, self.side_px, self.look, rng)
-            images.append(torch.from_numpy(image))
-            targets.append(paint_targets(cells, self.side_px, one.empty_weight))
+            crop = cut_crop(one, self.side_px, self.look, rng)
+            images.append(torch.from_numpy(crop.image))
+            targets.append(paint_targets(crop.cells, self.side_px, crop.empty_weight))
         return FinderBatch(torch.stack(images).permute(0, 3, 1, 2), FinderTargets.stack(targets))
 
 

@@ -12,7 +12,15 @@ from wsi_patches.models.finder_network import GREY, RED_CELL_PX
 from wsi_patches.train.finder_fields import HELD_RED_CELL_PX, FinderField
 from wsi_patches.train.finder_targets import FieldCells
 
-__all__ = ["CropLook", "cut_crop", "relit"]
+__all__ = ["Crop", "CropLook", "cut_crop", "relit"]
+
+OUT_OF_SCALE = (2.2, 4.5)
+"""How many times too large or too small red cells are in a crop that has nothing to be found."""
+
+
+NOTHING = np.array([1, 1, 0], np.float32)
+"""How sure it is that such a crop has no cell of each class: from far away, cells are as small as platelets."""
+NO_CELLS = FieldCells(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,8 @@ class CropLook:
 
     scale: float = 1.45
     """A red cell is up to so many times larger or smaller than `RED_CELL_PX`."""
+    out_of_scale: float = 0.12
+    """Share of the crops at a scale so wrong that nothing is to be found, by which the scale of a slide is told."""
     near_white: float = 0.7
     """Share of the crops that are cut around a white cell, where there is one."""
     density: float = 1.4
@@ -36,37 +46,64 @@ class CropLook:
     saturation: tuple[float, float] = (0.5, 1.5)
     vignette: float = 0.5
     """Optical density that the light may fall off by, from one side of the crop to the other."""
-    blur_px: float = 1.8
+    blur_px: float = 3.0
+    """Largest standard deviation of the blur; small ones are frequent."""
     noise: float = 6.0
     """Standard deviation, grey levels."""
     precipitate: float = 0.15
     """Share of the crops with stain that fell out, which is no cell."""
+    coarse: float = 0.4
+    """Share of the crops that a camera with larger pixels took, and stored as JPEG."""
+    coarsest: float = 2.4
+    """How many times larger those pixels are at most."""
+    jpeg_quality: int = 60
+    """The lowest."""
 
 
-def cut_crop(
-    field: FinderField, side_px: int, look: CropLook, rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], FieldCells]:
-    """Cut a turned and scaled square crop; `GREY` lies outside of the field.
+@dataclass(frozen=True)
+class Crop:
+    """What one look at a field gives."""
 
-    Returns
-    -------
-    uint8 RGB ``(side_px, side_px, 3)``, and the field's cells in the crop's pixels, those outside of it too.
-    """
-    factor = RED_CELL_PX / HELD_RED_CELL_PX * look.scale ** rng.uniform(-1, 1)
+    image: NDArray[np.uint8]
+    """RGB ``(side_px, side_px, 3)``."""
+    cells: FieldCells
+    """In the crop's pixels, those outside of it too."""
+    empty_weight: NDArray[np.float32]
+    """As `paint_targets` takes it."""
+
+
+def cut_crop(field: FinderField, side_px: int, look: CropLook, rng: np.random.Generator) -> Crop:
+    """Cut a turned and scaled square crop; `GREY` lies outside of the field."""
+    wrong = rng.random() < look.out_of_scale
+    factor = RED_CELL_PX / HELD_RED_CELL_PX * (_wrong_scale(rng) if wrong else look.scale ** rng.uniform(-1, 1))
+    matrix = _placed(field, factor, side_px, look, rng)
+    size = (side_px, side_px)
+    how = cv2.INTER_AREA if factor < 0.5 else cv2.INTER_LINEAR
+    image = cv2.warpAffine(field.image, matrix, size, flags=how, borderValue=(GREY, GREY, GREY))
+    there = cv2.warpAffine(np.ones(field.image.shape[:2], np.uint8), matrix, size, flags=cv2.INTER_NEAREST)
+    image = relit(np.asarray(image, np.uint8), look, rng)
+    image[there == 0] = GREY
+    if wrong:
+        return Crop(image, NO_CELLS, NOTHING)
+    x, y = matrix[:, :2] @ np.stack([field.cells.x, field.cells.y]) + matrix[:, 2:]
+    cells = FieldCells(x, y, field.cells.radius_px * factor, field.cells.class_index)
+    return Crop(image, cells, field.empty_weight)
+
+
+def _wrong_scale(rng: np.random.Generator) -> float:
+    return float(np.exp(rng.uniform(*np.log(OUT_OF_SCALE))) ** rng.choice([-1, 1]))
+
+
+def _placed(
+    field: FinderField, factor: float, side_px: int, look: CropLook, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return the affine map from the field to a crop, ``(2, 3)``: turned, maybe mirrored, aimed at a cell or not."""
     angle, mirror = rng.uniform(0, 2 * np.pi), rng.choice([-1.0, 1.0])
     if rng.random() < 0.5:  # upright borders, as photographs have them
         angle = np.pi / 2 * rng.integers(4)
     turn = factor * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag([mirror, 1])
     aimed = side_px / 2 + rng.uniform(-0.42, 0.42, 2) * side_px - turn @ _aim(field, look, rng)
-    move = _filled(aimed, turn, field.image.shape[1::-1], side_px)
-    matrix, size = np.hstack([turn, move[:, None]]), (side_px, side_px)
-    image = cv2.warpAffine(field.image, matrix, size, flags=cv2.INTER_LINEAR, borderValue=(GREY, GREY, GREY))
-    there = cv2.warpAffine(np.ones(field.image.shape[:2], np.uint8), matrix, size, flags=cv2.INTER_NEAREST)
-    image = relit(np.asarray(image, np.uint8), look, rng)
-    image[there == 0] = GREY
-    cells = field.cells
-    x, y = turn @ np.stack([cells.x, cells.y]) + move[:, None]
-    return image, FieldCells(x, y, cells.radius_px * factor, cells.class_index)
+    return np.hstack([turn, _filled(aimed, turn, field.image.shape[1::-1], side_px)[:, None]])
 
 
 def _aim(field: FinderField, look: CropLook, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -99,10 +136,24 @@ def relit(image: NDArray[np.uint8], look: CropLook, rng: np.random.Generator) ->
         density += _precipitate(image.shape[0], rng)
     density += _falloff(image.shape[0], look.vignette, rng)
     if rng.random() < 0.5:
-        density = cv2.GaussianBlur(density, (0, 0), rng.uniform(0.2, look.blur_px))
+        density = cv2.GaussianBlur(density, (0, 0), 0.2 + (look.blur_px - 0.2) * rng.random() ** 2)
     gain = 255 * tints[1] * np.float32(rng.uniform(1 - look.gain, 1 + look.gain))
-    seen = np.exp(-density) * gain + rng.normal(0, rng.uniform(0.5, look.noise), image.shape)
-    return np.asarray(np.clip(seen, 0, 255), np.uint8)
+    return _photographed(np.exp(-density) * gain, look, rng)
+
+
+def _photographed(light: NDArray[np.float32], look: CropLook, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return what a camera makes of light of 0 to 255: noise, and for some larger pixels and JPEG."""
+    coarse, side = rng.random() < look.coarse, light.shape[0]
+    if coarse:
+        small = round(side / rng.uniform(1, look.coarsest))
+        light = np.asarray(cv2.resize(light, (small, small), interpolation=cv2.INTER_AREA), np.float32)
+    seen = light + rng.normal(0, rng.uniform(0.5, look.noise), light.shape)
+    image = np.asarray(np.clip(seen, 0, 255), np.uint8)
+    if not coarse:
+        return image
+    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(look.jpeg_quality, 100))]
+    stored = np.asarray(cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR), np.uint8)
+    return np.asarray(cv2.resize(stored, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _falloff(side_px: int, most: float, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ SPREAD = 1 / 3
 """Standard deviation of a cell's bump on the heat map, over its radius."""
 LEAST_SPREAD = 0.7
 """Of the bump, in places of the heat map: a platelet is hardly larger than one."""
-SEEN = 0.35
+SEEN = 0.2
 """A cell of which less than this share is seen is neither to be marked nor to be left out."""
 NEAR = 0.6
 """The radius is learnt where the bump is at least so high."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from wsi_patches.annotations import AnnotationFile
 from wsi_patches.datasets import Found, annotations_of, find_inputs, safe_id, with_groups
@@ -12,7 +13,8 @@ from wsi_patches.errors import UsageError
 from wsi_patches.executors import make_executor
 from wsi_patches.geometry import Box
 from wsi_patches.imaging.sharpen import SharpenSettings
-from wsi_patches.infer import count_slide, load_classifier
+from wsi_patches.infer import FOUND, count_slide, load_classifier, load_finder
+from wsi_patches.models.table import DEFAULT_FINDER
 from wsi_patches.outcome import FAILED, PARTIAL, Outcome, SlideReport
 from wsi_patches.pipeline import Progress, Stage, run
 from wsi_patches.report import overview, read_report, remove_slide_reports, write_counts, write_slide_report
@@ -52,11 +54,26 @@ class InferTask:
     """How to open the slide."""
     model: str | None = None
     """Name or file of a cell classifier."""
+    finder: str = DEFAULT_FINDER
     device: str = "auto"
+    precision: str = "auto"
     sharpen: float | None = None
     marks: tuple[AnnotationFile, ...] = ()
     """Cells that a person marked: counted as they are."""
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Weights:
+    """SHA-256 of the weights that a run counts with, empty where there are none."""
+
+    finder: str
+    classifier: str
+
+    def are_those_of(self, report: SlideReport) -> bool:
+        """Tell whether an earlier report was made with them; marked cells need no finder."""
+        finder = report.extra.get("finder_sha256", "") if report.method == FOUND else self.finder
+        return (finder, report.weights_sha256) == (self.finder, self.classifier)
 
 
 @dataclass(frozen=True)
@@ -102,8 +119,7 @@ def infer(settings: InferSettings, progress: Progress | None = None) -> InferRes
         The model cannot be used.
     """
     executor = make_executor(settings.workers, settings.cluster)
-    sha256 = load_classifier(settings.model, settings.device).sha256 if settings.model is not None else ""
-    plan = plan_infer(settings, sha256)
+    plan = plan_infer(settings, _weights(settings))
     if settings.overwrite and settings.out.exists():
         remove_slide_reports(settings.out)
     make_folder(settings.out)
@@ -133,7 +149,8 @@ def infer_slide(task: InferTask) -> SlideReport:
     with _open(task) as slide:
         sharpen = None if task.sharpen is None else SharpenSettings(task.sharpen)
         marked = read_marks(task.marks, slide.info.size) if task.marks else None
-        report, cells = count_slide(slide, task.slide_id, classifier, sharpen, marked)
+        finder = load_finder(task.finder, task.device, task.precision)
+        report, cells = count_slide(slide, task.slide_id, classifier, sharpen, marked, finder)
         picture, downsample = overview(slide)
         if isinstance(slide, ForgivingSlide):
             slide.check()
@@ -182,15 +199,22 @@ def _lost(task: InferTask, error: BaseException) -> SlideReport:
     return _failed(Outcome.failed(task.slide_id, task.path, error))
 
 
-def plan_infer(settings: InferSettings, weights_sha256: str = "") -> InferPlan:
+def _weights(settings: InferSettings) -> Weights:
+    """Return the hashes of what was asked for, or say why it cannot be used."""
+    finder = load_finder(settings.finder, settings.device, settings.precision)
+    classifier = load_classifier(settings.model, settings.device) if settings.model is not None else None
+    return Weights(finder.sha256, classifier.sha256 if classifier is not None else "")
+
+
+def plan_infer(settings: InferSettings, weights: Weights | None = None) -> InferPlan:
     """Look at every slide, without writing anything.
 
     Parameters
     ----------
     settings
         What was asked.
-    weights_sha256
-        Of the model; a slide that an earlier run counted with other weights is counted again.
+    weights
+        A slide that an earlier run counted with others is counted again; by default what is asked for.
 
     Raises
     ------
@@ -204,7 +228,7 @@ def plan_infer(settings: InferSettings, weights_sha256: str = "") -> InferPlan:
     files = [path for path in settings.inputs if path not in stores]
     inputs = find_inputs(files) if files else Found(())
     items = with_groups(inputs.items, settings.group_rule())
-    done = _reports(settings.out, weights_sha256) if there and settings.resume else {}
+    done = _reports(settings.out, weights or _weights(settings)) if there and settings.resume else {}
     known = {name: (report.path, report.fingerprint) for name, report in done.items()}
     looked = look_at(items, options=settings.read_options(), known=known)
     close_idle_slides()  # tasks open their own, forgiving ones
@@ -233,10 +257,10 @@ def _unchanged(tasks: Sequence[InferTask], done: Mapping[str, SlideReport]) -> s
     return {task.slide_id for task in tasks if known.get(task.slide_id) == digest_of(task.marks)}
 
 
-def _reports(out: Path, weights_sha256: str) -> dict[str, SlideReport]:
+def _reports(out: Path, weights: Weights) -> dict[str, SlideReport]:
     """Return the reports of an earlier run that used the same weights."""
     reports = (read_report(folder) for folder in sorted(out.iterdir()) if folder.is_dir())
-    return {one.slide_id: one for one in reports if one is not None and one.weights_sha256 == weights_sha256}
+    return {one.slide_id: one for one in reports if one is not None and weights.are_those_of(one)}
 
 
 def _task(one: Looked, settings: InferSettings) -> InferTask:
@@ -247,10 +271,13 @@ def _task(one: Looked, settings: InferSettings) -> InferTask:
         group=one.item.group,
         group_kind=one.item.group_kind,
         options=settings.read_options(),
-        model=settings.model,
-        device=settings.device,
-        sharpen=settings.sharpen,
+        **_models(settings),
     )
+
+
+def _models(settings: InferSettings) -> dict[str, Any]:
+    """Return what a task knows of the models."""
+    return {name: getattr(settings, name) for name in ("model", "finder", "device", "precision", "sharpen")}
 
 
 def _store_tasks(stores: Sequence[Path], settings: InferSettings, taken: set[str]) -> list[InferTask]:
@@ -268,5 +295,5 @@ def _store_tasks(stores: Sequence[Path], settings: InferSettings, taken: set[str
             out = str(settings.out / record.id)
             task = InferTask(str(path), record.id, out, in_store=True, warnings=warnings)
             task = replace(task, group=record.group, group_kind=record.group_kind)
-            tasks.append(replace(task, model=settings.model, device=settings.device, sharpen=settings.sharpen))
+            tasks.append(replace(task, **_models(settings)))
     return tasks

@@ -9,6 +9,7 @@ from typing import ClassVar
 from wsi_patches.datasets import GroupRule
 from wsi_patches.errors import UsageError
 from wsi_patches.imaging.sharpen import SharpenSettings
+from wsi_patches.models.table import DEFAULT_FINDER
 from wsi_patches.slide import ReadOptions
 
 __all__ = ["InferSettings"]
@@ -29,7 +30,11 @@ class InferSettings:
     model: str | None = None
     """Name or file of a cell classifier; white cells alone are counted without one."""
     method: str = "cells"
+    finder: str = DEFAULT_FINDER
+    """Name or file of what finds white cells; ``classical`` for the one that needs no weights."""
     device: str = "auto"
+    precision: str = "auto"
+    """Of the finder's network: bfloat16 where the processor has it, or always ``fp32`` or ``bf16``."""
     sharpen: float | None = None
     """Sharpen a cell's patch before it is classified if its focus score is above this."""
     annotations: Path | None = None

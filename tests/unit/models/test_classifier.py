@@ -76,7 +76,8 @@ def test_arrays_of_another_kind_are_refused(weight_file, images):
 
 
 def test_an_unknown_name_lists_the_known():
-    with pytest.raises(ModelError, match=r"no model 'best': give a \.safetensors file or one of painted-cells-lbp"):
+    known = r"no classifier 'best': give a \.safetensors file or one of painted-cells-lbp"
+    with pytest.raises(ModelError, match=known):
         CellClassifier.load("best")
 
 

@@ -16,7 +16,22 @@ from wsi_patches.train.finder_crops import CropLook, cut_crop
 from wsi_patches.train.finder_fields import HELD_RED_CELL_PX, FinderField, paint_field, read_field, red_cell_px
 from wsi_patches.train.finder_targets import FieldCells
 
-PLAIN = CropLook(1.0, 1.0, 1.0, 0, 1.0, 0, 0, (1, 1), 0, 0.21, 0.51, 0)
+PLAIN = CropLook(
+    scale=1.0,
+    out_of_scale=0,
+    near_white=1.0,
+    density=1.0,
+    gain=0,
+    tint=1.0,
+    hue=0,
+    hard=0,
+    saturation=(1, 1),
+    vignette=0,
+    blur_px=0.21,
+    noise=0.51,
+    precipitate=0,
+    coarse=0,
+)
 """Crops at the network's own scale, as they are."""
 
 
@@ -44,8 +59,8 @@ def task(**changes) -> FinderTask:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_cells_go_with_the_pixels_of_a_crop(seed):
-    image, cells = cut_crop(dotted(), 96, PLAIN, np.random.default_rng(seed))
-    dark = np.argwhere(image.max(axis=2) < 90)
+    crop = cut_crop(dotted(), 96, PLAIN, np.random.default_rng(seed))
+    cells, dark = crop.cells, np.argwhere(crop.image.max(axis=2) < 90)
     assert len(dark) > 4
     assert np.abs(dark.mean(axis=0)[::-1] - (cells.x[0], cells.y[0])).max() < 1.0
     assert cells.radius_px[0] == pytest.approx(20 * RED_CELL_PX / HELD_RED_CELL_PX)
@@ -54,21 +69,41 @@ def test_cells_go_with_the_pixels_of_a_crop(seed):
 def test_scale_of_crops_varies_as_asked():
     rng = np.random.default_rng(0)
     look = replace(PLAIN, scale=1.5)
-    radii = [cut_crop(dotted(), 96, look, rng)[1].radius_px[0] for _ in range(60)]
+    radii = [cut_crop(dotted(), 96, look, rng).cells.radius_px[0] for _ in range(60)]
     usual = 20 * RED_CELL_PX / HELD_RED_CELL_PX
     assert usual / 1.5 <= min(radii) < 0.8 * usual
     assert 1.25 * usual < max(radii) <= usual * 1.5
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_at_a_wrong_scale_nothing_is_to_be_found_and_platelets_are_left_open(seed):
+    crop = cut_crop(dotted(), 96, replace(PLAIN, out_of_scale=1.0), np.random.default_rng(seed))
+    assert len(crop.cells.x) == 0
+    assert crop.empty_weight.tolist() == [1, 1, 0]
+    dark = (crop.image.max(axis=2) < 90).sum()
+    usual = (cut_crop(dotted(), 96, PLAIN, np.random.default_rng(seed)).image.max(axis=2) < 90).sum()
+    assert dark > 3 * usual or dark < usual / 3
+
+
+def test_a_coarse_camera_loses_detail_and_keeps_places():
+    fine, coarse = (
+        cut_crop(dotted(), 96, replace(PLAIN, coarse=share), np.random.default_rng(3)) for share in (0.0, 1.0)
+    )
+    assert np.array_equal(fine.cells.x, coarse.cells.x)
+    assert not np.array_equal(fine.image, coarse.image)
+    places = [np.argwhere(crop.image.max(axis=2) < 110).mean(axis=0) for crop in (fine, coarse)]
+    assert np.abs(places[0] - places[1]).max() < 1.0
+
+
 def test_what_lies_outside_of_a_field_is_grey_whatever_the_look():
-    image, _ = cut_crop(dotted(30, 80), 96, CropLook(), np.random.default_rng(1))
+    image = cut_crop(dotted(30, 80), 96, CropLook(out_of_scale=0), np.random.default_rng(1)).image
     assert (image.reshape(-1, 3) == GREY).all(axis=1).mean() > 0.3
 
 
 def test_a_large_field_fills_its_crops():
     cells = FieldCells(np.array([400.0]), np.array([400.0]), np.array([20.0]), np.array([0]))
     field = replace(dotted(800, 800), cells=cells)
-    upright = [cut_crop(field, 64, PLAIN, np.random.default_rng(seed))[0] for seed in range(10)]
+    upright = [cut_crop(field, 64, PLAIN, np.random.default_rng(seed)).image for seed in range(10)]
     assert all((image == GREY).all(axis=2).mean() < 0.02 for image in upright)
 
 

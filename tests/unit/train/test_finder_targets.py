@@ -40,7 +40,7 @@ def test_a_cell_cut_by_the_border_is_marked_in_the_middle_of_what_is_seen():
 
 
 def test_a_sliver_is_neither_to_be_marked_nor_to_be_left_out():
-    targets = paint_targets(cells((-10, 48, 16, 0)), SIDE, SURE)
+    targets = paint_targets(cells((-12, 48, 16, 0)), SIDE, SURE)
     assert not (targets.heat == 1).any()
     assert (targets.weight[0, 0, 9:15, 0] == 0).all()
     assert (targets.weight[0, 0, :, 5:] == 1).all()
