@@ -10,7 +10,7 @@ from typing import Any, Literal
 from wsi_patches.counting import CellFinder
 from wsi_patches.datasets import SlideItem
 from wsi_patches.errors import UsageError
-from wsi_patches.imaging import WhiteCellFinder
+from wsi_patches.models import LearnedCellFinder
 from wsi_patches.train.annotated import CellCut, cell_patches
 from wsi_patches.train.classifier import Progress, TrainedClassifier, train_classifier
 from wsi_patches.train.classifier_network import CardWords
@@ -80,7 +80,8 @@ def train_blasts(
     resume
         Go on where a run with the same settings and slides was killed.
     finder
-        Measures cells that are marked as points; should be the one that will find the cells to be classified.
+        Measures cells that are marked as points; should be the one that will find the cells to be classified. The
+        shipped one if not given.
 
     Raises
     ------
@@ -113,7 +114,7 @@ def cut_blasts(
         scale=settings,
         input_px=settings.input_px,
         margin=settings.augmentation.margin,
-        finder=WhiteCellFinder() if finder is None else finder,
+        finder=LearnedCellFinder.load(device=settings.training.device) if finder is None else finder,
         classes=settings.classes,
         slide_mpp=settings.slide_mpp,
     )

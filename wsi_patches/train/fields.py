@@ -14,7 +14,7 @@ from wsi_patches.counting.centred import centred_patch, diameter_of
 from wsi_patches.datasets import SlideItem
 from wsi_patches.datasets.splits import By
 from wsi_patches.errors import SlideError, UsageError
-from wsi_patches.imaging import WhiteCellFinder
+from wsi_patches.models import LearnedCellFinder
 from wsi_patches.slide import Slide
 from wsi_patches.slides import open_slide
 from wsi_patches.train.augment import HARD_COLOUR, Augmentation
@@ -98,7 +98,7 @@ def cut_fields(
     """
     on_slide = None if progress is None else lambda done, total: progress("slides", done, total)
     patches = field_patches(items, settings, folder, on_slide)
-    diameters = settings.patch_cell_diameters or _measured_diameters(patches, settings.slide_mpp)
+    diameters = settings.patch_cell_diameters or _measured_diameters(patches, settings)
     return patches, CardWords("Class of a whole field, trained on labelled pictures", LIMITS, None, diameters)
 
 
@@ -153,7 +153,7 @@ def _add_field(writer: PatchWriter, mark: CellMark, slide: Slide) -> None:
     writer.add(mark, centred_patch(slide, mark.x, mark.y, min(slide.info.size), writer.side_px))
 
 
-def _measured_diameters(patches: PatchSet, slide_mpp: float | None) -> float:
+def _measured_diameters(patches: PatchSet, settings: FieldSettings) -> float:
     """Return how many diameters of a white cell a field is wide: the median of some fields.
 
     Raises
@@ -162,10 +162,10 @@ def _measured_diameters(patches: PatchSet, slide_mpp: float | None) -> float:
         No cell was found on any of them.
     """
     rows = np.unique(np.linspace(0, len(patches) - 1, min(len(patches), MOST_MEASURED)).round().astype(int))
-    widths = []
+    widths, finder = [], LearnedCellFinder.load(device=settings.training.device)
     for row in patches.slide[rows].tolist():
-        with open_slide(patches.slides[row].path, mpp=slide_mpp) as slide:
-            diameter_px = diameter_of(find_cells(slide, WhiteCellFinder()))
+        with open_slide(patches.slides[row].path, mpp=settings.slide_mpp) as slide:
+            diameter_px = diameter_of(find_cells(slide, finder))
             if diameter_px:
                 widths.append(min(slide.info.size) / diameter_px)
     if not widths:

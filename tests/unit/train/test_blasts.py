@@ -24,6 +24,7 @@ from wsi_patches.train.augment import HARD_COLOUR, Augmentation
 from wsi_patches.train.blasts import BlastSettings, train_blasts
 from wsi_patches.train.engine import EngineSettings
 from wsi_patches.train.fields import FieldSettings, train_fields
+from wsi_patches.train.tune_space import applied, ends, read_space
 
 THIRDS = {"train": 0.5, "validation": 0.25, "test": 0.25}
 ONE_EPOCH = EngineSettings(epochs=1, device="cpu")
@@ -270,8 +271,11 @@ def test_the_four_class_set_is_split_by_blocks_and_learnt(shared_data, tmp_path)
 def test_the_recipes_read(recipe, kind):
     values = read_recipe(ROOT / "configs" / f"{recipe}.yaml")
 
+    space = read_space(values.pop("tune", {}))
+
     settings = settings_from(kind, {}, values)
 
+    assert all(settings_from(kind, {}, applied(values, tried)) for tried in ends(space))
     assert values["command"] == "train"
     assert settings.task == values["task"]
     if kind is FieldSettings:
