@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from wsi_patches.errors import ModelError, needs_extra
+from wsi_patches.models.colour_input import COLOURS
 
 __all__ = ["HEAD", "SHA256", "EfficientNetLite0", "imagenet_weights", "load_imagenet"]
 
@@ -99,13 +100,24 @@ class EfficientNetLite0(nn.Module):
     ----------
     classes
         How many logits come out.
+    colour
+        What it sees of colours: ``rgb``, or ``darkest``, the darkest channel alone; see `DarkestChannel`.
+
+    Raises
+    ------
+    TypeError
+        There is no such ``colour``.
     """
 
     STAGES: tuple[tuple[int, int], ...] = ((2, 16), (4, 24), (8, 40), (16, 112), (32, 320))
     """Stride in input pixels and channels of each map that `stages` returns."""
 
-    def __init__(self, classes: int = 1000) -> None:
+    def __init__(self, classes: int = 1000, colour: str = "rgb") -> None:
         super().__init__()
+        if colour not in COLOURS:
+            msg = f"no colour {colour!r}: choose from {', '.join(COLOURS)}"
+            raise TypeError(msg)
+        self.colour = COLOURS[colour]()
         # The order in which layers are made is the order of the published weights, by which they are loaded.
         self.stem = nn.Sequential(SameConv2d(3, STEM, 3, stride=2), _batch_norm(STEM), nn.ReLU6())
         body, channels = nn.ModuleList(), STEM
@@ -126,7 +138,7 @@ class EfficientNetLite0(nn.Module):
         x
             ``(n, 3, h, w)``; a side of a map is the input's divided by the stride, rounded up.
         """
-        x, maps = self.stem(x), []
+        x, maps = self.stem(self.colour(x)), []
         for plan, stage in zip(PLANS, self.body, strict=True):
             if plan.stride > 1:
                 maps.append(x)
