@@ -13,6 +13,7 @@ from wsi_patches.cli.main import main
 from wsi_patches.models.weights import load_weights
 from wsi_patches.synthetic import write_all_idb1
 from wsi_patches.train import classifier
+from wsi_patches.train.logs import TrainingLog
 from wsi_patches.workflows import train_folder
 
 RECIPE = {
@@ -38,10 +39,12 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(autouse=True)
-def few_draws(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def few_draws():
     """Intervals of tiny sets say nothing, and take most of the time."""
-    monkeypatch.setattr(train_folder, "DRAWS", 20)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(train_folder, "DRAWS", 20)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -65,34 +68,43 @@ def table(path):
         return list(csv.DictReader(stream))
 
 
-def test_settings_are_searched_on_validation_and_the_best_model_is_the_result(painted, tmp_path, monkeypatch):
-    recipe, out = write_recipe(tmp_path / "mine.yaml", tune=SPACE), tmp_path / "out"
-    asked = []
-    ask = classifier.logits_of
+@pytest.fixture(scope="module")
+def tuned(painted, tmp_path_factory):
+    """A search of three trials: what it printed, its folder, and how often a final model was asked about a split."""
+    folder = tmp_path_factory.mktemp("tuned")
+    recipe, asked, ask = write_recipe(folder / "mine.yaml", tune=SPACE), [], classifier.logits_of
 
     def spy(network, frame, view, device):
         asked.append(len(view))
         return ask(network, frame, view, device)
 
-    monkeypatch.setattr(classifier, "logits_of", spy)
-
-    done = run("train", recipe, "--data", painted[0], "-o", out, "--tune", 3)
-
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(classifier, "logits_of", spy)
+        done = run("train", recipe, "--data", painted[0], "-o", folder / "out", "--tune", 3)
     assert done.exit_code == 0, done.output
-    assert len(asked) == 2  # validation and test, of the final model alone
+    return done.output, folder / "out", len(asked)
+
+
+def test_settings_are_searched_on_validation_and_the_best_model_is_the_result(tuned):
+    output, out, asked = tuned
+    assert asked == 2  # validation and test, of the final model alone
     rows = table(out / "tuning" / "trials.csv")
     assert [row["trial"] for row in rows] == ["0", "1", "2"]
     assert (float(rows[0]["training.learning_rate"]), rows[0]["balance"]) == (0.01, "none")
     best = min(rows, key=lambda row: float(row["validation_loss"]))
-    tuned = yaml.safe_load((out / "tuned.yaml").read_text())
-    assert tuned["training"]["learning_rate"] == pytest.approx(float(best["training.learning_rate"]))
-    assert tuned["balance"] == best["balance"]
-    assert "tune" not in tuned
+    recipe = yaml.safe_load((out / "tuned.yaml").read_text())
+    assert recipe["training"]["learning_rate"] == pytest.approx(float(best["training.learning_rate"]))
+    assert recipe["balance"] == best["balance"]
+    assert "tune" not in recipe
     for line in ("TRIALS, by validation loss", f"* {best['trial']:>4}", "tuned.yaml", "TEST SPLIT"):
-        assert line in done.output
+        assert line in output
     kept = [folder.name for folder in (out / "tuning").iterdir() if (folder / "checkpoint.pt").exists()]
     assert kept == [f"{int(best['trial']):04d}"]
     assert "the best of 3 trials" in (out / "training.html").read_text()
+
+
+def test_the_best_recipe_gives_the_same_model_without_a_search(tuned, painted, tmp_path):
+    out = tuned[1]
 
     again = run("train", out / "tuned.yaml", "--data", painted[0], "-o", tmp_path / "again")
 
@@ -101,19 +113,25 @@ def test_settings_are_searched_on_validation_and_the_best_model_is_the_result(pa
 
 
 def test_a_killed_search_goes_on_to_the_same_trials_and_more_may_be_added(painted, tmp_path, monkeypatch):
-    recipe = write_recipe(tmp_path / "mine.yaml", training={**RECIPE["training"], "epochs": 1})
+    recipe = write_recipe(tmp_path / "mine.yaml")
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(SPACE))
     asked = ("train", recipe, "--data", painted[0], "--tune-space", tmp_path / "space.yaml", "--seed", 4)
     whole = run(*asked, "-o", tmp_path / "whole", "--tune", 3)
     assert whole.exit_code == 0, whole.output
 
-    def killed(*_arguments, **_settings):
-        raise KeyboardInterrupt
+    tell, epochs = TrainingLog.tell, []
+
+    def killed(self, history):
+        epochs.append(len(history))
+        if len(epochs) == 4:  # in the second epoch of the second trial
+            raise KeyboardInterrupt
+        tell(self, history)
 
     with monkeypatch.context() as patched:
-        patched.setattr("wsi_patches.workflows.train_tuned._take_over", killed)
+        patched.setattr(TrainingLog, "tell", killed)
         assert run(*asked, "-o", tmp_path / "killed", "--tune", 2).exit_code == 130
-    assert run(*asked, "-o", tmp_path / "killed", "--tune", 3).exit_code != 0
+    assert epochs == [1, 2, 1, 2]
+    assert run(*asked, "-o", tmp_path / "killed", "--tune", 3).exit_code == 2  # neither --resume nor --overwrite
     resumed = run(*asked, "-o", tmp_path / "killed", "--tune", 3, "--resume")
 
     assert resumed.exit_code == 0, resumed.output
