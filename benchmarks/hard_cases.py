@@ -208,9 +208,8 @@ def row(case: str, usual: int, finders: dict[str, Any], out: Path | None) -> str
         found = [detections(one, number, finder) for number, one in enumerate(fields)]
         columns.append(figures(found, area))
         if out is not None:
-            write_gallery(
-                fields, found, out / re.sub(r"\W+", "_", f"{case} {Path(name).stem}.png").replace("_png", ".png")
-            )
+            file = re.sub(r"\W+", "_", f"{case} {Path(name).with_suffix('')}")
+            write_gallery(fields, found, out / f"{file}.png")
     cells = sum(one.truth_count for one in found)
     return f"{case:26} {len(fields):6} {cells:5} | " + " | ".join(columns)
 
