@@ -55,7 +55,7 @@ def write_training_page(
         matplotlib is not installed.
     """
     best = history[best_epoch - 1]
-    figures = {name.replace("_", " "): f"{value:.4g}" for name, value in best.figures.items()}
+    figures = {_words(name): f"{value:.4g}" for name, value in best.figures.items()}
     told = {
         "epoch kept": f"{best_epoch} of {len(history)}",
         "mean training loss": f"{best.train_loss:.4g}",
@@ -86,12 +86,12 @@ def draw_curves(history: Sequence[Epoch], best_epoch: int) -> bytes:
     with needs_extra("train", "the training page"):
         from matplotlib.figure import Figure
     epochs = [epoch.epoch for epoch in history]
-    columns = {"train_loss": [epoch.train_loss for epoch in history]}
+    columns = {"mean training loss": [epoch.train_loss for epoch in history]}
     for name in history[0].figures:
-        columns[name] = [epoch.figures[name] for epoch in history]
+        columns[_words(name)] = [epoch.figures[name] for epoch in history]
     losses = {name: values for name, values in columns.items() if LOSS in name}
     others = {name: values for name, values in columns.items() if LOSS not in name}
-    rates = {"learning_rate": [epoch.learning_rate for epoch in history]}
+    rates = {"learning rate": [epoch.learning_rate for epoch in history]}
     panels = [one for one in (losses, others, rates) if one]
     figure = Figure(figsize=(8, 2.6 * len(panels)), dpi=DPI, layout="constrained")
     for axes, panel in zip(figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0], panels, strict=True):
@@ -104,10 +104,15 @@ def _draw_panel(axes: Axes, epochs: Sequence[int], panel: Mapping[str, Sequence[
     axes.axvline(best_epoch, color="0.7", linewidth=3, label="epoch kept")
     marker = "o" if len(epochs) == 1 else ""
     for (name, values), style in zip(panel.items(), line_styles(len(panel)), strict=True):
-        axes.plot(epochs, values, **style, marker=marker, label=name.replace("_", " "))
+        axes.plot(epochs, values, **style, marker=marker, label=name)
     axes.locator_params(axis="x", integer=True)
     for text in axes.legend(fontsize=8, handlelength=4, loc="center left", bbox_to_anchor=(1, 0.5)).get_texts():
         text.set_parse_math(False)
+
+
+def _words(figure: str) -> str:
+    """Return what a figure of validation is called on the page."""
+    return f"validation {figure.replace('_', ' ')}"
 
 
 def _png(figure: Figure) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -225,8 +224,15 @@ def _write_page(out: Path, settings: FolderSettings, trained: TrainedClassifier,
         "Trained on": card.trained_on,
         "Scores on the test split": ", ".join(f"{name} {value:.4g}" for name, value in card.scores.items()),
         **more,
-        **{name: json.dumps(value, default=str) for name, value in asdict(settings).items()},
+        **{name: _plain(value) for name, value in asdict(settings).items()},
     }
     best = int(card.scores["best_epoch"])
     write_training_page(page, f"Training of {card.name}", trained.history, best, details, trained.warnings)
     return page
+
+
+def _plain(value: object) -> str:
+    """Return a setting as text: nested ones in a line, None as what it means."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_plain(one)}" for name, one in value.items()) or "none"
+    return "none" if value is None else str(value)

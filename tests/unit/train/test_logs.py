@@ -75,7 +75,7 @@ def test_the_page_tells_what_was_kept_and_needs_no_other_file(tmp_path):
     page = Texts()
     page.feed((tmp_path / "a.html").read_text(encoding="utf-8"))
     told = [text for text in page.texts if text]
-    for wanted in ("Blasts <1>", "3 of 4", "balanced accuracy", "0.65", "4 min 4 s", "<b>cells</b> & more"):
+    for wanted in ("Blasts <1>", "3 of 4", "validation balanced accuracy", "0.65", "4 min 4 s", "<b>cells</b> & more"):
         assert wanted in told
     assert "patients unknown" in told
     assert [source[:22] for source in page.sources] == ["data:image/png;base64,"]
