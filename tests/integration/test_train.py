@@ -171,6 +171,13 @@ def test_a_bad_space_is_refused_before_anything_is_read(tmp_path, space, flags, 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_training_that_is_no_mapping_is_refused_whatever_the_flags_say(tmp_path):
+    recipe = write_recipe(tmp_path / "mine.yaml", training=3)
+    done = run("train", recipe, "--data", tmp_path, "-o", tmp_path / "out", "--epochs", 2)
+    assert done.exit_code == 2
+    assert "training" in done.output
+
+
 def test_what_is_tried_is_told_with_how_often(tmp_path):
     done = run("train", "all_idb1_blasts", "--data", tmp_path, "-o", tmp_path / "out", "--tune-space", "a.yaml")
     assert done.exit_code == 2

@@ -15,6 +15,7 @@ from wsi_patches.cli.progress import progress_bar
 from wsi_patches.recipe import read_recipe, settings_from
 
 if TYPE_CHECKING:
+    from wsi_patches.workflows.train_folder import FolderTraining
     from wsi_patches.workflows.train_tuned import Search
 
 __all__ = ["command"]
@@ -80,10 +81,7 @@ def _painted(recipe: str, values: dict[str, Any], out: Path, *, quiet: bool, **o
 
 
 def _on_folder(recipe: str, task: str, values: dict[str, Any], out: Path, *, quiet: bool, **options: Any) -> None:
-    from wsi_patches.datasets import GroupRule
-    from wsi_patches.workflows.output import Existing
-    from wsi_patches.workflows.train_folder import TRAINABLE, TrainingData, train_on_folder
-    from wsi_patches.workflows.train_tuned import format_trials, tune_on_folder
+    from wsi_patches.workflows.train_folder import TRAINABLE
 
     if task not in TRAINABLE:
         msg = f"recipe {recipe} trains {task!r}; known are {PAINTED}, {', '.join(TRAINABLE)}"
@@ -92,25 +90,32 @@ def _on_folder(recipe: str, task: str, values: dict[str, Any], out: Path, *, qui
         msg = f"recipe {recipe} learns from your own pictures: name their folder with --data"
         raise click.UsageError(msg)
     space, values = values.pop("tune", None), _with_flags({"task": task, **values}, options)
-    data = TrainingData(
-        options["data"], options["annotations"], GroupRule(options["group_pattern"], options["group_table"])
-    )
-    existing = Existing(bool(options["resume"]), bool(options["overwrite"]))
     build = partial(_settings, TRAINABLE[task], recipe)
-    if options["tune"] is None:
-        settings = build(values)
-        with progress_bar("slides, then epochs", quiet=quiet) as progress:
-            done = train_on_folder(settings, data, out, existing, progress)
-    else:
-        search = _search(recipe, space, values, build, options)
-        with progress_bar("epochs of all trials", quiet=quiet) as progress:
-            tuned = tune_on_folder(search, data, out, existing, progress)
-        _say([*format_trials(tuned), f"best settings: {tuned.recipe}", ""], quiet=quiet)
-        done = tuned.training
+    search = None if options["tune"] is None else _search(recipe, space, values, build, options)
+    done = _trained(build(values), search, out, quiet=quiet, **options)
     _say(told({"test_split": done.result}, done.baselines, {"test_split": done.evaluation}, done.notes), quiet=quiet)
     for warning in done.trained.warnings:
         click.echo(f"warning: {warning}", err=True)
     _say([f"training: {done.page}", f"weights: {done.trained.weights}"], quiet=quiet)
+
+
+def _trained(settings: Any, search: Search | None, out: Path, *, quiet: bool, **options: Any) -> FolderTraining:
+    """Train once, or search settings first."""
+    from wsi_patches.datasets import GroupRule
+    from wsi_patches.workflows.output import Existing
+    from wsi_patches.workflows.train_folder import TrainingData, train_on_folder
+    from wsi_patches.workflows.train_tuned import format_trials, tune_on_folder
+
+    groups = GroupRule(options["group_pattern"], options["group_table"])
+    data = TrainingData(options["data"], options["annotations"], groups)
+    existing = Existing(bool(options["resume"]), bool(options["overwrite"]))
+    if search is None:
+        with progress_bar("slides, then epochs", quiet=quiet) as progress:
+            return train_on_folder(settings, data, out, existing, progress)
+    with progress_bar("epochs of all trials", quiet=quiet) as progress:
+        tuned = tune_on_folder(search, data, out, existing, progress)
+    _say([*format_trials(tuned), f"best settings: {tuned.recipe}", ""], quiet=quiet)
+    return tuned.training
 
 
 def _settings(kind: type[Any], where: str, values: Mapping[str, Any]) -> Any:
@@ -144,7 +149,10 @@ def _search(
 def _with_flags(values: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Put --epochs, --seed and --device where a recipe's training has them."""
     flags = {name: options[name] for name in FLAGS if options[name] is not None}
-    return {**values, "training": {**values.get("training", {}), **flags}} if flags else dict(values)
+    training = values.get("training", {})
+    if not flags or not isinstance(training, Mapping):  # what is no mapping is refused with the recipe
+        return dict(values)
+    return {**values, "training": {**training, **flags}}
 
 
 def _say(lines: Any, *, quiet: bool) -> None:
