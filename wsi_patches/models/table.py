@@ -41,7 +41,7 @@ MODELS: dict[str, ShippedModel] = {
     ),
     DEFAULT_FINDER: ShippedModel(
         file="white_cells.safetensors",
-        sha256="e2f386e9ffc75bb2f6f5c53acba415bca88ad499c66da06400f56d1a0b6642d9",
+        sha256="129467594a79f6241a8c397ddc0922c7084bca07bdbbf6e06961cd18294cb6b8",
         description="Finds white cells on stained smears at any scale; what `infer` uses unless told otherwise",
         kind="finder",
     ),
