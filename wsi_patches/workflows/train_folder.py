@@ -15,7 +15,6 @@ from wsi_patches.datasets.splits import make_folds
 from wsi_patches.errors import UsageError
 from wsi_patches.evaluate.classification import ClassificationResult
 from wsi_patches.evaluate.gallery import classification_gallery
-from wsi_patches.infer import load_finder
 from wsi_patches.pipeline import Progress
 from wsi_patches.stores.files import write_json
 from wsi_patches.train.blasts import BlastSettings, cut_blasts
@@ -177,8 +176,7 @@ def cut_patches(
 ) -> Cut:
     """Return the patches that a training learns from, their pixels in a file without a name in a folder."""
     if isinstance(settings, BlastSettings):
-        # Cells that are marked as points are measured as `infer` will measure those that it finds.
-        return cut_blasts(settings, items, folder, told, finder=load_finder(device=settings.training.device).finder)
+        return cut_blasts(settings, items, folder, told)
     return cut_fields(settings, items, folder, told)
 
 

@@ -25,7 +25,6 @@ from wsi_patches.train.blasts import BlastSettings, train_blasts
 from wsi_patches.train.engine import EngineSettings
 from wsi_patches.train.fields import FieldSettings, train_fields
 from wsi_patches.train.tune_space import applied, ends, read_space
-from wsi_patches.train.tune_space import applied, ends, read_space
 
 THIRDS = {"train": 0.5, "validation": 0.25, "test": 0.25}
 ONE_EPOCH = EngineSettings(epochs=1, device="cpu")
