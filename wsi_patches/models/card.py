@@ -13,10 +13,32 @@ from wsi_patches.errors import ModelError
 __all__ = ["Card", "FinderCard", "ModelCard"]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Card:
-    """What all cards have in common: they are JSON in the header of the weight file."""
+    """What all cards have in common; they are JSON in the header of the weight file."""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    name: str
+    """Short name, as ``--model`` or ``--finder`` takes it."""
+    title: str
+    """One line for people."""
+    architecture: str
+    """A key of ``ARCHITECTURES`` or ``FINDERS`` in `wsi_patches.models.weights`."""
+    settings: dict[str, Any]
+    """Arguments of the architecture beside the number of classes, as JSON values."""
+    classes: tuple[str, ...]
+    """Class names in the order of the outputs."""
+    trained_on: str
+    limits: str
+    """What the model cannot do, in a plain sentence."""
+    licence: str
+    paper: str = ""
+    doi: str = ""
+    changes: str = ""
+    """How the model differs from the paper's."""
+    scores: dict[str, float] = field(default_factory=dict)
+    """Figures measured on data that it was not trained on, named with what they were measured on."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values that `from_dict` reads."""
@@ -40,9 +62,9 @@ class Card:
             raise ModelError(msg) from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FinderCard(Card):
-    """The card of a model that finds cells.
+    """The card of a model that finds cells; its classes are in the order of the heat maps.
 
     Raises
     ------
@@ -50,33 +72,13 @@ class FinderCard(Card):
         A value cannot be; the message names it.
     """
 
-    name: str
-    """Short name, as in ``--finder NAME``."""
-    title: str
-    """One line for people."""
-    architecture: str
-    """A key of ``wsi_patches.models.weights.FINDERS``."""
-    settings: dict[str, Any]
-    """Arguments of the architecture beside the number of classes, as JSON values."""
-    classes: tuple[str, ...]
-    """Class names in the order of the heat maps."""
+    kind: Literal["finder"] = "finder"
     red_cell_px: float
     """Diameter of a red cell in the images that the network takes."""
     threshold: float
     """Least score of a cell, 0 to 1."""
-    trained_on: str
     split: str
     """Which images it was not trained on, in a sentence."""
-    limits: str
-    """What the model cannot do, in a plain sentence."""
-    licence: str
-    kind: Literal["finder"] = "finder"
-    paper: str = ""
-    doi: str = ""
-    changes: str = ""
-    """How the model differs from the paper's."""
-    scores: dict[str, float] = field(default_factory=dict)
-    """Figures measured on images that it, or the same training without them, did not see."""
 
     def __post_init__(self) -> None:
         if not (self.red_cell_px > 0 and 0 < self.threshold < 1):
@@ -84,9 +86,9 @@ class FinderCard(Card):
             raise ModelError(msg + f"{self.red_cell_px} and {self.threshold}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelCard(Card):
-    """The card of a model that classifies patches; it travels in the header of the weight file.
+    """The card of a model that classifies patches.
 
     Raises
     ------
@@ -94,26 +96,12 @@ class ModelCard(Card):
         A value cannot be; the message names it.
     """
 
-    name: str
-    """Short name, as in ``--model NAME``."""
-    title: str
-    """One line for people."""
-    architecture: str
-    """A key of ``wsi_patches.models.weights.ARCHITECTURES``."""
-    settings: dict[str, Any]
-    """Arguments of the architecture beside the number of classes, as JSON values."""
-    classes: tuple[str, ...]
-    """Class names in the order of the outputs."""
     input_px: int
     """Side of the square input in pixels."""
     mean: tuple[float, float, float]
     """Of the training images, red, green, blue, 0 to 1; subtracted from the input."""
     std: tuple[float, float, float]
     """Of the training images, red, green, blue, 0 to 1; the input is divided by it."""
-    trained_on: str
-    limits: str
-    """What the model cannot do, in a plain sentence."""
-    licence: str
     patch_um: float | None = None
     """Side of the patch on the slide in um, for slides that state their resolution."""
     patch_cell_diameters: float | None = None
@@ -123,12 +111,6 @@ class ModelCard(Card):
     isotonic: tuple[tuple[float, float], ...] = ()
     """Of two classes: points (said, meant) between which the first class's probability is read off, both rising; as
     the softmax says it where there are none."""
-    paper: str = ""
-    doi: str = ""
-    changes: str = ""
-    """How the model differs from the paper's."""
-    scores: dict[str, float] = field(default_factory=dict)
-    """Figures measured on held-out data, named with what they were measured on."""
 
     def __post_init__(self) -> None:
         positive: dict[str, float | None] = {
