@@ -77,12 +77,6 @@ class Measured:
         )
 
 
-def of_views(classifier: CellClassifier, images: np.ndarray) -> np.ndarray:
-    """Return the mean probabilities of the four quarter turns of fields, and of their mirror images."""
-    turned = [np.rot90(flipped, turn, (1, 2)) for flipped in (images, images[:, :, ::-1]) for turn in range(4)]
-    return np.mean([classifier.probabilities(np.ascontiguousarray(view)) for view in turned], axis=0)
-
-
 def recalls(confusion: np.ndarray) -> np.ndarray:
     """Return the recall of each class of one or many confusion matrices, truth in rows; nan for an absent class."""
     totals = confusion.sum(axis=-1)
@@ -119,8 +113,7 @@ def report(trained: TrainedClassifier, draws: int) -> Iterator[str]:
     classifier = CellClassifier.load(trained.weights, "cpu")
     images = test.images.read(range(len(test.ids)))
     plain = [classifier.probabilities(images)]
-    recoloured = [jittered(images, seed) for seed in seeds]
-    hard = [classifier.probabilities(one) for one in recoloured]
+    hard = [classifier.probabilities(jittered(images, seed)) for seed in seeds]
     colour, colour_hard = colour_alone(trained, seeds)
 
     def of(said: Sequence[np.ndarray]) -> Measured:
@@ -129,8 +122,6 @@ def report(trained: TrainedClassifier, draws: int) -> Iterator[str]:
     yield f"{len(test.ids)} test fields; balanced accuracy (95 % of fields drawn again), recalls"
     yield of(plain).row("as they are")
     yield of(hard).row(f"jittered hard, {draws} draws")
-    yield of([of_views(classifier, images)]).row("as they are, mean of 8 views")
-    yield of([of_views(classifier, one) for one in recoloured]).row("jittered hard, mean of 8 views")
     yield of([colour]).row("colour alone, as they are")
     yield of(colour_hard).row("colour alone, jittered hard")
     yield two_classes(test, plain).row("leukemic or benign, as they are")

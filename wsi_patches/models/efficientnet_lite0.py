@@ -101,23 +101,29 @@ class EfficientNetLite0(nn.Module):
     classes
         How many logits come out.
     colour
-        What it sees of colours: ``rgb``, or ``darkest``, the darkest channel alone; see `DarkestChannel`.
+        What it sees of colours: ``rgb``, or ``one_stain``, all stains as one; see `OneStain`.
+    views
+        Out of training, logits are the mean over so many quarter turns of an image, 1 to 4: it costs as many times
+        the work.
 
     Raises
     ------
     TypeError
-        There is no such ``colour``.
+        There is no such ``colour``, or no such number of views.
     """
 
     STAGES: tuple[tuple[int, int], ...] = ((2, 16), (4, 24), (8, 40), (16, 112), (32, 320))
     """Stride in input pixels and channels of each map that `stages` returns."""
 
-    def __init__(self, classes: int = 1000, colour: str = "rgb") -> None:
+    def __init__(self, classes: int = 1000, colour: str = "rgb", views: int = 1) -> None:
         super().__init__()
         if colour not in COLOURS:
             msg = f"no colour {colour!r}: choose from {', '.join(COLOURS)}"
             raise TypeError(msg)
-        self.colour = COLOURS[colour]()
+        if views not in range(1, 5):
+            msg = f"views must be 1 to 4 quarter turns, got {views!r}"
+            raise TypeError(msg)
+        self.colour, self.views = COLOURS[colour](), views
         # The order in which layers are made is the order of the published weights, by which they are loaded.
         self.stem = nn.Sequential(SameConv2d(3, STEM, 3, stride=2), _batch_norm(STEM), nn.ReLU6())
         body, channels = nn.ModuleList(), STEM
@@ -152,8 +158,9 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits ``(n, classes)`` of images ``(n, 3, h, w)``."""
-        logits: Tensor = self.classifier(self.features(x))
-        return logits
+        turns = range(1 if self.training else self.views)
+        logits = torch.stack([self.classifier(self.features(x.rot90(turn, (2, 3)))) for turn in turns])
+        return logits.mean(dim=0)
 
 
 def imagenet_weights() -> Path:

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from wsi_patches.errors import UsageError
+from wsi_patches.models.colour_input import turn_hue
 from wsi_patches.train.frames import DIAGONAL, Frames, Turn, draw_frames, uniform
-from wsi_patches.train.jitter import StainBasis, jitter_blur, jitter_hue, jitter_jpeg, jitter_light, jitter_stain
+from wsi_patches.train.jitter import StainBasis, jitter_blur, jitter_jpeg, jitter_light, jitter_stain
 
 __all__ = ["HARD_COLOUR", "Augmentation", "as_float"]
 
@@ -155,7 +156,7 @@ class Augmentation:
             out = jitter_light(out, gain, factors(self.contrast), factors(self.gamma))
         if self.hue or self.saturation:
             turn = uniform((count,), -self.hue, self.hue, generator)
-            out = jitter_hue(out, turn, factors(self.saturation))
+            out = turn_hue(out, turn, factors(self.saturation))
         return self._photographed(out, generator)
 
     def _photographed(self, images: Tensor, generator: torch.Generator) -> Tensor:

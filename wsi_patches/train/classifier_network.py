@@ -63,7 +63,7 @@ def first_network(settings: ClassifierSettings, classes: int) -> nn.Module:
         if not settings.pretrained:
             return _quick_to_adapt(scratch)
         network = load_imagenet()
-        network.colour, network.classifier = scratch.colour, nn.Linear(HEAD, classes)
+        network.colour, network.views, network.classifier = scratch.colour, scratch.views, nn.Linear(HEAD, classes)
         return _quick_to_adapt(network)
 
 

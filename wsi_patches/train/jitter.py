@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-__all__ = ["StainBasis", "jitter_blur", "jitter_hue", "jitter_jpeg", "jitter_light", "jitter_stain"]
+__all__ = ["StainBasis", "jitter_blur", "jitter_jpeg", "jitter_light", "jitter_stain"]
 
 StainBasis = Literal["giemsa", "hed"]
 DARKEST = 1 / 255
@@ -55,30 +55,6 @@ def jitter_light(images: Tensor, gain: Tensor, contrast: Tensor, gamma: Tensor) 
     gain, contrast, gamma = (each.view(len(images), -1, 1, 1).to(images.device) for each in (gain, contrast, gamma))
     lit = ((images * gain - MIDDLE) * contrast + MIDDLE).clamp(0, 1)
     return lit**gamma
-
-
-def jitter_hue(images: Tensor, turn: Tensor, saturation: Tensor) -> Tensor:
-    """Turn the hue and multiply the saturation of HSV.
-
-    Parameters
-    ----------
-    images
-        Float ``(n, 3, h, w)`` of 0 to 1.
-    turn
-        In turns of the colour circle, ``(n,)``: 1/6 makes red yellow.
-    saturation
-        Factor, ``(n,)``.
-    """
-    turn, saturation = (each.view(-1, 1, 1, 1).to(images.device) for each in (turn, saturation))
-    value, least = images.amax(1, keepdim=True), images.amin(1, keepdim=True)
-    chroma = value - least
-    red, green, blue = ((images - least) / chroma.clamp_min(1e-6)).chunk(3, dim=1)
-    # Where a channel is the largest it is 1 in these units, and the others say how far the hue is to either side.
-    sextant = torch.where(red == 1, green - blue, torch.where(green == 1, 2 + blue - red, 4 + red - green))
-    sextant = sextant + 6 * turn
-    chroma = torch.minimum(chroma * saturation, value)
-    place = (sextant + images.new_tensor([5.0, 3.0, 1.0]).view(1, 3, 1, 1)) % 6
-    return value - chroma * torch.minimum(place, 4 - place).clamp(0, 1)
 
 
 def jitter_blur(images: Tensor, sigma_px: Tensor) -> Tensor:

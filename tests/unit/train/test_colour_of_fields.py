@@ -1,4 +1,4 @@
-"""A classifier of fields that is shown no colour: its weight file says so, and a killed run of it goes on alike."""
+"""A classifier of fields that sees all stains as one: its file says so, and a killed run of it goes on alike."""
 
 from dataclasses import replace
 
@@ -9,12 +9,12 @@ import pytest
 from wsi_patches.datasets import SlideItem
 from wsi_patches.errors import UsageError
 from wsi_patches.models import CellClassifier
-from wsi_patches.models.colour_input import DarkestChannel
+from wsi_patches.models.colour_input import OneStain
 from wsi_patches.train.engine import EngineSettings
 from wsi_patches.train.fields import FieldSettings, train_fields
 
 SETTINGS = FieldSettings(
-    network={"colour": "darkest"},
+    network={"colour": "one_stain", "views": 4},
     pretrained=False,
     input_px=32,
     shares={"train": 0.5, "validation": 0.25, "test": 0.25},
@@ -44,8 +44,8 @@ def test_the_weight_file_brings_its_colour_along(fields, tmp_path):
 
     classifier = CellClassifier.load(result.weights, "cpu")
 
-    assert classifier.card.settings == {"colour": "darkest"}
-    assert isinstance(classifier.network.colour, DarkestChannel)
+    assert classifier.card.settings == {"colour": "one_stain", "views": 4}
+    assert isinstance(classifier.network.colour, OneStain)
     images = result.test.images.read(range(len(result.test.ids)))
     np.testing.assert_allclose(classifier.probabilities(images), result.test.probabilities, atol=1e-5)
 
@@ -68,5 +68,5 @@ def test_a_killed_run_ends_with_the_same_bits(fields, tmp_path):
 
 
 def test_another_colour_is_refused(fields, tmp_path):
-    with pytest.raises(UsageError, match="choose from rgb, darkest"):
+    with pytest.raises(UsageError, match="choose from rgb, one_stain"):
         train_fields(replace(SETTINGS, network={"colour": "grey"}), fields, tmp_path)

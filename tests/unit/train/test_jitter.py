@@ -6,7 +6,8 @@ import torch
 from torchvision.transforms.v2 import functional
 
 from wsi_patches.imaging.stain import separate_stains
-from wsi_patches.train.jitter import jitter_blur, jitter_hue, jitter_jpeg, jitter_light, jitter_stain
+from wsi_patches.models.colour_input import turn_hue
+from wsi_patches.train.jitter import jitter_blur, jitter_jpeg, jitter_light, jitter_stain
 
 
 @pytest.fixture
@@ -21,11 +22,11 @@ ONE = torch.ones(5)
 def test_hue_turns_as_torchvision_turns_it(images, turn):
     expected = functional.adjust_hue(images, turn)
 
-    assert torch.allclose(jitter_hue(images, torch.full((5,), turn), ONE), expected, atol=1e-4)
+    assert torch.allclose(turn_hue(images, torch.full((5,), turn), ONE), expected, atol=1e-4)
 
 
 def test_saturation_is_that_of_hsv(images):
-    out = jitter_hue(images, torch.zeros(5), torch.tensor([0.0, 0.5, 1.0, 1.5, 100.0]))
+    out = turn_hue(images, torch.zeros(5), torch.tensor([0.0, 0.5, 1.0, 1.5, 100.0]))
 
     value = images.amax(1)
     saturation = (value - images.amin(1)) / value
@@ -40,7 +41,7 @@ def test_saturation_is_that_of_hsv(images):
 def test_grey_stays_grey():
     grey = torch.rand(2, 1, 6, 6).expand(2, 3, 6, 6)
 
-    assert torch.equal(jitter_hue(grey, torch.tensor([0.1, 0.3]), torch.tensor([1.5, 0.5])), grey)
+    assert torch.equal(turn_hue(grey, torch.tensor([0.1, 0.3]), torch.tensor([1.5, 0.5])), grey)
 
 
 @pytest.mark.parametrize("basis", ["giemsa", "hed"])
