@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -24,6 +25,7 @@ PLAIN = CropLook(
     gain=0,
     tint=1.0,
     hue=0,
+    bluish=0,
     hard=0,
     saturation=(1, 1),
     vignette=0,
@@ -93,6 +95,26 @@ def test_a_coarse_camera_loses_detail_and_keeps_places():
     assert not np.array_equal(fine.image, coarse.image)
     places = [np.argwhere(crop.image.max(axis=2) < 110).mean(axis=0) for crop in (fine, coarse)]
     assert np.abs(places[0] - places[1]).max() < 1.0
+
+
+def test_more_stain_makes_red_cells_darker_and_leaves_white_ones():
+    image = np.full((160, 160, 3), 230, np.uint8)
+    for x in (50, 110):
+        cv2.circle(image, (x, 80), 20, (190, 150, 150), -1)
+    cells = FieldCells(np.array([50.0, 110.0]), np.full(2, 80.0), np.full(2, 20.0), np.array([0, 1]))
+    field = FinderField(image, cells, np.ones(3, np.float32))
+    for seed in range(5):
+        plain, stained = (
+            cut_crop(field, 160, replace(PLAIN, bluish=share), np.random.default_rng(seed)) for share in (0.0, 1.0)
+        )
+        white, red = (
+            [crop.image[round(crop.cells.y[row]), round(crop.cells.x[row])].astype(int) for crop in (plain, stained)]
+            for row in (0, 1)
+        )
+        assert np.abs(white[1] - white[0]).max() <= 4
+        change = red[1] - red[0]
+        assert change.max() < 0
+        assert change[1] < change[2]  # the greenish light goes first: what is left is bluer
 
 
 def test_what_lies_outside_of_a_field_is_grey_whatever_the_look():
