@@ -78,7 +78,7 @@ class LearnedCellFinder:
 
     network: nn.Module
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    threshold: float = 0.5
+    threshold: float = 0.4
     scale_threshold: float = 0.5
     apart: float = 0.8
     class_name: str = "white_cell"

@@ -34,8 +34,9 @@ STRIDE, DEEPEST = 4, 16
 """Pixels between the cells of the heat map, and between those of the deepest map: sides are multiples of it."""
 GREY = 128
 """What lies outside of a slide, in training as in use."""
-STAGES = 4
-"""Of the backbone: to stride 16, 80 channels."""
+TAPPED = (1, 2, 4)
+"""Stages of the backbone whose maps are used: the last ones of stride 4, 8 and 16."""
+STAGES = TAPPED[-1] + 1
 PRIOR = 0.01
 """What an untrained head says of every place, so that the many empty ones do not swamp the first steps (Lin et al.,
 ICCV 2017)."""
@@ -80,8 +81,8 @@ class CellFinderNet(nn.Module):
         super().__init__()
         whole = EfficientNetLite0()
         self.stem, self.body = whole.stem, whole.body[:STAGES]
-        self.lateral = nn.ModuleList(nn.Conv2d(plan.channels, width, 1) for plan in PLANS[1:STAGES])
-        self.smooth = nn.ModuleList(_smoothing(width, width) for _ in PLANS[1:STAGES])
+        self.lateral = nn.ModuleList(nn.Conv2d(PLANS[stage].channels, width, 1) for stage in TAPPED)
+        self.smooth = nn.ModuleList(_smoothing(width, width) for _ in TAPPED)
         self.head = nn.Sequential(_smoothing(width, width), nn.Conv2d(width, classes + 1, 1))
         self.head[-1].bias.data = torch.tensor([-math.log((1 - PRIOR) / PRIOR)] * classes + [0.0])
 
@@ -92,7 +93,8 @@ class CellFinderNet(nn.Module):
             x = stage(x)
             maps.append(x)
         above: Tensor | None = None
-        for lateral, smooth, seen in reversed(list(zip(self.lateral, self.smooth, maps[1:], strict=True))):
+        tapped = [maps[stage] for stage in TAPPED]
+        for lateral, smooth, seen in reversed(list(zip(self.lateral, self.smooth, tapped, strict=True))):
             here = lateral(seen)
             if above is not None:
                 here = here + nn.functional.interpolate(above, scale_factor=2.0, mode="nearest")

@@ -41,7 +41,7 @@ MODELS: dict[str, ShippedModel] = {
     ),
     DEFAULT_FINDER: ShippedModel(
         file="white_cells.safetensors",
-        sha256="129467594a79f6241a8c397ddc0922c7084bca07bdbbf6e06961cd18294cb6b8",
+        sha256="5bbaff6f44a54872768e375eb2d51e807a0c96c16d8d7d834523c06d75f10eb8",
         description="Finds white cells on stained smears at any scale; what `infer` uses unless told otherwise",
         kind="finder",
     ),
