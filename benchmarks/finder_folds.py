@@ -1,6 +1,6 @@
 """Precision, recall and count error of the learned finder on slides that it was not trained on; galleries of errors.
 
-    python benchmarks/finder_folds.py --data FOLDER -o OUT [--train] [--only fold1 ...] [--epochs 14]
+    python benchmarks/finder_folds.py --data FOLDER -o OUT [--train] [--only fold1 ...] [--epochs 30]
 
 FOLDER holds bccd, wbc_fov and txl_pbc as their authors published them. With ``--train``, each run that has no weights
 under OUT yet is trained first, and a run that was interrupted goes on: five folds by slide (fold1 .. fold5, each
@@ -175,7 +175,7 @@ def main() -> None:
     )
     parser.add_argument("--train", action="store_true", help="train the runs that have no weights yet")
     parser.add_argument("--only", nargs="*", choices=RUNS, default=RUNS)
-    parser.add_argument("--epochs", type=int, default=20, help="of 50 steps of 16 crops")
+    parser.add_argument("--epochs", type=int, default=30, help="of 50 steps of 16 crops")
     parser.add_argument("--threshold", type=float, default=LearnedCellFinder.threshold)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()

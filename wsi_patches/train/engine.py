@@ -198,7 +198,7 @@ class _Run:
             raise ModelError(msg)
 
     def _is_best(self, value: float) -> bool:
-        if not self.best_epoch:
+        if not self.best_epoch or self.settings.keep == "last":
             return True
         best = self.history[self.best_epoch - 1].figures[self.task.watched]
         return value > best if self.task.higher_is_better else value < best

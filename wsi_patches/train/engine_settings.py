@@ -8,12 +8,19 @@ from typing import Any, ClassVar, Literal, get_args
 from wsi_patches.errors import UsageError
 from wsi_patches.models.classifier import Device
 
-__all__ = ["EngineSettings", "Optimizer", "Precision", "Schedule"]
+__all__ = ["EngineSettings", "Keep", "Optimizer", "Precision", "Schedule"]
 
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["cosine", "onecycle", "step", "constant"]
 Precision = Literal["auto", "fp32", "bf16"]
-CHOICES: dict[str, Any] = {"optimizer": Optimizer, "schedule": Schedule, "precision": Precision, "device": Device}
+Keep = Literal["best", "last"]
+CHOICES: dict[str, Any] = {
+    "optimizer": Optimizer,
+    "schedule": Schedule,
+    "precision": Precision,
+    "keep": Keep,
+    "device": Device,
+}
 MANY = 10**9
 RANGES = {
     "epochs": (1, MANY),
@@ -66,6 +73,9 @@ class EngineSettings:
     """``auto`` is bf16 on a GPU that has it and fp32 elsewhere; weights and optimizer are float32 in all."""
     patience: int | None = None
     """Epochs without a better one after which the training ends; None goes on to the last."""
+    keep: Keep = "best"
+    """Which epoch's weights stay: the one that validation likes best, or the last, where validation is too small to
+    choose by. Patience has no say then."""
     steps_per_epoch: int | None = None
     """Batches of an epoch; None takes all that the task gives, which must then know its number."""
     seed: int = 0

@@ -111,6 +111,20 @@ def test_patience_ends_it(tmp_path):
     assert len(fitted.history) == 3
 
 
+def test_the_last_epoch_is_kept_if_asked_for_whatever_validation_says(tmp_path):
+    class EverWorse(ToyTask):
+        calls = 0
+
+        def validate(self, network, device):
+            self.calls += 1
+            return {"loss": float(self.calls)}
+
+    fitted = fit(EverWorse(), replace(PLAIN, epochs=3, patience=1, keep="last"), tmp_path)
+
+    assert fitted.best_epoch == len(fitted.history) == 3
+    assert_same_bits(checkpoint(tmp_path)["network"], fitted.best_state)
+
+
 def test_a_seed_gives_the_same_bits_whatever_was_drawn_before(tmp_path):
     for number, seed in enumerate((5, 5, 6)):
         torch.rand(number)
@@ -269,6 +283,7 @@ def test_the_running_average_follows_weights_and_statistics():
         {"precision": "fp16"},
         {"ema_decay": 1.0},
         {"patience": 0},
+        {"keep": "first"},
         {"epochs": 3, "warmup_epochs": 3},
     ],
 )
