@@ -180,6 +180,9 @@ def test_blank_glass_holds_no_cell(tmp_path, rng):
     cv2.imwrite(str(tmp_path / "blank.png"), glass)
     (report,) = infer(InferSettings((tmp_path / "blank.png",), tmp_path / "counts", model=MODEL)).reports
     assert (report.white_cells.value, report.blasts.value, report.blast_fraction) == (0, 0, None)
+    assert any("--slide-mpp" in warning for warning in report.warnings)
+    stated = InferSettings((tmp_path / "blank.png",), tmp_path / "stated", slide_mpp=0.25)
+    assert infer(stated).reports[0].warnings == ()
 
 
 @pytest.mark.slow

@@ -33,6 +33,10 @@ UNCALIBRATED = (
     "Intervals: Poisson for the number of cells, and the classifier's own probabilities for blasts; what the finder "
     "misses or finds too much is not in them."
 )
+NO_SCALE = (
+    "no white cell was found, and the file does not state its resolution, so that the size of cells had to be told from "
+    "the picture: if there are white cells, say the resolution with --slide-mpp"
+)
 BY_HAND = (
     "The cells were marked or corrected by a person. Intervals: Poisson, what another field of the same blood would "
     "give; where a model told the class of a cell, its own probabilities besides."
@@ -88,6 +92,7 @@ def count_slide(
         patches=len(cells),
         method=FOUND if marked is None else MARKED,
         interval_method=UNCALIBRATED if marked is None else BY_HAND,
+        warnings=(NO_SCALE,) if marked is None and not len(cells) and slide.info.mpp is None else (),
         extra={
             **({} if marked is not None else {"finder": finder.name, "finder_sha256": finder.sha256}),
             "median_cell_diameter_px": round(diameter_px, 1),
