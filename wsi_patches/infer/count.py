@@ -34,8 +34,8 @@ UNCALIBRATED = (
     "misses or finds too much is not in them."
 )
 NO_SCALE = (
-    "no white cell was found, and the file does not state its resolution, so that the size of cells had to be told from "
-    "the picture: if there are white cells, say the resolution with --slide-mpp"
+    "no white cell was found, and the file does not state its resolution, so that the size of cells had to be told "
+    "from the picture: if there are white cells, say the resolution with --slide-mpp"
 )
 BY_HAND = (
     "The cells were marked or corrected by a person. Intervals: Poisson, what another field of the same blood would "
