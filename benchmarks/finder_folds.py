@@ -33,6 +33,7 @@ from wsi_patches.geometry import Box
 from wsi_patches.models.cell_finder import LearnedCellFinder
 from wsi_patches.models.efficientnet_lite0 import load_imagenet
 from wsi_patches.models.finder_network import FINDER_CLASSES, CellFinderNet, finder_from_imagenet
+from wsi_patches.models.precision import uses_bf16
 from wsi_patches.slides import open_slide
 from wsi_patches.train.engine import EngineSettings, fit
 from wsi_patches.train.finder import FinderTask
@@ -143,17 +144,20 @@ def write_gallery(fields: Sequence[FieldDetections], items: Sequence[SlideItem],
         cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
 
-def measure(data: Path, out: Path, runs: Sequence[str], threshold: float) -> None:
+def measure(data: Path, out: Path, runs: Sequence[str], threshold: float, precision: str) -> None:
     """Print the table of all runs that have weights, pooled by set, and write the galleries."""
+    cpu = torch.device("cpu")
+    bf16 = uses_bf16(precision, cpu)
     pooled: dict[str, list[tuple[FieldDetections, SlideItem]]] = {}
     for run in runs:
         network = CellFinderNet()
         network.load_state_dict(load_file(out / run / "weights.safetensors"))
-        finder = LearnedCellFinder.of(network, torch.device("cpu"), threshold=LOWEST)
+        finder = LearnedCellFinder.of(network, cpu, threshold=LOWEST, bf16=bf16)
         for name, item in measured_items(data, run):
             kind = f"{name}, left out" if run.startswith("not_") else name
             pooled.setdefault(kind, []).append((detections(item, group_of(name, item), finder), item))
     heads = ("precision", "recall", "F1", "count MAE")
+    print(f"threshold {threshold}, {'bf16' if bf16 else 'fp32'}")
     print(f"{'data':16} fields " + " ".join(f"{head:21}" for head in heads) + "right wrong missed")
     scores: dict[str, float] = {}
     for kind, found in pooled.items():
@@ -178,6 +182,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30, help="of 50 steps of 16 crops")
     parser.add_argument("--threshold", type=float, default=LearnedCellFinder.threshold)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto", help="as infer takes it")
     options = parser.parse_args()
     if options.data is None or not options.data.is_dir():
         parser.error(f"no folder of data at {options.data}: give --data FOLDER, or set WSI_PATCHES_SHARED")
@@ -189,7 +194,7 @@ def main() -> None:
     ready = [run for run in options.only if run != "all" and (options.out / run / "weights.safetensors").is_file()]
     if not ready:
         parser.error(f"no weights of any run under {options.out}: add --train")
-    measure(options.data, options.out, ready, options.threshold)
+    measure(options.data, options.out, ready, options.threshold, options.precision)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ MODELS: dict[str, ShippedModel] = {
     ),
     DEFAULT_FINDER: ShippedModel(
         file="white_cells.safetensors",
-        sha256="5bbaff6f44a54872768e375eb2d51e807a0c96c16d8d7d834523c06d75f10eb8",
+        sha256="27859388b9f4ee377394540f06fa4c687aee5d4183331ba9f3f5f820966b5e56",
         description="Finds white cells on stained smears at any scale; what `infer` uses unless told otherwise",
         kind="finder",
     ),

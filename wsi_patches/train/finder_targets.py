@@ -59,7 +59,9 @@ class FinderTargets:
         return cls(*(torch.cat([getattr(one, name) for one in targets]) for name in columns))
 
 
-def paint_targets(cells: FieldCells, side_px: int, empty_weight: NDArray[np.float32]) -> FinderTargets:
+def paint_targets(
+    cells: FieldCells, side_px: int, empty_weight: NDArray[np.float32], there: NDArray[np.bool_] | None = None
+) -> FinderTargets:
     """Draw the targets of one square image.
 
     Parameters
@@ -71,17 +73,20 @@ def paint_targets(cells: FieldCells, side_px: int, empty_weight: NDArray[np.floa
     empty_weight
         float32 ``(classes,)``: how sure it is that a place without a cell of a class has none, 0 for a class that is
         not annotated.
+    there
+        Where the image shows the field, ``(side_px, side_px)``; all of it if None.
     """
     side = side_px // STRIDE
+    there = np.ones((side_px, side_px), bool) if there is None else there
     heat = np.zeros((len(empty_weight), side, side), np.float32)
     weight = np.broadcast_to(empty_weight[:, None, None], heat.shape).copy()
     log_radius, nearest = np.full((side, side), np.nan, np.float32), np.full((side, side), NEAR, np.float32)
     places = np.arange(side)
     for x, y, radius, kind in zip(cells.x, cells.y, cells.radius_px, cells.class_index, strict=True):
-        left, right = max(x - radius, -0.5), min(x + radius, side_px - 0.5)
-        top, bottom = max(y - radius, -0.5), min(y + radius, side_px - 0.5)
-        if right <= left or bottom <= top:
+        part = _visible_part(x, y, radius, there)
+        if part is None:
             continue
+        left, top, right, bottom = part
         centre_u, centre_v = ((sum(ends) / 2 + 0.5) / STRIDE - 0.5 for ends in ((left, right), (top, bottom)))
         spread = max(LEAST_SPREAD, SPREAD * radius / STRIDE)
         across, down = (np.exp(-((places - centre) ** 2) / (2 * spread**2)) for centre in (centre_u, centre_v))
@@ -98,6 +103,25 @@ def paint_targets(cells: FieldCells, side_px: int, empty_weight: NDArray[np.floa
         here = bump >= nearest
         nearest[here], log_radius[here] = bump[here], np.log(radius / (RED_CELL_PX / 2))
     return FinderTargets(*(torch.from_numpy(plane)[None] for plane in (heat, weight, log_radius)))
+
+
+def _visible_part(
+    x: float, y: float, radius: float, there: NDArray[np.bool_]
+) -> tuple[float, float, float, float] | None:
+    """Return left, top, right and bottom of what is seen of a cell, None if that is nothing."""
+    first = [max(0, int(np.ceil(at - radius))) for at in (x, y)]
+    last = [min(there.shape[0], int(np.floor(at + radius)) + 1) for at in (x, y)]
+    columns, rows = (np.arange(begin, end) for begin, end in zip(first, last, strict=True))
+    seen = there[rows[:, None], columns] & ((rows[:, None] - y) ** 2 + (columns - x) ** 2 <= radius**2)
+    if not seen.any():
+        return None
+    columns, rows = columns[seen.any(axis=0)], rows[seen.any(axis=1)]
+    return (
+        max(x - radius, columns[0] - 0.5),
+        max(y - radius, rows[0] - 0.5),
+        min(x + radius, columns[-1] + 0.5),
+        min(y + radius, rows[-1] + 0.5),
+    )
 
 
 def finder_loss(maps: FinderMaps, targets: FinderTargets) -> Tensor:
