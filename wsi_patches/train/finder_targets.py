@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,8 @@ NEAR = 0.6
 FOCUS, EASE = 2, 4
 """Exponents of the focal loss: on the error, and on the distance to a centre."""
 RADIUS_WEIGHT = 2.0
+Part = tuple[float, float, float, float]
+"""Left, top, right and bottom of what is seen of a cell, pixels."""
 
 
 @dataclass(frozen=True)
@@ -76,39 +79,51 @@ def paint_targets(
     there
         Where the image shows the field, ``(side_px, side_px)``; all of it if None.
     """
-    side = side_px // STRIDE
     there = np.ones((side_px, side_px), bool) if there is None else there
-    heat = np.zeros((len(empty_weight), side, side), np.float32)
-    weight = np.broadcast_to(empty_weight[:, None, None], heat.shape).copy()
-    log_radius, nearest = np.full((side, side), np.nan, np.float32), np.full((side, side), NEAR, np.float32)
-    places = np.arange(side)
+    planes = _Planes(side_px // STRIDE, empty_weight)
     for x, y, radius, kind in zip(cells.x, cells.y, cells.radius_px, cells.class_index, strict=True):
         part = _visible_part(x, y, radius, there)
-        if part is None:
-            continue
+        if part is not None:
+            planes.add(part, radius, kind)
+    return FinderTargets(*(torch.from_numpy(one)[None] for one in (planes.heat, planes.weight, planes.log_radius)))
+
+
+class _Planes:
+    """The targets of one image while its cells are drawn; ``side`` in places of the heat map."""
+
+    def __init__(self, side: int, empty_weight: NDArray[np.float32]) -> None:
+        self.heat = np.zeros((len(empty_weight), side, side), np.float32)
+        self.weight = np.broadcast_to(empty_weight[:, None, None], self.heat.shape).copy()
+        self.log_radius = np.full((side, side), np.nan, np.float32)
+        self.nearest = np.full((side, side), NEAR, np.float32)
+        self.places = np.arange(side)
+
+    def add(self, part: Part, radius: float, kind: int) -> None:
+        """Draw one cell of which a part is seen."""
         left, top, right, bottom = part
-        centre_u, centre_v = ((sum(ends) / 2 + 0.5) / STRIDE - 0.5 for ends in ((left, right), (top, bottom)))
-        spread = max(LEAST_SPREAD, SPREAD * radius / STRIDE)
-        across, down = (np.exp(-((places - centre) ** 2) / (2 * spread**2)) for centre in (centre_u, centre_v))
-        bump = np.outer(down, across).astype(np.float32)
+        centre = [(sum(ends) / 2 + 0.5) / STRIDE - 0.5 for ends in ((left, right), (top, bottom))]
         if (right - left) * (bottom - top) < SEEN * 4 * radius**2:
-            columns = np.abs(places - centre_u) * STRIDE <= (right - left) / 2
-            rows = np.abs(places - centre_v) * STRIDE <= (bottom - top) / 2
-            weight[kind][np.ix_(rows, columns)] = 0
-            continue
-        row, column = (min(max(round(float(place)), 0), side - 1) for place in (centre_v, centre_u))
+            self._leave_open(centre, (right - left, bottom - top), kind)
+            return
+        spread = max(LEAST_SPREAD, SPREAD * radius / STRIDE)
+        across, down = (np.exp(-((self.places - at) ** 2) / (2 * spread**2)) for at in centre)
+        bump = np.outer(down, across).astype(np.float32)
+        column, row = (min(max(round(float(at)), 0), len(self.places) - 1) for at in centre)
         bump[row, column] = 1
-        np.maximum(heat[kind], bump, out=heat[kind])
-        weight[kind][row, column] = 1
-        here = bump >= nearest
-        nearest[here], log_radius[here] = bump[here], np.log(radius / (RED_CELL_PX / 2))
-    return FinderTargets(*(torch.from_numpy(plane)[None] for plane in (heat, weight, log_radius)))
+        np.maximum(self.heat[kind], bump, out=self.heat[kind])
+        self.weight[kind][row, column] = 1
+        here = bump >= self.nearest
+        self.nearest[here], self.log_radius[here] = bump[here], np.log(radius / (RED_CELL_PX / 2))
+
+    def _leave_open(self, centre: Sequence[float], size_px: tuple[float, float], kind: int) -> None:
+        columns, rows = (
+            np.abs(self.places - at) * STRIDE <= length / 2 for at, length in zip(centre, size_px, strict=True)
+        )
+        self.weight[kind][np.ix_(rows, columns)] = 0
 
 
-def _visible_part(
-    x: float, y: float, radius: float, there: NDArray[np.bool_]
-) -> tuple[float, float, float, float] | None:
-    """Return left, top, right and bottom of what is seen of a cell, None if that is nothing."""
+def _visible_part(x: float, y: float, radius: float, there: NDArray[np.bool_]) -> Part | None:
+    """Return what is seen of a cell, None if that is nothing."""
     first = [max(0, int(np.ceil(at - radius))) for at in (x, y)]
     last = [min(there.shape[0], int(np.floor(at + radius)) + 1) for at in (x, y)]
     columns, rows = (np.arange(begin, end) for begin, end in zip(first, last, strict=True))
