@@ -41,7 +41,7 @@ MODELS: dict[str, ShippedModel] = {
     ),
     DEFAULT_FINDER: ShippedModel(
         file="white_cells.safetensors",
-        sha256="27859388b9f4ee377394540f06fa4c687aee5d4183331ba9f3f5f820966b5e56",
+        sha256="b700d670e12eb9ee7fcde048d0c76c9bc8f77170154995ceccfb5410e5326b84",
         description="Finds white cells on stained smears at any scale; what `infer` uses unless told otherwise",
         kind="finder",
     ),
