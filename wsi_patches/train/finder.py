@@ -95,7 +95,7 @@ class FinderTask:
         for one in fields:
             crop = cut_crop(one, self.side_px, self.look, rng)
             images.append(torch.from_numpy(crop.image))
-            targets.append(paint_targets(crop.cells, self.side_px, crop.empty_weight))
+            targets.append(paint_targets(crop.cells, self.side_px, crop.empty_weight, crop.there))
         return FinderBatch(torch.stack(images).permute(0, 3, 1, 2), FinderTargets.stack(targets))
 
 

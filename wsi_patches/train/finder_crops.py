@@ -74,7 +74,8 @@ class Crop:
     cells: FieldCells
     """In the crop's pixels, those outside of it too."""
     empty_weight: NDArray[np.float32]
-    """As `paint_targets` takes it."""
+    there: NDArray[np.bool_]
+    """Both as `paint_targets` takes them."""
 
 
 def cut_crop(field: FinderField, side_px: int, look: CropLook, rng: np.random.Generator) -> Crop:
@@ -92,7 +93,7 @@ def cut_crop(field: FinderField, side_px: int, look: CropLook, rng: np.random.Ge
         image = _more_stain(image, cells, rng)
     image = relit(image, look, rng)
     image[there == 0] = GREY
-    return Crop(image, NO_CELLS, NOTHING) if wrong else Crop(image, cells, field.empty_weight)
+    return Crop(image, *((NO_CELLS, NOTHING) if wrong else (cells, field.empty_weight)), there == 1)
 
 
 def _more_stain(image: NDArray[np.uint8], cells: FieldCells, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -71,18 +71,22 @@ def read_field(item: SlideItem, usual_red_px: float) -> FinderField:
         image = np.asarray(
             cv2.resize(image, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_LINEAR), np.uint8
         )
-    boxes, kinds = boxes_of(marked), _kinds(marked)
-    width, height = (boxes[:, 2:] - boxes[:, :2] + 1).T
+    x, y, radius = _whole_cells(marked, size)
+    step = image.shape[1] / size.width
+    cells = FieldCells((x + 0.5) * step - 0.5, (y + 0.5) * step - 0.5, radius * step, _kinds(marked))
+    return FinderField(image, cells, _empty_weight(item.classes))
+
+
+def _whole_cells(marked: Cells, size: Size) -> NDArray[np.float64]:
+    """Return centre x and y and radius of each marked cell, level-0 pixels, as if no border had cut it, ``(3, n)``."""
+    left, top, right, bottom = boxes_of(marked).T
+    width, height = right - left + 1, bottom - top + 1
     # A border cuts one side of a cell; the other still says how large it is.
     whole = np.isfinite(_diameters(marked, size))
-    step = image.shape[1] / size.width
-    cells = FieldCells(
-        x=(marked.x + 0.5) * step - 0.5,
-        y=(marked.y + 0.5) * step - 0.5,
-        radius_px=np.where(whole, np.sqrt(width * height), np.maximum(width, height)) / 2 * step,
-        class_index=kinds,
-    )
-    return FinderField(image, cells, _empty_weight(item.classes))
+    radius = np.where(whole, np.sqrt(width * height), np.maximum(width, height)) / 2
+    x = np.where(left < EDGE_PX, right - radius, np.where(right >= size.width - EDGE_PX, left + radius, marked.x))
+    y = np.where(top < EDGE_PX, bottom - radius, np.where(bottom >= size.height - EDGE_PX, top + radius, marked.y))
+    return np.stack([x, y, radius])
 
 
 def paint_field(seed: int, side_px: int = 448, **look: float) -> FinderField:
@@ -105,7 +109,8 @@ def paint_field(seed: int, side_px: int = 448, **look: float) -> FinderField:
     counts = (len(truth), len(smear.red.xy), len(smear.platelets.xy))
     usual = np.repeat([HELD_RED_CELL_PX / 2, PLATELET_DIAMETER * diameter / 2], counts[1:])
     radius = np.concatenate([truth.attributes["radius_px"], usual])
-    seen, kinds = ((xy >= 0) & (xy < side_px)).all(axis=1), np.repeat(np.arange(3), counts)
+    seen = ((xy > -radius[:, None]) & (xy < side_px + radius[:, None])).all(axis=1)
+    kinds = np.repeat(np.arange(3), counts)
     cells = FieldCells(xy[seen, 0], xy[seen, 1], radius[seen], kinds[seen])
     return FinderField(image, cells, np.array([1, 1, 1], np.float32))
 

@@ -62,7 +62,9 @@ class FinderTargets:
         return cls(*(torch.cat([getattr(one, name) for one in targets]) for name in columns))
 
 
-def paint_targets(cells: FieldCells, side_px: int, empty_weight: NDArray[np.float32]) -> FinderTargets:
+def paint_targets(
+    cells: FieldCells, side_px: int, empty_weight: NDArray[np.float32], there: NDArray[np.bool_] | None = None
+) -> FinderTargets:
     """Draw the targets of one square image.
 
     Parameters
@@ -74,13 +76,15 @@ def paint_targets(cells: FieldCells, side_px: int, empty_weight: NDArray[np.floa
     empty_weight
         float32 ``(classes,)``: how sure it is that a place without a cell of a class has none, 0 for a class that is
         not annotated.
+    there
+        Where the image shows the field, ``(side_px, side_px)``; all of it if None.
     """
+    there = np.ones((side_px, side_px), bool) if there is None else there
     planes = _Planes(side_px // STRIDE, empty_weight)
     for x, y, radius, kind in zip(cells.x, cells.y, cells.radius_px, cells.class_index, strict=True):
-        left, right = max(x - radius, -0.5), min(x + radius, side_px - 0.5)
-        top, bottom = max(y - radius, -0.5), min(y + radius, side_px - 0.5)
-        if right > left and bottom > top:
-            planes.add((left, top, right, bottom), radius, kind)
+        part = _visible_part(x, y, radius, there)
+        if part is not None:
+            planes.add(part, radius, kind)
     return FinderTargets(*(torch.from_numpy(one)[None] for one in (planes.heat, planes.weight, planes.log_radius)))
 
 
@@ -116,6 +120,23 @@ class _Planes:
             np.abs(self.places - at) * STRIDE <= length / 2 for at, length in zip(centre, size_px, strict=True)
         )
         self.weight[kind][np.ix_(rows, columns)] = 0
+
+
+def _visible_part(x: float, y: float, radius: float, there: NDArray[np.bool_]) -> Part | None:
+    """Return what is seen of a cell, None if that is nothing."""
+    first = [max(0, int(np.ceil(at - radius))) for at in (x, y)]
+    last = [min(there.shape[0], int(np.floor(at + radius)) + 1) for at in (x, y)]
+    columns, rows = (np.arange(begin, end) for begin, end in zip(first, last, strict=True))
+    seen = there[rows[:, None], columns] & ((rows[:, None] - y) ** 2 + (columns - x) ** 2 <= radius**2)
+    if not seen.any():
+        return None
+    columns, rows = columns[seen.any(axis=0)], rows[seen.any(axis=1)]
+    return (
+        max(x - radius, columns[0] - 0.5),
+        max(y - radius, rows[0] - 0.5),
+        min(x + radius, columns[-1] + 0.5),
+        min(y + radius, rows[-1] + 0.5),
+    )
 
 
 def finder_loss(maps: FinderMaps, targets: FinderTargets) -> Tensor:

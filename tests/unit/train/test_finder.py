@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from wsi_patches.datasets import find_slides
+from wsi_patches.annotations import AnnotationFile
+from wsi_patches.datasets import SlideItem, find_slides
 from wsi_patches.errors import UsageError
 from wsi_patches.models.finder_network import GREY, RED_CELL_PX, CellFinderNet
 from wsi_patches.train.engine import EngineSettings, fit
@@ -129,6 +130,17 @@ def test_a_large_field_fills_its_crops():
     assert all((image == GREY).all(axis=2).mean() < 0.02 for image in upright)
 
 
+def test_a_cell_that_the_border_cuts_is_as_large_as_its_longer_side_says(tmp_path: Path):
+    cv2.imwrite(str(tmp_path / "field.png"), np.full((200, 300, 3), 230, np.uint8))
+    boxes = [(10, 100, 20, 60), (150, 190, 80, 20), (150, 80, 40, 40)]  # cut on the left, cut below, whole
+    lines = [f"0 {x / 300} {y / 200} {width / 300} {height / 200}\n" for x, y, width, height in boxes]
+    (tmp_path / "field.txt").write_text("".join(lines))
+    marks = (AnnotationFile(str(tmp_path / "field.txt")),)
+    field = read_field(SlideItem(str(tmp_path / "field.png"), annotations=marks), 39.0)
+    found = np.stack([field.cells.x, field.cells.y, field.cells.radius_px], axis=1)
+    assert found == pytest.approx(np.array([[-10, 100, 30], [150, 220, 40], [150, 80, 20]]), abs=1.1)
+
+
 def test_a_painted_field_knows_all_its_cells():
     field = paint_field(3, 256)
     assert field.image.shape == (256, 256, 3)
@@ -146,7 +158,7 @@ def test_real_fields_come_to_one_scale(shared_data: Path):
         red = [field.cells.radius_px[field.cells.class_index == 1] for field in fields]
         typical = [2 * np.median(radii) for radii in red if len(radii)]
         assert all(0.8 * HELD_RED_CELL_PX < one < 1.25 * HELD_RED_CELL_PX for one in typical)
-        assert all(field.cells.x.max() < field.image.shape[1] for field in fields)
+        assert all((field.cells.x - field.cells.radius_px < field.image.shape[1]).all() for field in fields)
 
 
 def test_equal_seeds_give_equal_batches_and_epochs_differ():

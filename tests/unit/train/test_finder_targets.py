@@ -39,6 +39,14 @@ def test_a_cell_cut_by_the_border_is_marked_in_the_middle_of_what_is_seen():
     assert targets.log_radius[0, row, column] == pytest.approx(np.log(16 / (RED_CELL_PX / 2)))
 
 
+def test_a_cell_cut_where_the_field_ends_is_marked_in_the_middle_of_what_is_seen():
+    there = np.zeros((SIDE, SIDE), bool)
+    there[:, 40:] = True
+    targets = paint_targets(cells((36, 48, 16, 0)), SIDE, SURE, there)
+    row, column = np.argwhere(targets.heat[0, 0].numpy() == 1)[0]
+    assert (row, column) == (12, 11)  # from 40 to 52 px
+
+
 def test_a_sliver_is_neither_to_be_marked_nor_to_be_left_out():
     targets = paint_targets(cells((-12, 48, 16, 0)), SIDE, SURE)
     assert not (targets.heat == 1).any()
