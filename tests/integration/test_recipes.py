@@ -35,7 +35,7 @@ def write_four_classes(folder):
     """Paint the four-class set's folders: small fields, more blasts in the later classes."""
     for number, name in enumerate(("Benign", "Early", "Pre", "Pro")):
         (folder / name).mkdir(parents=True)
-        for field in range(8):
+        for field in range(12):
             settings = SmearSettings.random(10 * number + field, cell_diameter_px=36.0, blasts=2 * number, others=3)
             kind = name if name == "Benign" else f"Malignant-{name}"
             pixels, _ = paint_smear(Size(224, 224), settings)

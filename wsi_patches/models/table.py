@@ -41,7 +41,7 @@ MODELS: dict[str, ShippedModel] = {
     ),
     DEFAULT_FINDER: ShippedModel(
         file="white_cells.safetensors",
-        sha256="b700d670e12eb9ee7fcde048d0c76c9bc8f77170154995ceccfb5410e5326b84",
+        sha256="5d47783e37ffdd670feea0e6ee9b636b89a7221a5c1a21a07abe5472b1472ebf",
         description="Finds white cells on stained smears at any scale; what `infer` uses unless told otherwise",
         kind="finder",
     ),
