@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from wsi_patches.errors import ModelError
+from wsi_patches.models.reference import InputReference
 
 __all__ = ["Card", "FinderCard", "ModelCard"]
 
@@ -79,6 +80,10 @@ class FinderCard(Card):
     """Least score of a cell, 0 to 1."""
     split: str
     """Which images it was not trained on, in a sentence."""
+    recall: tuple[float, float] | None = None
+    """Parameters of the beta distribution, over slides that it was not trained on, of the share of cells it finds."""
+    precision: tuple[tuple[float, float], ...] = ()
+    """Rising points (score, share of the found cells of such a score that are cells), on the same slides."""
 
     def __post_init__(self) -> None:
         if not (self.red_cell_px > 0 and 0 < self.threshold < 1):
@@ -111,6 +116,10 @@ class ModelCard(Card):
     isotonic: tuple[tuple[float, float], ...] = ()
     """Of two classes: points (said, meant) between which the first class's probability is read off, both rising; as
     the softmax says it where there are none."""
+    slide_shift: float = 0.0
+    """Standard deviation, over slides that it was not trained on, of a common shift of all logits of a slide."""
+    reference: InputReference | None = None
+    """What the slides that it was trained on looked like."""
 
     def __post_init__(self) -> None:
         positive: dict[str, float | None] = {

@@ -1,0 +1,55 @@
+"""Slides that look unlike those of a training are told from those that do."""
+
+import cv2
+import numpy as np
+import pytest
+
+from wsi_patches.errors import ModelError
+from wsi_patches.models.reference import InputReference, patch_looks, slide_look
+
+REFERENCE = {"centre": (0.0, 0.0), "inverse": ((1.0, 0.0), (0.0, 1.0)), "limit": 3.0, "slides": 20}
+
+
+def test_most_slides_of_the_same_kind_are_known(rng):
+    mixed = rng.normal(size=(6, 6))
+    reference = InputReference.fit(rng.normal(size=(80, 6)) @ mixed + 5)
+    far = [reference.distance(look) > reference.limit for look in rng.normal(size=(500, 6)) @ mixed + 5]
+    assert np.mean(far) < 0.04
+    other = [
+        reference.distance(look) > reference.limit for look in rng.normal(size=(100, 6)) @ mixed + 5 + 8 * mixed[0]
+    ]
+    assert np.mean(other) > 0.95
+
+
+def test_too_few_slides_say_nothing_of_what_is_usual(rng):
+    assert InputReference.fit(rng.normal(size=(9, 8))) is None
+
+
+def test_blur_lowers_the_first_look_and_stain_raises_the_others(rng):
+    patch = cv2.GaussianBlur(rng.integers(0, 256, (128, 128, 3)).astype(np.uint8), (0, 0), 1.5)
+    blurred = cv2.GaussianBlur(patch, (0, 0), 2.0)
+    darker = (patch * 0.7).astype(np.uint8)
+    looks = patch_looks(np.stack([patch, blurred, darker]))
+    assert looks.shape == (3, 10)
+    assert looks[1, 0] < looks[0, 0] - 0.5
+    assert (looks[2, 1:] > looks[0, 1:]).all()
+    np.testing.assert_allclose(slide_look(looks), np.median(looks, axis=0))
+
+
+def test_a_look_does_not_hang_on_the_size_of_the_patch(rng):
+    small = cv2.GaussianBlur(rng.integers(0, 256, (96, 96, 3)).astype(np.uint8), (0, 0), 2.0)
+    large = cv2.resize(small, (192, 192), interpolation=cv2.INTER_LINEAR)
+    one, other = patch_looks(small[None])[0], patch_looks(large[None])[0]
+    np.testing.assert_allclose(one, other, atol=0.25)
+
+
+def test_pixel_sizes_are_known_within_half_again():
+    reference = InputReference(**REFERENCE, mpp=(0.2, 0.25))
+    assert [reference.knows(mpp) for mpp in (0.2, 0.3, None, 0.5, 0.1)] == [True, True, True, False, False]
+    assert InputReference(**REFERENCE).knows(4.0)
+
+
+@pytest.mark.parametrize("fault", [{"inverse": ((1.0, 0.0),)}, {"limit": 0.0}, {"centre": (1.0,)}])
+def test_numbers_that_do_not_fit_are_refused(fault):
+    with pytest.raises(ModelError, match="reference"):
+        InputReference(**{**REFERENCE, **fault})
