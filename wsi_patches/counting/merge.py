@@ -6,11 +6,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
-__all__ = ["merge_points"]
+__all__ = ["REACH", "keep_best", "merge_points"]
+
+REACH = 0.5
+"""Two centres that lie nearer than so many radii are those of one cell: cells that touch lie two radii apart."""
 
 
 def merge_points(
-    x: ArrayLike, y: ArrayLike, score: ArrayLike, radius: ArrayLike, reach: float = 0.5
+    x: ArrayLike, y: ArrayLike, score: ArrayLike, radius: ArrayLike, reach: float = REACH
 ) -> NDArray[np.int64]:
     """Keep the best of points that lie too close together to be two cells.
 
@@ -39,11 +42,27 @@ def merge_points(
     pairs = cKDTree(points).query_pairs(float(limit.max()), output_type="ndarray")
     gaps = np.hypot(*(points[pairs[:, 0]] - points[pairs[:, 1]]).T)
     pairs = pairs[gaps < np.maximum(limit[pairs[:, 0]], limit[pairs[:, 1]])]
-    return _greedy(pairs, np.lexsort((points[:, 1], points[:, 0], -np.asarray(score, np.float64))))
+    return keep_best(pairs, points, score)
 
 
-def _greedy(pairs: NDArray[np.intp], order: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Return the indices kept when points are taken in ``order`` and each keeps its neighbours out."""
+def keep_best(pairs: NDArray[np.intp], points: NDArray[np.float64], score: ArrayLike) -> NDArray[np.int64]:
+    """Keep the best of things of which some are the same, taken by falling score, then by x, then y.
+
+    Parameters
+    ----------
+    pairs
+        Rows of two that are the same, ``(m, 2)``: the one that is taken first keeps the other out, unless it was kept
+        out itself.
+    points
+        Columns x and y, ``(n, 2)``.
+    score
+        Shape ``(n,)``.
+
+    Returns
+    -------
+    int64 indices of what is kept, ascending.
+    """
+    order = np.lexsort((points[:, 1], points[:, 0], -np.asarray(score, np.float64)))
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     swap = rank[pairs[:, 0]] > rank[pairs[:, 1]]

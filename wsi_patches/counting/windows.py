@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol, TypeVar
 
@@ -10,24 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.cells import WHITE_CELL, Cells
-from wsi_patches.counting.merge import merge_points
+from wsi_patches.counting.merge import REACH, merge_points
 from wsi_patches.errors import UsageError
 from wsi_patches.geometry import Box, Size
 from wsi_patches.slide import Slide
 
-__all__ = ["CellFinder", "find_cells"]
+__all__ = ["CellFinder", "Window", "calibrated", "find_cells", "windows_of"]
 
 LARGE_CELL_PX, SHRUNK_CELL_PX = 64.0, 40.0
 """Where the slide's resolution is not known: a slide whose cells are larger than the first is shrunk until they measure
 the second."""
 SAMPLES, SAMPLE_PX = 16, 1024
 """How many windows a finder is calibrated on, and their side in working pixels."""
+WHOLE_UP_TO = 4
+"""A field of so many windows is one sample: a cell that is cut tells no scale, and it may be the only one."""
 MARGIN_DIAMETERS = 1.5
 """What a window sees beyond its core, in cell diameters: a whole cell on the border and its neighbour."""
 OVERVIEW_PX = 4096
 """A level is an overview if neither side is longer."""
-
-
 READ_PX = 2560
 """Longest side of a core in level-0 pixels: what is read at full resolution before it is shrunk is held as RGBA too."""
 
@@ -73,6 +74,29 @@ class CellFinder(Protocol[C]):
         """Return the cells of a uint8 RGB image at the calibration's scale."""
 
 
+@dataclass(frozen=True)
+class Window:
+    """What a finder found in one window of a slide."""
+
+    found: Any
+    """As the finder returned it: all cells, in the window's pixels."""
+    rows: NDArray[np.int64]
+    """Of the cells that the window answers for, maybe together with its neighbours: those whose centre lies in its core
+    or next to it."""
+    left: int
+    """The window's first column, level-0 pixels."""
+    top: int
+    """Its first row."""
+    step_x: float
+    """Level-0 pixels for each of the window's pixels, across."""
+    step_y: float
+    """The same, down."""
+
+    def circles(self) -> NDArray[np.float64]:
+        """Return x, y, radius (level-0 pixels) and score of the cells that the window answers for, ``(4, n)``."""
+        return _circles(self.found, self.left, self.top, self.step_x, self.step_y)[:, self.rows]
+
+
 def find_cells(
     slide: Slide,
     finder: CellFinder[Any],
@@ -82,8 +106,7 @@ def find_cells(
 ) -> Cells:
     """Find the cells of a slide with one calibration for all of it.
 
-    Windows overlap by a margin; a cell belongs to the window whose core holds its centre, and centres that fell into
-    two cores because they moved by less than a pixel are merged. Memory is that of one window.
+    Windows overlap by a margin, and a cell that several of them see is counted once. Memory is that of one window.
 
     Parameters
     ----------
@@ -109,26 +132,55 @@ def find_cells(
     UsageError
         ``downsample`` is below 1 or ``window_px`` below 64.
     """
+    seen = [one.circles() for one in windows_of(slide, finder, downsample, window_px, on_progress)]
+    x, y, radius, score = np.concatenate([np.empty((4, 0)), *seen], axis=1)
+    kept = merge_points(x, y, score, radius)
+    xy = np.stack([x, y], axis=1)[kept]
+    return Cells.at(xy, (WHITE_CELL,), score=score[kept], radius_px=radius[kept])
+
+
+def windows_of(
+    slide: Slide,
+    finder: CellFinder[Any],
+    downsample: float | None = None,
+    window_px: int = 2048,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Window]:
+    """Yield what a finder finds in each window of a slide; none where the calibration knows of no cell.
+
+    Every cell is answered for by the window whose core holds its centre. Pixels are shrunk from where a window begins,
+    and so a centre may move by a pixel from window to window: lest each of two leave a cell to the other, a window also
+    answers for centres up to `REACH` radii outside of its core. Whoever joins windows keeps one of two centres that lie
+    no further apart than that.
+
+    Parameters and errors are those of `find_cells`.
+    """
     if window_px < 64 or (downsample is not None and downsample < 1):
         msg = f"downsample must be 1 or more and window_px 64 or more, found {downsample} and {window_px}"
         raise UsageError(msg)
-    scale, calibration = _calibrated(slide, finder, downsample)
+    scale, calibration = calibrated(slide, finder, downsample)
     diameter = calibration.cell_diameter_px
     if diameter is None:
-        return _as_cells(np.empty((4, 0)))
+        return
     cores = _cores(slide.info.size, min(window_px * scale, READ_PX))
     margin = int(np.ceil(MARGIN_DIAMETERS * diameter * scale))
-    found = []
     for done, core in enumerate(cores, 1):
-        found.append(_in_core(slide, finder, calibration, core, margin, scale))
+        window = core.grown(margin).clipped(slide.info.size)
+        image = slide.read_scaled(window, scale)
+        found = finder.find(image, calibration)
         if on_progress is not None:
             on_progress(done, len(cores))
-    cells = np.concatenate(found, axis=1)
-    return _as_cells(cells[:, merge_points(*cells[[0, 1, 3, 2]])])
+        # The pixels in hand may be a hair larger or smaller than asked: a window is a whole number of pixels wide.
+        place = (window.x, window.y, window.width / image.shape[1], window.height / image.shape[0])
+        x, y, radius, _ = _circles(found, *place)
+        yield Window(found, _answered_for(x, y, radius, core, slide.info.size), *place)
 
 
-def _calibrated(slide: Slide, finder: CellFinder[Any], downsample: float | None) -> tuple[float, Any]:
-    """Return the working downsample and the finder's calibration for it."""
+def calibrated(slide: Slide, finder: CellFinder[Any], downsample: float | None = None) -> tuple[float, Any]:
+    """Return how many level-0 pixels a working pixel is wide on a slide, and the finder's calibration for such pixels.
+
+    Parameters and errors are those of `find_cells`.
+    """
     mpp = slide.info.mpp
     finest = slide.info.levels[0].downsample
     scale = downsample or max(finest, finder.working_mpp / mpp if mpp is not None else 1.0)
@@ -143,6 +195,8 @@ def _calibrated(slide: Slide, finder: CellFinder[Any], downsample: float | None)
 def _samples(slide: Slide, scale: float) -> list[NDArray[np.uint8]]:
     """Return windows spread over the slide at the working scale, those with most on them."""
     boxes = _cores(slide.info.size, SAMPLE_PX * scale)
+    if len(boxes) <= WHOLE_UP_TO:
+        boxes = [Box(0, 0, *slide.info.size)]
     if len(boxes) > SAMPLES:
         boxes = _fullest(slide, boxes)
     return [slide.read_scaled(box, scale) for box in boxes]
@@ -173,21 +227,19 @@ def _cores(size: Size, side: float) -> list[Box]:
     return [Box(x, y, right - x, bottom - y) for y, bottom in pairwise(rows) for x, right in pairwise(columns)]
 
 
-def _in_core(
-    slide: Slide, finder: CellFinder[Any], calibration: Any, core: Box, margin: int, scale: float
-) -> NDArray[np.float64]:
-    """Return the cells whose centre lies in a core: rows x, y, radius (level-0 pixels) and score."""
-    window = core.grown(margin).clipped(slide.info.size)
-    image = slide.read_scaled(window, scale)
-    found = finder.find(image, calibration)
-    # The pixels in hand may be a hair larger or smaller than asked: a window is a whole number of pixels wide.
-    step_x, step_y = window.width / image.shape[1], window.height / image.shape[0]
-    x = window.x + (found.x + 0.5) * step_x - 0.5
-    y = window.y + (found.y + 0.5) * step_y - 0.5
-    inside = (x >= core.x - 0.5) & (x < core.right - 0.5) & (y >= core.y - 0.5) & (y < core.bottom - 0.5)
-    return np.stack([x, y, found.radius_px * (step_x + step_y) / 2, found.score])[:, inside]
+def _circles(found: Found, left: float, top: float, step_x: float, step_y: float) -> NDArray[np.float64]:
+    """Return x, y, radius (level-0 pixels) and score of a window's cells, ``(4, n)``."""
+    x = left + (found.x + 0.5) * step_x - 0.5
+    y = top + (found.y + 0.5) * step_y - 0.5
+    return np.stack([x, y, found.radius_px * (step_x + step_y) / 2, found.score])
 
 
-def _as_cells(columns: NDArray[np.float64]) -> Cells:
-    x, y, radius, score = columns
-    return Cells.at(np.stack([x, y], axis=1), (WHITE_CELL,), score=score, radius_px=radius)
+def _answered_for(
+    x: NDArray[np.float64], y: NDArray[np.float64], radius: NDArray[np.float64], core: Box, size: Size
+) -> NDArray[np.int64]:
+    """Return the rows of cells that lie in a core or next to it, and on the slide."""
+    slack = REACH * radius
+    inside = np.ones(len(x), bool)
+    for at, first, end, length in ((x, core.x, core.right, size.width), (y, core.y, core.bottom, size.height)):
+        inside &= (at >= np.maximum(first - slack, 0) - 0.5) & (at < np.minimum(end + slack, length) - 0.5)
+    return np.flatnonzero(inside)
