@@ -80,7 +80,7 @@ class LearnedCellFinder:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     threshold: float = 0.4
     scale_threshold: float = 0.5
-    apart: float = 0.8
+    apart: float = 0.65
     class_name: str = "white_cell"
     bf16: bool = False
     name: str = ""

@@ -121,9 +121,9 @@ def _shape(looks: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
     """Return mean and inverse covariance, of which a hundredth is that of looks without correlation."""
     covariance = np.cov(looks, rowvar=False)
     ridged = 0.99 * covariance + 0.01 * np.diag(np.diag(covariance)) + 1e-8 * np.eye(len(covariance))
-    return looks.mean(axis=0), np.linalg.inv(ridged)
+    return looks.mean(axis=0), np.asarray(np.linalg.inv(ridged), np.float64)
 
 
 def _distance(look: NDArray[np.float64], centre: NDArray[np.float64], inverse: NDArray[np.float64]) -> float:
     away = look - centre
-    return float(np.sqrt(max(away @ inverse @ away, 0.0)))
+    return float(np.sqrt(max(float(away @ inverse @ away), 0.0)))

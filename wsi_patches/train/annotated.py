@@ -87,12 +87,13 @@ def cell_patches(items: Sequence[SlideItem], cut: CellCut, folder: Path, progres
         msg = f"none of {len(items)} slides is annotated: give a dataset with marked cells, or --annotations DIR"
         raise UsageError(msg)
     _check_words(annotated, cut.classes)
-    scale_known, untold = False, 0
+    stated_mpp: list[float] = []
+    untold = 0
     with PatchWriter(folder, patch_side_px(cut.input_px, cut.margin)) as writer:
         for row, item in enumerate(annotated):
             with writer.slide(item.path), open_slide(item.path, mpp=cut.slide_mpp) as slide:
                 untold += _add_cells(writer, row, item, slide, cut)
-                scale_known |= slide.info.mpp is not None
+                stated_mpp += [slide.info.mpp] if slide.info.mpp is not None else []
             if progress is not None:
                 progress(row + 1, len(annotated))
         if untold:
@@ -100,7 +101,7 @@ def cell_patches(items: Sequence[SlideItem], cut: CellCut, folder: Path, progres
         without = len(items) - len(annotated)
         if without:
             writer.left_out.append(f"{without} of {len(items)} slides have no annotations and were left out")
-        return writer.finished(ALL_IDB_CLASSES, annotated, scale_known=scale_known)
+        return writer.finished(ALL_IDB_CLASSES, annotated, stated_mpp)
 
 
 def cell_class(name: str, classes: Mapping[str, str | None]) -> str | None:

@@ -125,6 +125,6 @@ def cut_blasts(
 
 def _words(settings: BlastSettings, patches: PatchSet) -> CardWords:
     # A size in um that no training slide could be cut by is no promise that the card may give.
-    patch_um = settings.patch_um if patches.scale_known else None
+    patch_um = settings.patch_um if patches.mpp is not None else None
     title = "Blast or other white cell, trained on annotated slides"
     return CardWords(title, LIMITS, patch_um, settings.patch_cell_diameters)

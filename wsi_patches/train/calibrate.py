@@ -7,16 +7,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import expit, log_softmax, logit, logsumexp, softmax
 
 from wsi_patches.errors import UsageError, needs_extra
 
-__all__ = ["Calibration", "calibration_error", "fit_isotonic", "fit_temperature", "tempered"]
+__all__ = ["Calibration", "calibration_error", "fit_isotonic", "fit_slide_shift", "fit_temperature", "tempered"]
 
 Calibration = Literal["temperature", "isotonic", "none"]
 """``temperature`` divides the logits by one number (Guo et al., ICML 2017); ``isotonic`` bends the probability of the
 first of two classes by a rising line besides (Zadrozny and Elkan, KDD 2002)."""
 LOWEST, HIGHEST = 0.05, 20.0
+MOST_SHIFT = 5.0
+QUADRATURE = 21
 BINS = 15
 
 
@@ -85,6 +87,37 @@ def fit_isotonic(probability: NDArray[np.float32], positive: NDArray[np.bool_]) 
     line = IsotonicRegression(**bounds, out_of_bounds="clip").fit(probability.astype(np.float64), positive)
     points = dict(zip(line.X_thresholds_.tolist(), line.y_thresholds_.tolist(), strict=True))
     return tuple(points.items())
+
+
+def fit_slide_shift(probability: NDArray[np.float32], positive: NDArray[np.bool_], groups: NDArray[np.str_]) -> float:
+    """Return the standard deviation, over slides, of a common shift of all logits of a slide, by maximum likelihood.
+
+    What a slide's stain, focus or patient does to a classifier, it does to all cells of that slide: their errors come
+    together. The shift of each slide is a normal random intercept, integrated out by Gauss-Hermite quadrature.
+
+    Parameters
+    ----------
+    probability
+        Calibrated, of the first of two classes, held-out patches, ``(n,)``.
+    positive
+        Whether each is of it, ``(n,)``.
+    groups
+        The slide, or patient, of each, ``(n,)``.
+
+    References
+    ----------
+    Breslow and Clayton, Approximate inference in generalized linear mixed models, JASA 88 (1993).
+    """
+    said = logit(np.clip(probability.astype(np.float64), 1e-6, 1 - 1e-6))
+    sign, of_slide = np.where(positive, 1.0, -1.0), np.unique(groups, return_inverse=True)[1]
+    nodes, weights = np.polynomial.hermite_e.hermegauss(QUADRATURE)
+
+    def loss(shift: float) -> float:
+        each = np.log(np.maximum(expit(sign[:, None] * (said[:, None] + shift * nodes)), 1e-300))
+        slides = np.stack([np.bincount(of_slide, column) for column in each.T], axis=1)
+        return -float(logsumexp(slides, axis=1, b=weights).sum())
+
+    return float(minimize_scalar(loss, bounds=(0.0, MOST_SHIFT), method="bounded").x)
 
 
 def calibration_error(probabilities: NDArray[np.float32], truth: NDArray[np.int32]) -> float:

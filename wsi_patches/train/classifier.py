@@ -18,10 +18,11 @@ from wsi_patches.errors import UsageError, needs_extra
 from wsi_patches.models.card import ModelCard
 from wsi_patches.models.classifier import choose_device, meant
 from wsi_patches.models.weights import save_weights
-from wsi_patches.train.calibrate import calibration_error, fit_isotonic, fit_temperature, tempered
+from wsi_patches.train.calibrate import calibration_error, fit_isotonic, fit_slide_shift, fit_temperature, tempered
 from wsi_patches.train.classifier_network import CardWords, first_card, first_network
 from wsi_patches.train.classifier_settings import SHARES, TEST, TRAIN, VALIDATION, ClassifierSettings
 from wsi_patches.train.engine import Epoch, fit
+from wsi_patches.train.looks import reference_of
 from wsi_patches.train.patch_set import PatchSet, split_patches
 from wsi_patches.train.patch_task import PatchTask, PatchView, balanced_accuracy, logits_of
 from wsi_patches.train.refit import refit_head
@@ -204,7 +205,8 @@ def _judged(settings: ClassifierSettings, fitted: FittedClassifier) -> tuple[Mod
     network, views = fitted.network, fitted.views
     device = next(network.parameters()).device
     held_out = logits_of(network, fitted.card, views[VALIDATION], device)
-    card = _calibrated(settings, fitted.card, held_out, views[VALIDATION].truth)
+    card = _calibrated(settings, fitted.card, held_out, views[VALIDATION])
+    card = replace(card, reference=reference_of(views[TRAIN], views[VALIDATION]))
     view = views[TEST]
     logits = logits_of(network, card, view, device)
     probabilities = meant(tempered(logits, card.temperature), card)
@@ -229,15 +231,19 @@ def _judged(settings: ClassifierSettings, fitted: FittedClassifier) -> tuple[Mod
 
 
 def _calibrated(
-    settings: ClassifierSettings, card: ModelCard, logits: NDArray[np.float32], truth: NDArray[np.int32]
+    settings: ClassifierSettings, card: ModelCard, logits: NDArray[np.float32], view: PatchView
 ) -> ModelCard:
+    """Fit what the settings ask for on patches that were held out, and, of two classes, how slides differ beside."""
     if settings.calibration == "none":
         return card
-    temperature = fit_temperature(logits, truth)
-    if settings.calibration == "temperature":
-        return replace(card, temperature=temperature)
-    points = fit_isotonic(tempered(logits, temperature)[:, 0], truth == 0)
-    return replace(card, temperature=temperature, isotonic=points)
+    card = replace(card, temperature=fit_temperature(logits, view.truth))
+    probabilities = tempered(logits, card.temperature)
+    if settings.calibration == "isotonic":
+        card = replace(card, isotonic=fit_isotonic(probabilities[:, 0], view.truth == 0))
+    if len(card.classes) != 2:
+        return card
+    slides = view.patches.slide_ids[view.patches.slide[view.rows]]
+    return replace(card, slide_shift=fit_slide_shift(meant(probabilities, card)[:, 0], view.truth == 0, slides))
 
 
 def _scores(

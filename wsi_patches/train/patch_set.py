@@ -49,8 +49,8 @@ class PatchSet:
     """Centres, level-0 pixels, shape ``(n, 2)``."""
     left_out: tuple[str, ...] = ()
     """Sentences: slides that could not be read, slides and cells that nothing could be learnt from."""
-    scale_known: bool = False
-    """Whether a slide stated its resolution."""
+    mpp: tuple[float, float] | None = None
+    """Smallest and largest level-0 pixel size in um of the slides that stated it; None if none did."""
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -118,7 +118,7 @@ class PatchWriter:
             self.left_out.append(f"{path} was left out: {error}")
 
     def finished(
-        self, class_names: Sequence[str], slides: Sequence[SlideItem], *, scale_known: bool = False
+        self, class_names: Sequence[str], slides: Sequence[SlideItem], stated_mpp: Sequence[float] = ()
     ) -> PatchSet:
         """Return what was written.
 
@@ -139,7 +139,7 @@ class PatchWriter:
             slide=np.array([mark.slide for mark in self.marks], np.int32),
             xy=np.array([(mark.x, mark.y) for mark in self.marks], np.float64).reshape(-1, 2),
             left_out=tuple(self.left_out),
-            scale_known=scale_known,
+            mpp=(min(stated_mpp), max(stated_mpp)) if stated_mpp else None,
         )
 
 

@@ -96,8 +96,7 @@ def test_um_are_taken_where_the_resolution_is_known(items, tmp_path):
     coarse = cell_patches(items[:1], replace(CUT, slide_mpp=0.4), tmp_path)
     fine = cell_patches(items[:1], replace(CUT, slide_mpp=0.2), tmp_path)
 
-    assert coarse.scale_known
-    assert fine.scale_known
+    assert (coarse.mpp, fine.mpp) == ((0.4, 0.4), (0.2, 0.2))
     # 21 um are twice as many pixels at 0.2 um: the same cell lies in the inner quarter.
     inner = fine.images[0][12:36, 12:36].astype(float)
     assert np.abs(coarse.images[0][::2, ::2] - inner).mean() < 12

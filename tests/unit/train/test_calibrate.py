@@ -6,11 +6,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.special import softmax
+from scipy.special import expit, softmax
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from wsi_patches.errors import UsageError
-from wsi_patches.train.calibrate import calibration_error, fit_isotonic, fit_temperature, tempered
+from wsi_patches.train.calibrate import (
+    calibration_error,
+    fit_isotonic,
+    fit_slide_shift,
+    fit_temperature,
+    tempered,
+)
 
 
 def drawn(rng, rows, classes=2, spread=2.0):
@@ -83,3 +89,14 @@ def test_the_calibration_error_is_that_of_torchmetrics(rng):
 def test_nothing_to_fit_on_is_said():
     with pytest.raises(UsageError, match="larger share"):
         fit_temperature(np.empty((0, 2), np.float32), np.empty(0, np.int32))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.8, 2.0])
+def test_the_shift_of_slides_is_found(rng, shift):
+    slides = np.repeat(np.arange(200), 25)
+    said = rng.normal(0, 1.5, slides.size)
+    positive = rng.random(slides.size) < expit(said + shift * rng.normal(size=200)[slides])
+
+    found = fit_slide_shift(expit(said).astype(np.float32), positive, slides.astype(str))
+
+    assert found == pytest.approx(shift, abs=0.2)
