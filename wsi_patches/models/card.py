@@ -8,10 +8,12 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL
 from wsi_patches.errors import ModelError
+from wsi_patches.models.count_calibration import CountCalibration
 from wsi_patches.models.reference import InputReference
 
-__all__ = ["Card", "FinderCard", "ModelCard"]
+__all__ = ["Card", "CounterCard", "DetectorCard", "FinderCard", "ModelCard"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,7 @@ class Card:
     title: str
     """One line for people."""
     architecture: str
-    """A key of ``ARCHITECTURES`` or ``FINDERS`` in `wsi_patches.models.weights`."""
+    """A key of ``ARCHITECTURES``, ``FINDERS``, ``COUNTERS`` or ``DETECTORS`` in `wsi_patches.models.weights`."""
     settings: dict[str, Any]
     """Arguments of the architecture beside the number of classes, as JSON values."""
     classes: tuple[str, ...]
@@ -89,6 +91,69 @@ class FinderCard(Card):
         if not (self.red_cell_px > 0 and 0 < self.threshold < 1):
             msg = f"card of {self.name}: red_cell_px is above 0 and threshold between 0 and 1, got "
             raise ModelError(msg + f"{self.red_cell_px} and {self.threshold}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CounterCard(Card):
+    """The card of a model that counts the cells of patches; its classes are in the order of the densities.
+
+    Raises
+    ------
+    ModelError
+        A value cannot be; the message names it.
+    """
+
+    kind: Literal["counter"] = "counter"
+    red_cell_px: float
+    """Diameter of a red cell in the images that the network takes."""
+    split: str
+    """Which slides it was not trained on, and what they were used for, in a sentence."""
+    calibration: dict[str, CountCalibration] = field(default_factory=dict)
+    """How far counts of whole slides may be off: of each class, and of ``white_cell``, which is all of them together.
+    Empty before it was learnt."""
+
+    def __post_init__(self) -> None:
+        if not self.red_cell_px > 0:
+            msg = f"card of {self.name}: red_cell_px is above 0, got {self.red_cell_px}"
+            raise ModelError(msg)
+        known = {*self.classes, WHITE_CELL}
+        if self.classes not in (ALL_IDB_CLASSES, (WHITE_CELL,)) or set(self.calibration) not in (set(), known):
+            msg = f"card of {self.name}: blast and other are counted, or white_cell, each with a calibration or none"
+            raise ModelError(msg + f"; got {', '.join(self.classes)}, and {', '.join(self.calibration) or 'none'}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorCard(Card):
+    """The card of a model that boxes cells and tells their classes, in the order of its scores.
+
+    Raises
+    ------
+    ModelError
+        A value cannot be; the message names it.
+    """
+
+    kind: Literal["detector"] = "detector"
+    red_cell_px: float
+    """Diameter of a red cell in the images that the network takes."""
+    threshold: float
+    """Least score of a cell, 0 to 1."""
+    nms: float
+    """Intersection over union above which two boxes of an image are one cell's, 0 to 1."""
+    split: str
+    """Which slides it was not trained on, and what they were used for, in a sentence."""
+    temperature: float = 1.0
+    """Logits of the classes are divided by it before the softmax."""
+
+    def __post_init__(self) -> None:
+        shares = {"threshold": self.threshold, "nms": self.nms}
+        wrong = [name for name, share in shares.items() if not 0 < share < 1]
+        wrong += [name for name in ("red_cell_px", "temperature") if not getattr(self, name) > 0]
+        if wrong:
+            msg = f"card of {self.name}: {', '.join(wrong)} out of range: shares lie between 0 and 1, sizes above 0"
+            raise ModelError(msg)
+        if self.classes not in (ALL_IDB_CLASSES, (WHITE_CELL,)):
+            msg = f"card of {self.name}: blast and other are detected, or white_cell; got {', '.join(self.classes)}"
+            raise ModelError(msg)
 
 
 @dataclass(frozen=True, kw_only=True)

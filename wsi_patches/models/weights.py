@@ -14,17 +14,57 @@ from torch import Tensor, nn
 
 from wsi_patches.errors import ModelError
 from wsi_patches.models.allnet import ALLNet
-from wsi_patches.models.card import Card, FinderCard, ModelCard
+from wsi_patches.models.card import Card, CounterCard, DetectorCard, FinderCard, ModelCard
+from wsi_patches.models.count_network import CellCountNet
 from wsi_patches.models.efficientnet_lite0 import EfficientNetLite0
 from wsi_patches.models.finder_network import CellFinderNet
+from wsi_patches.models.torchvision_networks import resnet18, resnet50
 
-__all__ = ["ARCHITECTURES", "build_finder", "build_model", "check_sha256", "load_weights", "save_weights"]
+__all__ = [
+    "ARCHITECTURES",
+    "build_counter",
+    "build_detector",
+    "build_finder",
+    "build_model",
+    "check_sha256",
+    "load_weights",
+    "save_weights",
+]
 
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"allnet": ALLNet, "efficientnet_lite0": EfficientNetLite0}
+
+def _cell_detector(**settings: Any) -> nn.Module:
+    # torchvision's detectors take seconds to load, which nobody else should wait for.
+    from wsi_patches.models.detector_network import CellDetectorNet
+
+    return CellDetectorNet(**settings)
+
+
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "allnet": ALLNet,
+    "efficientnet_lite0": EfficientNetLite0,
+    "resnet18": resnet18,
+    "resnet50": resnet50,
+}
 """What a classifier's card may say; called with the number of classes and the card's settings."""
 FINDERS: dict[str, Callable[..., nn.Module]] = {"cell_finder": CellFinderNet}
 """What a finder's card may say, called likewise."""
-C = TypeVar("C", ModelCard, FinderCard)
+COUNTERS: dict[str, Callable[..., nn.Module]] = {"cell_counter": CellCountNet}
+"""What a counter's card may say, called likewise."""
+DETECTORS: dict[str, Callable[..., nn.Module]] = {"cell_detector": _cell_detector}
+"""What a detector's card may say, called likewise."""
+C = TypeVar("C", ModelCard, FinderCard, CounterCard, DetectorCard)
+KINDS: dict[type[Card], str] = {
+    ModelCard: "classifier",
+    FinderCard: "finder",
+    CounterCard: "counter",
+    DetectorCard: "detector",
+}
+OPTIONS = {
+    "classifier": "--model",
+    "finder": "--finder",
+    "counter": "--method patches --model",
+    "detector": "--method detector --model",
+}
 
 PICKLE_SUFFIXES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}
 PICKLE_HEADS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -48,7 +88,7 @@ def load_weights(path: str | Path) -> tuple[dict[str, Tensor], ModelCard, str]:
     Raises
     ------
     ModelError
-        The file cannot be read, is a pickle, is damaged, holds no card, or holds a finder's.
+        The file cannot be read, is a pickle, is damaged, holds no card, or holds that of another kind of model.
     """
     return _load(path, ModelCard)
 
@@ -73,6 +113,28 @@ def build_finder(path: str | Path) -> tuple[nn.Module, FinderCard, str]:
         The file cannot be used, or card, architecture and tensors do not agree.
     """
     return _build(path, FinderCard, FINDERS)
+
+
+def build_counter(path: str | Path) -> tuple[nn.Module, CounterCard, str]:
+    """Read a weight file and return its counter in evaluation mode, on the CPU, with its card and sha256.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be used, or card, architecture and tensors do not agree.
+    """
+    return _build(path, CounterCard, COUNTERS)
+
+
+def build_detector(path: str | Path) -> tuple[nn.Module, DetectorCard, str]:
+    """Read a weight file and return its detector in evaluation mode, on the CPU, with its card and sha256.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be used, or card, architecture and tensors do not agree.
+    """
+    return _build(path, DetectorCard, DETECTORS)
 
 
 def check_sha256(path: str | Path, found: str, expected: str | None) -> None:
@@ -101,10 +163,9 @@ def _load(path: str | Path, kind: type[C]) -> tuple[dict[str, Tensor], C, str]:
         msg = f"{path} is no intact safetensors file ({error}): fetch or train it again"
         raise ModelError(msg) from error
     values = _read_card(path, content)
-    finds = isinstance(values, dict) and values.get("kind") == "finder"
-    if finds != (kind is FinderCard):
-        has, wanted, option = ("finder", "classifier", "--finder") if finds else ("classifier", "finder", "--model")
-        msg = f"{path} holds a cell {has}, and a cell {wanted} is needed here: give it with {option}"
+    has = str(values.get("kind", "classifier")) if isinstance(values, dict) else "classifier"
+    if has != KINDS[kind] and has in OPTIONS:
+        msg = f"{path} holds a cell {has}, and a cell {KINDS[kind]} is needed here: give it with {OPTIONS[has]}"
         raise ModelError(msg)
     return state, kind.from_dict(values), hashlib.sha256(content).hexdigest()
 
@@ -122,9 +183,7 @@ def _build(
     return module.eval(), card, sha256
 
 
-def _network(
-    path: str | Path, card: ModelCard | FinderCard, architectures: Mapping[str, Callable[..., nn.Module]]
-) -> nn.Module:
+def _network(path: str | Path, card: Card, architectures: Mapping[str, Callable[..., nn.Module]]) -> nn.Module:
     if card.architecture not in architectures:
         msg = f"{path} asks for architecture {card.architecture!r}, this version knows {', '.join(architectures)}"
         raise ModelError(msg)
