@@ -29,12 +29,14 @@ from wsi_patches.datasets import SlideItem, find_slides
 from wsi_patches.datasets.splits import make_folds
 from wsi_patches.evaluate.detection import DetectionResult, FieldDetections, measure_detection
 from wsi_patches.evaluate.gallery import detection_errors, detection_gallery
+from wsi_patches.evaluate.reliability import fit_recall, found_scores
 from wsi_patches.geometry import Box
 from wsi_patches.models.cell_finder import LearnedCellFinder
 from wsi_patches.models.efficientnet_lite0 import load_imagenet
 from wsi_patches.models.finder_network import FINDER_CLASSES, CellFinderNet, finder_from_imagenet
 from wsi_patches.models.precision import uses_bf16
 from wsi_patches.slides import open_slide
+from wsi_patches.train.calibrate import fit_isotonic
 from wsi_patches.train.engine import EngineSettings, fit
 from wsi_patches.train.finder import FinderTask
 from wsi_patches.train.finder_fields import FinderField, paint_field, read_field, red_cell_px
@@ -144,6 +146,20 @@ def write_gallery(fields: Sequence[FieldDetections], items: Sequence[SlideItem],
         cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
 
+def write_reliability(fields: Sequence[FieldDetections], threshold: float, path: Path) -> None:
+    """Write what the intervals of counts need to know: how recall differs from slide to slide, and what scores mean."""
+    found, marked = ({}, {})
+    for one in fields:
+        right = int((one.assigned[one.scores >= threshold] >= 0).sum())
+        found[one.group], marked[one.group] = found.get(one.group, 0) + right, marked.get(one.group, 0) + len(one.truth)
+    told = [name for name, count in marked.items() if count]
+    recall = fit_recall([found[name] for name in told], [marked[name] for name in told])
+    scores, right = found_scores(fields, threshold)
+    points = fit_isotonic(scores, right)
+    path.write_text(json.dumps({"recall": recall, "precision": points}, indent=2) + "\n", encoding="utf-8")
+    print(f"recall over slides: beta({recall[0]:.1f}, {recall[1]:.2f}); a score's share of cells: {points}")
+
+
 def measure(data: Path, out: Path, runs: Sequence[str], threshold: float, precision: str) -> None:
     """Print the table of all runs that have weights, pooled by set, and write the galleries."""
     cpu = torch.device("cpu")
@@ -166,6 +182,9 @@ def measure(data: Path, out: Path, runs: Sequence[str], threshold: float, precis
         scores |= {f"{kind.replace(', ', '_').replace(' ', '_')}_{key}": result.metrics[key].value for key in KEPT}
         print(row(kind, fields, result), flush=True)
         write_gallery(fields, items, threshold, out / f"errors_{re.sub(r'[^a-z]+', '_', kind)}.png")
+    unseen = [one for kind, found in pooled.items() if "left out" not in kind for one, _ in found]
+    if unseen:
+        write_reliability(unseen, threshold, out / "reliability.json")
     (out / "scores.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
 
 

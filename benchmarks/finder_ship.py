@@ -2,8 +2,9 @@
 
     python benchmarks/finder_ship.py OUT [--weights FILE]
 
-OUT is the folder of ``finder_folds.py``: its run ``all`` gives the weights, its ``scores.json`` the figures. Prints the
-hash that ``wsi_patches/models/table.py`` must state.
+OUT is the folder of ``finder_folds.py``: its run ``all`` gives the weights, its ``scores.json`` the figures, its
+``reliability.json`` what the intervals of counts need to know. Prints the hash that ``wsi_patches/models/table.py``
+must state.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="weights to take instead of OUT/all/weights.safetensors")
     options = parser.parse_args()
     scores = options.out / "scores.json"
+    reliability = json.loads((options.out / "reliability.json").read_text(encoding="utf-8"))
     network = CellFinderNet()
     network.load_state_dict(load_file(options.weights or options.out / "all" / "weights.safetensors"))
     card = FinderCard(
@@ -58,6 +60,8 @@ def main() -> None:
         threshold=LearnedCellFinder.threshold,
         trained_on=TRAINED_ON,
         split=SPLIT,
+        recall=tuple(reliability["recall"]),
+        precision=tuple(map(tuple, reliability["precision"])),
         limits=LIMITS,
         licence="Apache-2.0, with the attributions of trained_on",
         paper="Zhou, Wang, Kraehenbuehl, Objects as points, 2019; Tan and Le, EfficientNet-Lite, ICML 2019",

@@ -28,15 +28,31 @@ class Stage(Generic[Task, Result]):
 
 
 def run(
-    stage: Stage[Task, Result], tasks: Sequence[Task], executor: Executor, progress: Progress | None = None
+    stage: Stage[Task, Result],
+    tasks: Sequence[Task],
+    executor: Executor,
+    progress: Progress | None = None,
+    finished: Callable[[Result], None] | None = None,
 ) -> list[Result]:
-    """Run a stage over its tasks and return a result for each, in the order of the tasks."""
+    """Run a stage over its tasks and return a result for each, in the order of the tasks.
+
+    Parameters
+    ----------
+    stage, tasks, executor
+        What is done, with what, and where.
+    progress
+        Told how much is done.
+    finished
+        Given each result as soon as it is there, in no certain order.
+    """
     results: dict[int, Result] = {}
     total, done = sum(stage.size(task) for task in tasks), 0
-    for finished in executor.map(_Numbered(stage.work), enumerate(tasks)):
-        position, task = finished.task
-        error = finished.error
-        results[position] = cast(Result, finished.result) if error is None else stage.lost(task, error)
+    for ended in executor.map(_Numbered(stage.work), enumerate(tasks)):
+        position, task = ended.task
+        error = ended.error
+        results[position] = cast(Result, ended.result) if error is None else stage.lost(task, error)
+        if finished is not None:
+            finished(results[position])
         done += stage.size(task)
         if progress is not None:
             progress(done, total)

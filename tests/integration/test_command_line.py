@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 import subprocess
 import sys
 
@@ -50,7 +51,7 @@ def test_bad_slides_fail_alone_with_a_sentence_each(batch, tmp_path, command):
     out = tmp_path / ("out.zarr" if command == "extract" else "out")
     done = run_cli(command, batch, "-o", out, "--json")
     assert done.returncode == 1
-    slides = {one["slide_id"]: one for one in json.loads(done.stdout)["slides"]}
+    slides = {one["slide_id"]: one for one in json.loads(done.stdout.splitlines()[-1])["slides"]}
     assert {name: one["status"] for name, one in slides.items()} == {
         "empty": "failed",
         "good_1": "done",
@@ -61,6 +62,40 @@ def test_bad_slides_fail_alone_with_a_sentence_each(batch, tmp_path, command):
     for name in ("empty", "short", "text"):
         assert len(slides[name]["error"].split()) > 4
         assert f"failed: {name}: " in done.stderr
+
+
+def test_infer_tells_each_slide_in_a_line_of_its_own(batch, tmp_path):
+    done = run_cli("infer", batch, "-o", tmp_path / "out", "--json")
+
+    *slides, summary = map(json.loads, done.stdout.splitlines())
+
+    assert {one["slide_id"]: one["status"] for one in slides} == {
+        one["slide_id"]: one["status"] for one in summary["slides"]
+    }
+    assert all(one["error"] if one["status"] == "failed" else one["white_cells"] for one in slides)
+    assert (summary["counts"], summary["groups"]) == (str(tmp_path / "out" / "counts.csv"), None)
+
+
+def test_a_run_that_is_stopped_leaves_what_is_done_and_goes_on(tmp_path, picture):
+    folder = tmp_path / "fields"
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"field_{number:02}.png").write_bytes(picture.read_bytes())
+    out = tmp_path / "out"
+    words = [sys.executable, "-m", "wsi_patches", "infer", str(folder), "-o", str(out), "--workers", "2"]
+    running = subprocess.Popen([*words, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    first = json.loads(running.stdout.readline())
+    running.send_signal(signal.SIGINT)
+    _, told = running.communicate(timeout=60)
+
+    assert (running.returncode, first["status"]) == (130, "done")
+    assert "go on with --resume" in told
+    rows = read_table(out / "counts.csv")
+    assert 1 <= len(rows) < 40
+    assert [row["slide_id"] for row in rows] == sorted(row["slide_id"] for row in rows)
+    assert all((out / row["slide_id"] / "report.json").is_file() for row in rows)
+    subprocess.run([*words, "--resume", "-q"], check=True)
+    assert len(read_table(out / "counts.csv")) == 40
 
 
 def test_a_truncated_svs_fails_alone(shared_data, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from wsi_patches.cli.options import (
     work_options,
 )
 from wsi_patches.cli.progress import progress_bar
-from wsi_patches.cli.summary import finish
+from wsi_patches.cli.summary import INTERRUPTED, finish, leave_now
+from wsi_patches.outcome import SlideReport
 from wsi_patches.recipe import settings_from
 
 __all__ = ["command"]
@@ -53,6 +55,11 @@ wsi-patches infer slide.tif -o reviewed/ --annotations corrected/"""
     help="Count the cells that a person marked or corrected: files named as the slides, such as QuPath's GeoJSON.",
 )
 @group_options
+@click.option(
+    "--group-by",
+    type=click.Choice(["auto", "patient", "slide", "none"]),
+    help="What groups.csv takes together: fields of a slide, slides of a patient.  [default: auto, what is known]",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
 @existing_options
 @work_options
@@ -70,7 +77,9 @@ def command(
     """Count the white cells of slides, and their blasts where a model can tell them.
 
     INPUT is a slide, a folder of slides, a dataset's folder, or a store. Writes counts.csv with one row a slide, and
-    for each slide its cells (CSV, GeoJSON), a picture and a page. For research use only, never a diagnosis.
+    for each slide its cells (CSV, GeoJSON), a picture and a page; groups.csv where patients or slides of several fields
+    are known. With --json each slide's report is a line as soon as the slide is done, and the last line is the
+    summary. For research use only, never a diagnosis.
     """
     from wsi_patches.workflows.infer import infer
     from wsi_patches.workflows.infer_settings import InferSettings
@@ -80,12 +89,20 @@ def command(
     if dry_run:
         _dry_run(settings)
         return
-    with progress_bar("slides", quiet=quiet or as_json) as progress:
-        result = infer(settings, progress)
-    lines = [*(f"note: {note}" for note in result.notes), f"counts: {result.counts}"]
-    reports = [report.to_dict() for report in result.reports]
-    summary = {"counts": str(result.counts), "reports": reports, "notes": list(result.notes)}
+    try:
+        with progress_bar("slides", quiet=quiet or as_json) as progress:
+            result = infer(settings, progress, _print_line if as_json else None)
+    except KeyboardInterrupt:
+        click.echo("stopped: the slides that are done are in counts.csv; go on with --resume", err=True)
+        leave_now(INTERRUPTED)
+    groups = [] if result.groups is None else [f"groups: {result.groups}"]
+    lines = [*(f"note: {note}" for note in result.notes), f"counts: {result.counts}", *groups]
+    summary = {"counts": str(result.counts), "groups": result.groups and str(result.groups), "notes": result.notes}
     finish(result.outcomes, lines, summary, as_json=as_json, strict=strict, quiet=quiet, verbose=verbose)
+
+
+def _print_line(report: SlideReport) -> None:
+    click.echo(json.dumps(report.to_dict()))
 
 
 def _dry_run(settings: Any) -> None:

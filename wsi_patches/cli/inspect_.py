@@ -21,12 +21,12 @@ and read only by --image NAME -o FILE.png."""
 @click.command("inspect", epilog=EPILOG)
 @click.argument("path", type=Path)
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-@click.option("--backend", metavar="NAME", help="Force a reader.  [default: by the file's content]")
+@click.option("--reader", metavar="NAME", help="Force a reader.  [default: by the file's content]")
 @click.option("--channels", metavar="A[,B[,C]]", help="Of fluorescence, the channels to show.")
 @click.option("--image", metavar="NAME", help="Write one of the pictures beside the slide, such as macro.")
 @click.option("-o", "--out", type=Path, metavar="FILE.png", help="Where to write it.")
 def command(
-    path: Path, as_json: bool, backend: str | None, channels: str | None, image: str | None, out: Path | None
+    path: Path, as_json: bool, reader: str | None, channels: str | None, image: str | None, out: Path | None
 ) -> None:
     """Say what a slide, a folder of slides, a dataset's folder or a store at PATH is."""
     from wsi_patches.slide import ReadOptions
@@ -39,7 +39,7 @@ def command(
         write_picture(path, image, out)
         return
     with progress_bar("images", quiet=as_json) as progress:
-        facts = describe(path, ReadOptions(reader=backend, channels=as_names(channels) or ()), progress)
+        facts = describe(path, ReadOptions(reader=reader, channels=as_names(channels) or ()), progress)
     if as_json:
         click.echo(json.dumps(facts, indent=1))
         return

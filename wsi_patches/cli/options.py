@@ -45,7 +45,7 @@ def work_options(command: Command) -> Command:
             help="State the slides' level-0 pixel size, where their files do not.",
         ),
         click.option(
-            "--backend",
+            "--reader",
             metavar="NAME",
             callback=lambda _context, _option, name: None if name == "auto" else name,
             help="Force a reader that inspect names.  [default: auto, by each file's content]",

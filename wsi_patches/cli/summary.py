@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,9 +14,11 @@ import click
 
 from wsi_patches.outcome import DONE, FAILED, PARTIAL, Outcome
 
-__all__ = ["finish"]
+__all__ = ["INTERRUPTED", "finish", "leave_now"]
 
 WARNINGS_SHOWN = 3
+INTERRUPTED = 130
+"""Exit code of what was stopped from the keyboard, as shells have it."""
 
 
 def finish(
@@ -44,7 +48,7 @@ def finish(
     code = 1 if counts[FAILED] or (strict and counts[PARTIAL]) else 0
     if as_json:
         slides = [asdict(outcome) for outcome in outcomes]
-        click.echo(json.dumps({**summary, "exit_code": code, "slides": slides}, indent=1))
+        click.echo(json.dumps({**summary, "exit_code": code, "slides": slides}))
     elif not quiet:
         for line in (*_told(outcomes, verbose=verbose), *lines):
             click.echo(line)
@@ -52,6 +56,13 @@ def finish(
         if outcome.status == FAILED:
             click.echo(f"failed: {outcome.slide_id}: {outcome.error}", err=True)
     click.get_current_context().exit(code)
+
+
+def leave_now(code: int) -> NoReturn:
+    """Leave without waiting for threads that are in the middle of a slide: what they write counts only once whole."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _told(outcomes: Sequence[Outcome], *, verbose: bool) -> list[str]:

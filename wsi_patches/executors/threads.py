@@ -19,21 +19,25 @@ class ThreadExecutor:
     workers: int
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Finished[Task, Result]]:
-        """Run ``function`` on each task; no more tasks are taken than there are threads to run them."""
-        waiting = iter(tasks)
-        with ThreadPoolExecutor(self.workers) as pool:
-            running: dict[Future[Result], Task] = {}
-            try:
-                while True:
-                    for task in islice(waiting, self.workers - len(running)):
-                        running[pool.submit(function, task)] = task
-                    if not running:
-                        return
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        yield finished(running.pop(future), future)
-            finally:
-                for future in running:
-                    future.cancel()
+        """Run ``function`` on each task; no more tasks are taken than there are threads to run them.
+
+        Whoever stops listening, an interrupted user above all, does not wait for tasks that are running.
+        """
+        waiting, running = iter(tasks), dict[Future[Result], Task]()
+        pool, patient = ThreadPoolExecutor(self.workers), True
+        try:
+            while True:
+                for task in islice(waiting, self.workers - len(running)):
+                    running[pool.submit(function, task)] = task
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield finished(running.pop(future), future)
+        except (KeyboardInterrupt, GeneratorExit):
+            patient = False
+            raise
+        finally:
+            pool.shutdown(wait=patient, cancel_futures=True)
 
 
 def finished(task: Task, future: Future[Result]) -> Finished[Task, Result]:

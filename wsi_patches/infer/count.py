@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.cells import WHITE_CELL, Cells
-from wsi_patches.counting import blast_interval, find_cells, fraction_interval, poisson_interval
+from wsi_patches.counting import find_cells
 from wsi_patches.counting.centred import centred_patch, diameter_of
 from wsi_patches.imaging.focus import fqpath
 from wsi_patches.imaging.sharpen import SharpenSettings
 from wsi_patches.infer.classify import classify_cells
 from wsi_patches.infer.finder import ChosenFinder, load_finder
+from wsi_patches.infer.intervals import with_found, with_marks
 from wsi_patches.infer.marked import classify_marked
-from wsi_patches.outcome import DONE, OUT_OF_FOCUS, Interval, SlideReport
+from wsi_patches.outcome import DONE, OUT_OF_FOCUS, SlideReport
 from wsi_patches.slide import Slide
 
 if TYPE_CHECKING:
@@ -29,17 +30,9 @@ FOUND, MARKED = "cells", "marked"
 """The methods: cells that were found, and cells that a person marked or corrected."""
 FOCUS_CELLS, FOCUS_PX = 128, 256
 """How many cells' surroundings are scored for focus, and how wide each is."""
-UNCALIBRATED = (
-    "Intervals: Poisson for the number of cells, and the classifier's own probabilities for blasts; what the finder "
-    "misses or finds too much is not in them."
-)
 NO_SCALE = (
     "no white cell was found, and the file does not state its resolution, so that the size of cells had to be told "
     "from the picture: if there are white cells, say the resolution with --slide-mpp"
-)
-BY_HAND = (
-    "The cells were marked or corrected by a person. Intervals: Poisson, what another field of the same blood would "
-    "give; where a model told the class of a cell, its own probabilities besides."
 )
 
 
@@ -88,10 +81,8 @@ def count_slide(
         path=slide.info.path,
         fingerprint=slide.info.fingerprint,
         status=DONE,
-        white_cells=poisson_interval(len(cells)),
         patches=len(cells),
         method=FOUND if marked is None else MARKED,
-        interval_method=UNCALIBRATED if marked is None else BY_HAND,
         warnings=(NO_SCALE,) if marked is None and not len(cells) and slide.info.mpp is None else (),
         extra={
             **({} if marked is not None else {"finder": finder.name, "finder_sha256": finder.sha256}),
@@ -104,8 +95,13 @@ def count_slide(
     if marked is not None:
         report, cells = _with_marked(report, slide, marked, classifier, finder, sharpen)
     elif classifier is not None:
+        scores = cells.score
         cells, probabilities = classify_cells(slide, cells, classifier, diameter_px, sharpen=sharpen)
-        report = _with_blasts(_with_model(report, classifier), probabilities)
+        report = with_found(
+            _with_model(report, classifier), scores, probabilities, finder.reliability, classifier.card.slide_shift
+        )
+    else:
+        report = with_found(report, cells.score, None, finder.reliability)
     return replace(report, extra={**report.extra, "seconds": round(time.monotonic() - began, 2)}), cells
 
 
@@ -145,14 +141,14 @@ def _with_marked(
     sharpen: SharpenSettings | None,
 ) -> tuple[SlideReport, Cells]:
     """Count the blasts among marked cells, if every cell has a class or a model can tell it."""
-    untold = marked.count(WHITE_CELL)
+    untold, shift = marked.count(WHITE_CELL), 0.0
     cells, probabilities = classify_marked(slide, marked, classifier, finder.finder, sharpen)
     if probabilities is None:
         warning = f"{untold} of {len(marked)} marked cells have no class, so blasts cannot be told: give a --model"
-        return replace(report, warnings=(*report.warnings, warning)), cells
-    if untold and classifier is not None:
-        report = _with_model(report, classifier)
-    return _with_blasts(report, probabilities), cells
+        report = replace(report, warnings=(*report.warnings, warning))
+    elif untold and classifier is not None:
+        report, shift = _with_model(report, classifier), classifier.card.slide_shift
+    return with_marks(report, len(cells), probabilities, shift), cells
 
 
 def _with_model(report: SlideReport, classifier: CellClassifier) -> SlideReport:
@@ -163,17 +159,3 @@ def _with_model(report: SlideReport, classifier: CellClassifier) -> SlideReport:
         weights_sha256=classifier.sha256,
         warnings=(*report.warnings, limits) if limits else report.warnings,
     )
-
-
-def _with_blasts(report: SlideReport, probabilities: NDArray[np.float64]) -> SlideReport:
-    blasts = int(np.count_nonzero(probabilities >= 0.5))
-    return replace(
-        report,
-        blasts=_with_value(blast_interval(probabilities), blasts),
-        blast_fraction=fraction_interval(blasts, len(probabilities)) if len(probabilities) else None,
-    )
-
-
-def _with_value(interval: Interval, value: int) -> Interval:
-    """Return an interval around the number of cells that are shown as blasts, so that all outputs say the same."""
-    return Interval(value, min(interval.low, value), max(interval.high, value))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from wsi_patches.errors import ModelError, UsageError
+from wsi_patches.models.card import FinderCard
 from wsi_patches.models.cell_scale import WHITE_OVER_RED, red_cell_px, resized
 from wsi_patches.models.classifier import choose_device
 from wsi_patches.models.finder_network import DEEPEST, FINDER_CLASSES, GREY, RED_CELL_PX, as_input
@@ -67,7 +68,7 @@ class LearnedCellFinder:
         Which cells `find` returns: one of `FINDER_CLASSES`.
     bf16
         Compute in bfloat16: faster where the processor has it, and different in the third digit.
-    name, sha256
+    name, sha256, card
         Of the weights, where they came from a file.
 
     Raises
@@ -85,6 +86,7 @@ class LearnedCellFinder:
     bf16: bool = False
     name: str = ""
     sha256: str = ""
+    card: FinderCard | None = None
 
     def __post_init__(self) -> None:
         if not (0 < self.threshold < 1 and 0 < self.scale_threshold < 1) or self.apart < 0:
@@ -129,10 +131,10 @@ class LearnedCellFinder:
             msg = f"{path} finds {', '.join(card.classes)} at {card.red_cell_px} px a red cell, and this version takes "
             raise ModelError(msg + f"{', '.join(FINDER_CLASSES)} at {RED_CELL_PX}")
         bf16 = uses_bf16(precision, where)
-        return cls.of(network, where, threshold=card.threshold, bf16=bf16, name=card.name, sha256=sha256)
+        return cls.of(network, where, threshold=card.threshold, bf16=bf16, name=card.name, sha256=sha256, card=card)
 
     @classmethod
-    def of(cls, network: nn.Module, device: torch.device, **settings: float | str | bool) -> LearnedCellFinder:
+    def of(cls, network: nn.Module, device: torch.device, **settings: object) -> LearnedCellFinder:
         """Return a finder of a trained network, which is copied to the device as it runs fastest there."""
         ready = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return cls(ready, device, **settings)  # type: ignore[arg-type]

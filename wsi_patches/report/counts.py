@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from wsi_patches.outcome import FAILED, Interval, SlideReport
 from wsi_patches.stores.files import replacing
 
-__all__ = ["COLUMNS", "write_counts"]
+__all__ = ["COLUMNS", "CountsFile", "figures", "write_counts"]
 
 COLUMNS = (
     "slide_id",
@@ -46,6 +47,47 @@ def write_counts(path: Path, reports: Sequence[SlideReport]) -> None:
         writer.writerows(_row(report) for report in reports)
 
 
+class CountsFile:
+    """The table while a run goes on: a row is added as each slide ends, and at the end rows are put in order.
+
+    It is there from the start: a run that is killed still shows what it had. One that is stopped leaves it in order.
+
+    Parameters
+    ----------
+    path
+        Where; an earlier table is replaced.
+    reports
+        What is known from the start.
+    order
+        Ids of all slides, as the rows are to lie in the end.
+    """
+
+    def __init__(self, path: Path, reports: Sequence[SlideReport], order: Sequence[str]) -> None:
+        self.path = path
+        self._reports = list(reports)
+        self._position = {slide_id: row for row, slide_id in enumerate(order)}
+        write_counts(path, self.reports)
+
+    @property
+    def reports(self) -> list[SlideReport]:
+        """What is known so far, in order."""
+        return sorted(self._reports, key=lambda report: self._position[report.slide_id])
+
+    def __enter__(self) -> Self:
+        self._stream = self.path.open("a", newline="", encoding="utf-8")
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._stream.close()
+        write_counts(self.path, self.reports)
+
+    def add(self, report: SlideReport) -> None:
+        """Append a row, so that whoever looks sees it."""
+        self._reports.append(report)
+        csv.writer(self._stream).writerow(_row(report))
+        self._stream.flush()
+
+
 def _row(report: SlideReport) -> list[str | int]:
     done = report.status != FAILED
     focus = report.patches_out_of_focus
@@ -54,9 +96,9 @@ def _row(report: SlideReport) -> list[str | int]:
         report.path,
         report.group or "",
         report.status,
-        *_figures(report.blasts, ".1f"),
-        *_figures(report.white_cells, ".1f"),
-        *_figures(report.blast_fraction, ".4f"),
+        *figures(report.blasts, ".1f"),
+        *figures(report.white_cells, ".1f"),
+        *figures(report.blast_fraction, ".4f"),
         report.patches if done else "",
         report.patches_failed if done else "",
         "" if focus is None else focus,
@@ -69,7 +111,7 @@ def _row(report: SlideReport) -> list[str | int]:
     ]
 
 
-def _figures(interval: Interval | None, style: str) -> tuple[str, str, str]:
+def figures(interval: Interval | None, style: str) -> tuple[str, str, str]:
     """Return value, low and high; a count is whole and so is written whole."""
     if interval is None:
         return "", "", ""

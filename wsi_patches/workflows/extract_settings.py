@@ -51,7 +51,7 @@ class ExtractSettings:
     """A CSV file that names the patient of each image."""
     slide_mpp: float | None = None
     """The slides' level-0 pixel size in um, where their files do not say."""
-    backend: str | None = None
+    reader: str | None = None
     """Which reader opens the slides; chosen by each file's content if not given."""
     channels: tuple[str, ...] = ()
     """Of pictures of several channels, the one to three that are meant, by name or 0-based number."""
@@ -79,7 +79,7 @@ class ExtractSettings:
 
     def read_options(self) -> ReadOptions:
         """Return how slides are to be opened."""
-        return ReadOptions(self.slide_mpp, self.backend, self.channels)
+        return ReadOptions(self.slide_mpp, self.reader, self.channels)
 
     def store_settings(self, items: Sequence[SlideItem]) -> StoreSettings:
         """Return the patches and labels that were asked for.

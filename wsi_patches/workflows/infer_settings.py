@@ -15,6 +15,7 @@ from wsi_patches.slide import ReadOptions
 __all__ = ["InferSettings"]
 
 METHODS = ("cells",)
+GROUPINGS = ("auto", "patient", "slide", "none")
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,11 @@ class InferSettings:
     """A regular expression that takes the patient or slide out of a file's name."""
     group_table: Path | None = None
     """A CSV file that names the patient of each image."""
+    group_by: str = "auto"
+    """What ``groups.csv`` takes together: ``patient``, ``slide``, either as it is known, or ``none``."""
     slide_mpp: float | None = None
     """The slides' level-0 pixel size in um, where their files do not say."""
-    backend: str | None = None
+    reader: str | None = None
     """Which reader opens the slides; chosen by each file's content if not given."""
     channels: tuple[str, ...] = ()
     """Of pictures of several channels, the one to three that are meant, by name or 0-based number."""
@@ -59,6 +62,9 @@ class InferSettings:
         if self.method not in METHODS:
             msg = f"method must be one of {', '.join(METHODS)}, found {self.method!r}"
             raise UsageError(msg)
+        if self.group_by not in GROUPINGS:
+            msg = f"group_by must be one of {', '.join(GROUPINGS)}, found {self.group_by!r}"
+            raise UsageError(msg)
         if self.sharpen is not None:
             SharpenSettings(self.sharpen)
         self.read_options()
@@ -70,4 +76,4 @@ class InferSettings:
 
     def read_options(self) -> ReadOptions:
         """Return how slides are to be opened."""
-        return ReadOptions(self.slide_mpp, self.backend, self.channels)
+        return ReadOptions(self.slide_mpp, self.reader, self.channels)

@@ -1,0 +1,153 @@
+"""Which slides ``infer`` has to count, and which it has counted already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from wsi_patches.datasets import Found, annotations_of, find_inputs, safe_id, with_groups
+from wsi_patches.errors import UsageError
+from wsi_patches.infer import FOUND, load_classifier, load_finder
+from wsi_patches.outcome import Outcome, SlideReport
+from wsi_patches.report import read_report
+from wsi_patches.slides.pool import close_idle_slides
+from wsi_patches.stores import is_store, open_store
+from wsi_patches.workflows.infer_settings import InferSettings
+from wsi_patches.workflows.infer_task import InferTask
+from wsi_patches.workflows.look import Looked, look_at
+from wsi_patches.workflows.output import Existing, check_output
+from wsi_patches.workflows.review import digest_of
+
+__all__ = ["COUNTS", "InferPlan", "Weights", "plan_infer", "weights_of"]
+
+COUNTS = "counts.csv"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """SHA-256 of the weights that a run counts with, empty where there are none."""
+
+    finder: str
+    classifier: str
+
+    def are_those_of(self, report: SlideReport) -> bool:
+        """Tell whether an earlier report was made with them; marked cells need no finder."""
+        finder = report.extra.get("finder_sha256", "") if report.method == FOUND else self.finder
+        return (finder, report.weights_sha256) == (self.finder, self.classifier)
+
+
+@dataclass(frozen=True)
+class InferPlan:
+    """What would be done."""
+
+    tasks: tuple[InferTask, ...]
+    failed: tuple[Outcome, ...]
+    """Slides that cannot be opened."""
+    kept: tuple[SlideReport, ...]
+    """Slides whose report is already there."""
+    order: tuple[str, ...]
+    """Ids of all slides in input order."""
+    notes: tuple[str, ...] = ()
+    """What is wrong with the datasets that were named, beside their slides."""
+
+
+def weights_of(settings: InferSettings) -> Weights:
+    """Return the hashes of what was asked for, or say why it cannot be used."""
+    finder = load_finder(settings.finder, settings.device, settings.precision)
+    classifier = load_classifier(settings.model, settings.device) if settings.model is not None else None
+    return Weights(finder.sha256, classifier.sha256 if classifier is not None else "")
+
+
+def plan_infer(settings: InferSettings, weights: Weights | None = None) -> InferPlan:
+    """Look at every slide, without writing anything.
+
+    Parameters
+    ----------
+    settings
+        What was asked.
+    weights
+        A slide that an earlier run counted with others is counted again; by default what is asked for.
+
+    Raises
+    ------
+    UsageError
+        What was asked cannot be done.
+    """
+    existing = Existing(settings.resume, settings.overwrite)
+    ours = (settings.out / COUNTS).is_file()
+    there = check_output(settings.out, existing, ours=ours, what="the counts of wsi-patches infer")
+    stores = [path for path in settings.inputs if path.is_dir() and is_store(path)]
+    files = [path for path in settings.inputs if path not in stores]
+    inputs = find_inputs(files) if files else Found(())
+    items = with_groups(inputs.items, settings.group_rule())
+    done = _reports(settings.out, weights or weights_of(settings)) if there and settings.resume else {}
+    known = {name: (report.path, report.fingerprint) for name, report in done.items()}
+    looked = look_at(items, options=settings.read_options(), known=known)
+    close_idle_slides()  # tasks open their own, forgiving ones
+    tasks = [_task(one, settings) for one in looked if one.error is None]
+    tasks += _store_tasks(stores, settings, taken={one.slide_id for one in looked})
+    failed = tuple(one.outcome for one in looked if one.error is not None)
+    if settings.annotations is not None:
+        tasks = [_marked(task, settings.annotations) for task in tasks]
+    done = {name: report for name, report in done.items() if name in _unchanged(tasks, done)}
+    kept = tuple(done[task.slide_id] for task in tasks if task.slide_id in done)
+    order = (*(one.slide_id for one in looked), *(task.slide_id for task in tasks if task.in_store))
+    return InferPlan(tuple(task for task in tasks if task.slide_id not in done), failed, kept, order, inputs.problems)
+
+
+def _marked(task: InferTask, folder: Path) -> InferTask:
+    marks = annotations_of(folder, task.slide_id, Path(task.path).stem)
+    if marks:
+        return replace(task, marks=marks)
+    warning = f"no annotation file named {task.slide_id} in {folder}: its cells were found, not marked by a person"
+    return replace(task, warnings=(*task.warnings, warning))
+
+
+def _unchanged(tasks: Sequence[InferTask], done: Mapping[str, SlideReport]) -> set[str]:
+    """Return the slides of an earlier run whose marks are still the same."""
+    known = {name: report.extra.get("marks_sha256", "") for name, report in done.items()}
+    return {task.slide_id for task in tasks if known.get(task.slide_id) == digest_of(task.marks)}
+
+
+def _reports(out: Path, weights: Weights) -> dict[str, SlideReport]:
+    """Return the reports of an earlier run that used the same weights."""
+    reports = (read_report(folder) for folder in sorted(out.iterdir()) if folder.is_dir())
+    return {one.slide_id: one for one in reports if one is not None and weights.are_those_of(one)}
+
+
+def _task(one: Looked, settings: InferSettings) -> InferTask:
+    return InferTask(
+        path=one.item.path,
+        slide_id=one.slide_id,
+        out=str(settings.out / one.slide_id),
+        group=one.item.group,
+        group_kind=one.item.group_kind,
+        options=settings.read_options(),
+        **_models(settings),
+    )
+
+
+def _models(settings: InferSettings) -> dict[str, Any]:
+    """Return what a task knows of the models."""
+    return {name: getattr(settings, name) for name in ("model", "finder", "device", "precision", "sharpen")}
+
+
+def _store_tasks(stores: Sequence[Path], settings: InferSettings, taken: set[str]) -> list[InferTask]:
+    tasks = []
+    for path in stores:
+        for record in open_store(path).slides:
+            if safe_id(record.id) != record.id:
+                msg = f"{path} calls a slide {record.id!r}, no name for a folder: it was not made by this program"
+                raise UsageError(msg)
+            if record.id in taken:
+                msg = f"slide {record.id} of {path} has the id of another input: count stores and slides apart"
+                raise UsageError(msg)
+            taken.add(record.id)
+            warnings = (f"counted on the patches of {path.name}, not on the slide itself",)
+            out = str(settings.out / record.id)
+            task = InferTask(str(path), record.id, out, in_store=True, warnings=warnings)
+            task = replace(task, group=record.group, group_kind=record.group_kind)
+            tasks.append(replace(task, **_models(settings)))
+    return tasks

@@ -1,0 +1,111 @@
+"""What a worker does with one slide: count it and write everything under its folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from wsi_patches.annotations import AnnotationFile
+from wsi_patches.geometry import Box
+from wsi_patches.imaging.sharpen import SharpenSettings
+from wsi_patches.infer import count_slide, load_classifier, load_finder
+from wsi_patches.models.table import DEFAULT_FINDER
+from wsi_patches.outcome import FAILED, PARTIAL, Outcome, SlideReport
+from wsi_patches.report import overview, write_slide_report
+from wsi_patches.slide import AS_IT_IS, ReadOptions
+from wsi_patches.slides import ForgivingSlide, open_as
+from wsi_patches.stores import MosaicSlide, shared_store
+from wsi_patches.workflows.review import digest_of, read_marks
+
+__all__ = ["InferTask", "failed_report", "infer_slide", "lost_slide"]
+
+HOLES_NAMED = 5
+
+
+@dataclass(frozen=True)
+class InferTask:
+    """One slide to count: names and numbers, no pixels and no handles."""
+
+    path: str
+    """The slide's file, or the store that holds its patches."""
+    slide_id: str
+    out: str
+    """The slide's own output folder."""
+    in_store: bool = False
+    group: str | None = None
+    group_kind: str | None = None
+    """Whether the group is a patient or a slide."""
+    options: ReadOptions = AS_IT_IS
+    """How to open the slide."""
+    model: str | None = None
+    """Name or file of a cell classifier."""
+    finder: str = DEFAULT_FINDER
+    device: str = "auto"
+    precision: str = "auto"
+    sharpen: float | None = None
+    marks: tuple[AnnotationFile, ...] = ()
+    """Cells that a person marked: counted as they are."""
+    warnings: tuple[str, ...] = ()
+
+
+def infer_slide(task: InferTask) -> SlideReport:
+    """Count one slide and write everything under its folder; what a worker does.
+
+    Raises
+    ------
+    SlideError
+        The slide cannot be read.
+    ModelError
+        The model cannot be used for cells.
+    """
+    classifier = load_classifier(task.model, task.device) if task.model is not None else None
+    with _open(task) as slide:
+        sharpen = None if task.sharpen is None else SharpenSettings(task.sharpen)
+        marked = read_marks(task.marks, slide.info.size) if task.marks else None
+        finder = load_finder(task.finder, task.device, task.precision)
+        report, cells = count_slide(slide, task.slide_id, classifier, sharpen, marked, finder)
+        picture, downsample = overview(slide)
+        if isinstance(slide, ForgivingSlide):
+            slide.check()
+        report = _with_holes(replace(report, coverage=slide.coverage()), slide.holes)
+        notes = slide.info.notes
+    warnings = (*task.warnings, *notes, *report.warnings)
+    if task.sharpen is not None:
+        notes = (*notes, f"patches of a focus score above {task.sharpen:g} were sharpened before they were classified")
+    extra = {**report.extra, "slide_mpp_stated_by_user": task.options.mpp is not None}
+    if task.group_kind is not None:
+        extra["group_kind"] = task.group_kind
+    if task.marks:
+        extra["marks"], extra["marks_sha256"] = [file.path for file in task.marks], digest_of(task.marks)
+    report = replace(report, group=task.group, warnings=warnings, extra=extra)
+    write_slide_report(Path(task.out), report, cells, picture, downsample)
+    return report
+
+
+def _open(task: InferTask) -> MosaicSlide | ForgivingSlide:
+    if task.in_store:
+        return MosaicSlide(shared_store(task.path), task.slide_id)
+    return ForgivingSlide(open_as(task.path, task.options))
+
+
+def _with_holes(report: SlideReport, holes: list[Box]) -> SlideReport:
+    """Say in a report what could not be read."""
+    if not holes:
+        return report
+    where = ", ".join(f"({hole.x}, {hole.y})" for hole in holes[:HOLES_NAMED])
+    more = f" and {len(holes) - HOLES_NAMED} more" if len(holes) > HOLES_NAMED else ""
+    warning = f"{len(holes)} places could not be read, and cells there are not counted: at {where}{more}"
+    extra = {**report.extra, "unreadable_places": [list(hole) for hole in holes]}
+    return replace(report, status=PARTIAL, patches_failed=len(holes), warnings=(*report.warnings, warning), extra=extra)
+
+
+def failed_report(outcome: Outcome) -> SlideReport:
+    """Return the report of a slide that could not be counted."""
+    return SlideReport(outcome.slide_id, outcome.path, FAILED, error=outcome.error)
+
+
+def lost_slide(task: InferTask, error: BaseException) -> SlideReport:
+    """Return the report of a slide whose task failed."""
+    report = failed_report(Outcome.failed(task.slide_id, task.path, error))
+    extra = {} if task.group_kind is None else {"group_kind": task.group_kind}
+    return replace(report, group=task.group, extra=extra)
