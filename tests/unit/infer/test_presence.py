@@ -1,0 +1,126 @@
+"""A model that says of a patch only whether it holds a blast: a rate, and a count for the grid that was calibrated."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from tests.unit.infer.dotted import PAPER, dotted
+from wsi_patches.errors import ModelError, ResolutionUnknown, UsageError
+from wsi_patches.infer.finder import ChosenFinder
+from wsi_patches.infer.presence import (
+    PresenceCalibration,
+    count_presence,
+    read_presence_calibration,
+    write_presence_calibration,
+)
+from wsi_patches.models import CellClassifier, ModelCard
+from wsi_patches.models.cell_finder import RED_CELL_UM, FieldScale
+from wsi_patches.models.count_calibration import CountCalibration
+from wsi_patches.slides import ArraySlide
+
+MPP, SIDE = 0.3, 128
+CARD = ModelCard(
+    name="seer", title="Sees red dots", architecture="allnet", settings={}, classes=("blast", "none"), input_px=SIDE,
+    mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), trained_on="nothing", limits="sees dots alone", licence="Apache-2.0",
+    patch_um=MPP * SIDE, patch_cell_diameters=2.0,
+)  # fmt: skip
+CALIBRATION = PresenceCalibration(
+    weights_sha256="abc",
+    patch_red_cells=MPP * SIDE / RED_CELL_UM,
+    overlap=0.25,
+    blasts=CountCalibration(factor=0.8, linear=0.2, groups=12),
+)
+
+
+class DotSeer(nn.Module):
+    """Logits: sure of a blast where a patch holds more than a few pixels of a red dot."""
+
+    def forward(self, x):
+        red = (x[:, 0] - x[:, 1] > 0.5 * PAPER / 255).flatten(1).sum(dim=1)
+        sure = torch.where(red > 5, 5.0, -5.0)
+        return torch.stack([sure, -sure], dim=1)
+
+
+def seer(**changes):
+    return CellClassifier(DotSeer(), replace(CARD, **changes), "abc", torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def slide():
+    return ArraySlide(dotted((1024, 768), 7, 5, seed=2)[0], mpp=MPP)
+
+
+def test_the_rate_of_positive_patches_and_no_count(slide):
+    report, counted = count_presence(slide, "dots", seer())
+    positive = counted.counts[:, 0]
+    assert (len(positive), set(positive.tolist())) == (48, {0.0, 1.0})
+    for (x, y), said in zip(counted.xy.tolist(), positive, strict=True):
+        patch = slide.pixels[y : y + SIDE, x : x + SIDE].astype(int)
+        assert said == ((patch[..., 0] - patch[..., 1] > 100).sum() > 5)
+    extra = report.extra
+    assert extra["positive_patches"] == positive.sum()
+    assert extra["positive_patch_rate_low"] < extra["positive_patch_rate"] < extra["positive_patch_rate_high"]
+    assert (report.blasts, report.white_cells, report.blast_fraction) == (None, None, None)
+    assert any("no calibration for this grid was given: blasts are not counted" in one for one in report.warnings)
+
+
+def test_overlap_makes_more_patches_and_no_surer_rate(slide):
+    width = [
+        report.extra["positive_patch_rate_high"] - report.extra["positive_patch_rate_low"]
+        for report, _ in (count_presence(slide, "dots", seer(), overlap) for overlap in (0.0, 0.75))
+    ]
+    assert width[1] > 0.7 * width[0]
+
+
+def test_a_calibration_counts_on_its_own_grid_and_on_no_other(slide, tmp_path):
+    write_presence_calibration(tmp_path / "grid.json", CALIBRATION)
+    calibration = read_presence_calibration(tmp_path / "grid.json")
+    assert calibration == CALIBRATION
+
+    report, counted = count_presence(slide, "dots", seer(), 0.25, calibration=calibration)
+    assert report.blasts.value == pytest.approx(0.8 * counted.counts.sum())
+    assert report.blasts.low < report.blasts.value < report.blasts.high
+    assert "calibrated for this very grid on 12" in report.interval_method
+    assert not any("not counted" in one for one in report.warnings)
+
+    for changes, overlap, told in (
+        ({}, 0.5, "with an overlap of 0.25, and these are"),
+        ({"patch_um": 60.0}, 0.25, "red cells wide with an overlap"),
+    ):
+        other, _ = count_presence(slide, "dots", seer(**changes), overlap, calibration=calibration)
+        assert other.blasts is None
+        assert any(told in one for one in other.warnings)
+    stranger, _ = count_presence(slide, "dots", seer(), 0.25, calibration=replace(calibration, weights_sha256="x"))
+    assert any("the calibration is of another model" in one for one in stranger.warnings)
+
+
+class Yardstick:
+    working_mpp = 0.3
+
+    def __init__(self, red_px):
+        self.red_px = red_px
+
+    def calibrate(self, samples, mpp=None):
+        return FieldScale(self.red_px)
+
+
+def test_without_a_resolution_patches_are_as_wide_as_the_card_says_in_cells(slide):
+    plain = ArraySlide(slide.pixels)
+    report, counted = count_presence(plain, "dots", seer(), finder=ChosenFinder(Yardstick(25.0), "yardstick"))
+    assert counted.side == 80
+    assert report.extra["patch_red_cells"] == pytest.approx(3.2)
+    with pytest.raises(ResolutionUnknown, match="no cell is seen"):
+        count_presence(plain, "dots", seer(), finder=ChosenFinder(Yardstick(None), "yardstick"))
+
+
+def test_nonsense_is_refused(slide, tmp_path):
+    with pytest.raises(ModelError, match="none of them is blast"):
+        count_presence(slide, "dots", seer(classes=("early", "pro")))
+    with pytest.raises(UsageError, match="overlap must be at least 0"):
+        count_presence(slide, "dots", seer(), 1.0)
+    (tmp_path / "odd.json").write_text('{"weights_sha256": "abc", "colour": 1}')
+    for name in ("odd.json", "absent.json"):
+        with pytest.raises(ModelError, match="cannot be used as the calibration"):
+            read_presence_calibration(tmp_path / name)
