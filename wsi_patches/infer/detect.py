@@ -1,0 +1,124 @@
+"""Boxes of the cells of a slide, from a detector or from a finder, with the class of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_patches.annotations import BOX_COLUMNS
+from wsi_patches.cells import ALL_IDB_CLASSES, Cells
+from wsi_patches.counting import CellFinder, find_cells
+from wsi_patches.counting.boxes import BoxFinder, find_boxes, merge_boxes, square_edges
+from wsi_patches.infer.classify import FINDER_SCORE
+from wsi_patches.infer.finder import CLASSICAL, load_finder
+from wsi_patches.models.table import DEFAULT_FINDER, MODELS
+from wsi_patches.slide import Slide
+
+if TYPE_CHECKING:
+    from wsi_patches.models.card import DetectorCard
+
+__all__ = ["DETECTED", "ChosenDetector", "detect_cells", "load_detector"]
+
+DETECTED = "detector"
+"""The method: cells that were found with their boxes."""
+
+
+@dataclass(frozen=True)
+class ChosenDetector:
+    """What finds cells with their boxes, and what a report says of it."""
+
+    detector: CellFinder[Any]
+    """A detector, or a finder, whose cells get square boxes and no class."""
+    name: str
+    sha256: str = ""
+    """Of its weights, if it has any."""
+    card: DetectorCard | None = None
+    """Of a detector."""
+
+
+@lru_cache(maxsize=2)
+def load_detector(name_or_file: str = DEFAULT_FINDER, device: str = "auto", precision: str = "auto") -> ChosenDetector:
+    """Return what finds cells with their boxes; each process loads it once.
+
+    Parameters
+    ----------
+    name_or_file
+        The weight file of a detector; or a finder's name, whose cells are boxed by their radius and have no class.
+    device, precision
+        Where, and in which arithmetic, a network runs.
+
+    Raises
+    ------
+    ModelError
+        There is no such model, or its file cannot be used.
+    UsageError
+        The device or its precision is not there.
+    """
+    if name_or_file == CLASSICAL or name_or_file in MODELS:
+        finder = load_finder(name_or_file, device, precision)
+        return ChosenDetector(finder.finder, finder.name, finder.sha256)
+    from wsi_patches.models.detector import CellDetector
+
+    detector = CellDetector.load(Path(name_or_file), device, precision)
+    return ChosenDetector(detector, detector.card.name, detector.sha256, detector.card)
+
+
+def detect_cells(
+    slide: Slide,
+    detector: CellFinder[Any],
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[Cells, NDArray[np.float64] | None]:
+    """Find the cells of a slide with their boxes, window by window, each cell once.
+
+    Parameters
+    ----------
+    slide
+        The open slide, or a store's patches put together.
+    detector
+        A `BoxFinder`; of any other finder, boxes are the squares around its circles.
+    on_progress
+        Called with windows done and windows in all.
+
+    Returns
+    -------
+    cells
+        Level-0 pixels, with ``radius_px`` and the boxes' ``left_px``, ``top_px``, ``right_px`` and ``bottom_px``, first
+        and last pixel, both inclusive. Of the classes ``blast`` and ``other``, the score being the probability of the
+        class and ``finder_score`` that there is a cell; or of the class ``white_cell``, the score being the latter.
+    probabilities
+        Of being a blast, for each cell, ``(n,)``; None where the class is ``white_cell``.
+
+    Raises
+    ------
+    SlideError
+        Pixels cannot be read.
+    """
+    if not isinstance(detector, BoxFinder):
+        cells = find_cells(slide, detector, on_progress=on_progress)
+        edges = square_edges(cells.x, cells.y, cells.attributes["radius_px"])
+        kept = merge_boxes(edges, cells.score)
+        return _with_boxes(cells.take(kept), edges[kept]), None
+    found, names = find_boxes(slide, detector, on_progress=on_progress), detector.class_names
+    edges, xy = found.edges, (found.edges[:, :2] + found.edges[:, 2:]) / 2
+    radius = np.sqrt(np.prod(edges[:, 2:] - edges[:, :2] + 1, axis=1)) / 2
+    cells = _with_boxes(Cells.at(xy, names, score=found.score, radius_px=radius), edges)
+    return _told(cells, found.probabilities) if names == ALL_IDB_CLASSES else (cells, None)
+
+
+def _with_boxes(cells: Cells, edges: NDArray[np.float64]) -> Cells:
+    return replace(cells, attributes={**cells.attributes, **dict(zip(BOX_COLUMNS, edges.T, strict=True))})
+
+
+def _told(cells: Cells, probabilities: NDArray[np.float64]) -> tuple[Cells, NDArray[np.float64]]:
+    """Return cells with their likelier class and its probability as score, and the probability of being a blast."""
+    blast = probabilities[:, ALL_IDB_CLASSES.index("blast")]
+    is_other = (blast < 0.5).astype(np.int32)
+    score = np.where(is_other, 1 - blast, blast).astype(np.float32)
+    attributes = {**cells.attributes, FINDER_SCORE: cells.score}
+    return replace(cells, class_index=is_other, score=score, attributes=attributes), blast
