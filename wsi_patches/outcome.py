@@ -95,12 +95,20 @@ class SlideReport:
     method: str = "cells"
     model: str = ""
     weights_sha256: str = ""
+    unlike_training: float | None = None
+    """How far the slide's look is from those that the model learnt from, 1 being as far as those ever are; None where
+    nobody can say."""
     interval_method: str = ""
     """How the intervals were made, in a sentence."""
     warnings: tuple[str, ...] = ()
     error: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
     """Further figures for people: cell diameter, seconds."""
+
+    @property
+    def abstains(self) -> bool:
+        """Whether the slide is so unlike the model's training that its blasts are not to be believed."""
+        return self.unlike_training is not None and self.unlike_training > 1
 
     @property
     def outcome(self) -> Outcome:

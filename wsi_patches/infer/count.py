@@ -18,6 +18,7 @@ from wsi_patches.infer.classify import classify_cells
 from wsi_patches.infer.finder import ChosenFinder, load_finder
 from wsi_patches.infer.intervals import with_found, with_marks
 from wsi_patches.infer.marked import classify_marked
+from wsi_patches.infer.unlike import with_likeness
 from wsi_patches.outcome import DONE, OUT_OF_FOCUS, SlideReport
 from wsi_patches.slide import Slide
 
@@ -96,6 +97,7 @@ def count_slide(
         report, cells = _with_marked(report, slide, marked, classifier, finder, sharpen)
     elif classifier is not None:
         scores = cells.score
+        report = with_likeness(report, slide, cells, classifier.card, diameter_px)
         cells, probabilities = classify_cells(slide, cells, classifier, diameter_px, sharpen=sharpen)
         report = with_found(
             _with_model(report, classifier), scores, probabilities, finder.reliability, classifier.card.slide_shift

@@ -17,6 +17,11 @@ SIDE_PX = 96
 """Patches are looked at in this size, so that a look does not hang on how large a network wants them."""
 PARTS = ((0.0, 0.1), (0.35, 0.65), (0.9, 1.0))
 """Between these quantiles of its darkness a patch is glass, red cells and cytoplasm, and nucleus."""
+COLOURS = ("red", "green", "blue")
+WORDS = (
+    "in sharpness",
+    *(f"in the {one} of {part}" for part in ("the glass", "the cells", "the nuclei") for one in COLOURS),
+)
 DARKEST = 1 / 255
 LEAST_SLIDES = 8
 MPP_SLACK = 1.5
@@ -111,6 +116,12 @@ class InputReference:
     def distance(self, look: NDArray[np.float64]) -> float:
         """Return how far a slide's look ``(k,)`` lies from the training slides' (Mahalanobis)."""
         return _distance(look, np.array(self.centre), np.array(self.inverse))
+
+    def oddest(self, look: NDArray[np.float64]) -> str:
+        """Return in words which part of a slide's look ``(k,)`` is furthest from the usual."""
+        spread = np.sqrt(np.diag(np.linalg.inv(np.array(self.inverse))))
+        odd = int(np.argmax(np.abs(look - np.array(self.centre)) / spread))
+        return WORDS[odd] if len(look) == len(WORDS) else f"look {odd}"
 
     def knows(self, mpp: float | None) -> bool:
         """Tell whether slides of this pixel size were trained on, as far as anybody knows."""

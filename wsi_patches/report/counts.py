@@ -35,6 +35,8 @@ COLUMNS = (
     "weights_sha256",
     "warnings",
     "error",
+    "unlike_training",
+    "abstains",
 )
 """Scripts rely on these names; columns are only ever added at the end."""
 
@@ -108,6 +110,8 @@ def _row(report: SlideReport) -> list[str | int]:
         report.weights_sha256,
         "; ".join(report.warnings),
         report.error,
+        "" if report.unlike_training is None else f"{report.unlike_training:.3f}",
+        "" if report.unlike_training is None else "yes" if report.abstains else "no",
     ]
 
 

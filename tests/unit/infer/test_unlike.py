@@ -1,0 +1,88 @@
+"""A slide that looks otherwise than a model's training slides is told, with the figure."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from wsi_patches.cells import WHITE_CELL, Cells
+from wsi_patches.infer.unlike import look_of_cells, with_likeness
+from wsi_patches.models.card import ModelCard
+from wsi_patches.models.reference import InputReference
+from wsi_patches.outcome import DONE, SlideReport
+from wsi_patches.slides import ArraySlide
+
+CARD = ModelCard(
+    name="ours",
+    title="",
+    architecture="allnet",
+    settings={},
+    classes=("blast", "other"),
+    trained_on="",
+    limits="",
+    licence="",
+    input_px=48,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+    patch_cell_diameters=1.75,
+)
+PLACES = [(60.0 + 90 * column, 60.0 + 90 * row) for row in range(4) for column in range(4)]
+
+
+def painted(seed, blur_px=1.0, density=1.0):
+    """Sixteen cells of a field that differs a little from one seed to the next."""
+    rng = np.random.default_rng(seed)
+    image = np.full((400, 400, 3), 225.0) + rng.normal(0, 3, 3)
+    for x, y in PLACES:
+        cv2.circle(image, (int(x), int(y)), 24, (190 + 5 * rng.normal(), 160, 190), cv2.FILLED)
+        cv2.circle(image, (int(x), int(y)), 15, (110 + 9 * rng.normal(), 60 + 9 * rng.normal(), 150), cv2.FILLED)
+    image += rng.normal(0, 5, image.shape)
+    seen = cv2.GaussianBlur(255 * (image.clip(1, 255) / 255) ** (density + 0.02 * rng.normal()), (0, 0), blur_px)
+    return seen.clip(0, 255).astype(np.uint8)
+
+
+def field(seed, **changed):
+    return ArraySlide(painted(seed, **changed))
+
+
+CELLS = Cells.at(np.array(PLACES), (WHITE_CELL,))
+
+
+@pytest.fixture(scope="module")
+def card():
+    looks = [look_of_cells(field(seed), CELLS, CARD, 48.0) for seed in range(40)]
+    return replace(CARD, reference=InputReference.fit(looks, (0.2, 0.25)))
+
+
+def report():
+    return SlideReport("a", "a.png", DONE)
+
+
+def told(slide, card):
+    return with_likeness(report(), slide, CELLS, card, 48.0)
+
+
+def test_a_slide_of_the_same_kind_is_no_stranger(card):
+    said = [told(field(seed), card) for seed in range(100, 120)]
+    assert sum(one.abstains for one in said) <= 2
+    assert all(one.unlike_training > 0 for one in said)
+
+
+@pytest.mark.parametrize("changed", [{"blur_px": 4.0}, {"density": 1.6}])
+def test_blur_and_stain_are_told_with_the_figure(card, changed):
+    said = told(field(200, **changed), card)
+    assert said.abstains
+    assert f"{said.unlike_training:.1f} times" in said.warnings[0]
+    assert "not to be believed" in said.warnings[0]
+
+
+def test_pixels_of_another_size_are_told(card):
+    said = told(ArraySlide(painted(100), mpp=1.0), card)
+    assert said.abstains
+    assert "1 um per pixel and they 0.2 to 0.25" in said.warnings[-1]
+
+
+def test_without_cells_or_a_reference_nothing_is_said(card):
+    assert told(field(1), CARD) == report()
+    assert with_likeness(report(), field(1), CELLS.take(np.zeros(16, bool)), card, 48.0) == report()
