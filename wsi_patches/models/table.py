@@ -41,7 +41,7 @@ MODELS: dict[str, ShippedModel] = {
     ),
     DEFAULT_FINDER: ShippedModel(
         file="white_cells.safetensors",
-        sha256="5d47783e37ffdd670feea0e6ee9b636b89a7221a5c1a21a07abe5472b1472ebf",
+        sha256="f43ad32f4cd01c4d1cd6cbbc2b60e68110bdc0865d4fca53a166a10cbcaf71f2",
         description="Finds white cells on stained smears at any scale; what `infer` uses unless told otherwise",
         kind="finder",
     ),
