@@ -3,69 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from wsi_patches.errors import UsageError
+from wsi_patches.models.backends import (
+    Backend,
+    BackendName,
+    Device,
+    InputFrame,
+    TorchBackend,
+    as_tensor,
+    check_backend,
+    check_patches,
+    choose_device,
+    make_backend,
+)
 from wsi_patches.models.card import ModelCard
+from wsi_patches.models.precision import Precision, uses_bf16
 from wsi_patches.models.table import find_model
 from wsi_patches.models.weights import build_model, check_sha256
 
 __all__ = ["CellClassifier", "Device", "InputFrame", "check_patches", "choose_device", "meant", "normalised"]
-
-Device = Literal["auto", "cpu", "cuda"]
-
-
-class InputFrame(Protocol):
-    """What a network takes: a model's card or an encoder says it."""
-
-    @property
-    def input_px(self) -> int:
-        """Side of the square input in pixels."""
-
-    @property
-    def mean(self) -> tuple[float, float, float]:
-        """Subtracted from red, green and blue of 0 to 1."""
-
-    @property
-    def std(self) -> tuple[float, float, float]:
-        """Red, green and blue are then divided by it."""
-
-
-def choose_device(device: Device | str = "auto") -> torch.device:
-    """Return the device that a name means; ``auto`` is a GPU where there is one.
-
-    Raises
-    ------
-    UsageError
-        The name is unknown, or a GPU is asked for where there is none.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        msg = f"no device {device!r}: choose auto, cpu or cuda"
-        raise UsageError(msg)
-    if device == "cuda" and not torch.cuda.is_available():
-        msg = "device cuda was asked for and PyTorch finds no CUDA GPU: use --device cpu, or auto to take what there is"
-        raise UsageError(msg)
-    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def check_patches(images: NDArray[np.uint8]) -> None:
-    """Refuse all but square RGB patches, uint8 ``(n, s, s, 3)``.
-
-    Raises
-    ------
-    UsageError
-        The images are of another shape or kind.
-    """
-    square = images.ndim == 4 and images.shape[1] == images.shape[2] and images.shape[3] == 3
-    if not square or images.dtype != np.uint8:
-        msg = f"patches must be uint8 (n, side, side, 3), got {images.dtype} {images.shape}"
-        raise UsageError(msg)
 
 
 def normalised(images: Tensor, frame: InputFrame) -> Tensor:
@@ -101,31 +64,65 @@ class CellClassifier:
     device
         Where it runs.
     batch_size
-        How many patches are held on the device at a time.
+        How many patches `probabilities` holds on the device at a time.
+    precision
+        ``auto`` is ``fp32`` here, since ``bf16`` moves a probability by up to 0.03 (EfficientNet-Lite0), or 0.1
+        (ALLNet): cells that near to the threshold may fall on its other side.
+    backend
+        What runs the network; see `make_backend`. Without one PyTorch does, with the weights that it has at each call,
+        so that a network in training can be asked.
     """
 
     network: nn.Module
     card: ModelCard
     sha256: str
     device: torch.device
-    batch_size: int = 256
+    batch_size: int = 64
+    precision: Precision | str = "fp32"
+    backend: BackendName | str | None = None
 
     @classmethod
-    def load(cls, name_or_file: str | Path, device: Device | str = "auto") -> CellClassifier:
+    def load(
+        cls,
+        name_or_file: str | Path,
+        device: Device | str = "auto",
+        precision: Precision | str = "auto",
+        backend: BackendName | str = "torch",
+    ) -> CellClassifier:
         """Load a shipped model by its name, or a ``.safetensors`` file.
+
+        Parameters
+        ----------
+        name_or_file
+            Which.
+        device, precision, backend
+            Where, in which arithmetic and by what the network is run, as `make_backend` takes them.
 
         Raises
         ------
         ModelError
             There is no such model, or its file is damaged, altered, or not of this program.
+        MissingExtra
+            The backend's library is not installed.
         UsageError
-            The device is not there.
+            The device is not there, or the backend does not have it or the precision.
         """
-        where = choose_device(device)
+        check_backend(backend, device, precision)
+        where = choose_device(device if backend == "torch" else "cpu")
         path, expected = find_model(name_or_file)
         network, card, sha256 = build_model(path)
         check_sha256(path, sha256, expected)
-        return cls(network.to(where), card, sha256, where)
+        loaded = cls(network.to(where), card, sha256, where, precision=precision, backend=backend)
+        _ = loaded.runner  # made now, so that what cannot be is said before any slide is read
+        return loaded
+
+    @cached_property
+    def runner(self) -> Backend:
+        """What turns patches, uint8 ``(n, s, s, 3)``, into logits, float32 ``(n, classes)``."""
+        precision = "fp32" if self.precision == "auto" else self.precision
+        if self.backend is None:
+            return TorchBackend(self.network, self.card, self.device, bf16=uses_bf16(precision, self.device))
+        return make_backend(self.network, self.card, str(self.device), precision, self.backend)
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the probability of each class.
@@ -145,15 +142,13 @@ class CellClassifier:
         UsageError
             The images are of another shape or kind.
         """
-        check_patches(images)
         out = np.empty((len(images), len(self.card.classes)), np.float32)
         for start in range(0, len(images), self.batch_size):
-            batch = images[start : start + self.batch_size]
-            out[start : start + len(batch)] = self._batch(batch)
+            batch = as_tensor(images[start : start + self.batch_size]).to(self.device)
+            out[start : start + len(batch)] = self.calibrated(self.runner(batch).cpu().numpy())
         return out
 
-    @torch.inference_mode()
-    def _batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        pixels = torch.tensor(images).to(self.device).permute(0, 3, 1, 2).float() / 255
-        logits = self.network(normalised(pixels, self.card)) / self.card.temperature
-        return meant(logits.softmax(dim=1).cpu().numpy(), self.card)
+    def calibrated(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probabilities ``(n, classes)`` that logits ``(n, classes)`` mean, by the card's calibration."""
+        said = torch.from_numpy(logits) / self.card.temperature
+        return meant(said.softmax(dim=1).numpy(), self.card)

@@ -11,6 +11,7 @@ import torch
 from wsi_patches.errors import ModelError, UsageError
 from wsi_patches.models import MODELS, CellClassifier, ShippedModel
 from wsi_patches.models.classifier import choose_device
+from wsi_patches.models.weights import save_weights
 
 
 def test_listing_models_loads_no_torch():
@@ -96,6 +97,38 @@ def test_a_gpu_that_is_not_there_is_a_usage_error(monkeypatch):
     with pytest.raises(UsageError, match="choose auto, cpu or cuda"):
         choose_device("tpu")
     assert choose_device("auto") == torch.device("cpu")
+
+
+def test_a_network_in_training_answers_with_the_weights_that_it_has(network, card, rng):
+    images = rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    classifier = CellClassifier(network.eval(), card, "", torch.device("cpu"))
+    classifier.probabilities(images)
+
+    with torch.no_grad():
+        network.fc.weight.zero_()
+        network.fc.bias.copy_(torch.tensor([np.log(3.0), 0.0]))
+
+    np.testing.assert_allclose(classifier.probabilities(images), [[0.75, 0.25]] * 3, atol=1e-6)
+
+
+def test_probabilities_are_computed_in_float32_unless_bf16_is_asked_for(tmp_path, network, card, rng):
+    images, weight_file = rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8), tmp_path / "mild.safetensors"
+    with torch.no_grad():
+        network.fc.weight *= 1e-10  # fixed kernels of -1, 0 and 1 make large logits
+    save_weights(weight_file, network, card)
+    auto, fp32, bf16 = (CellClassifier.load(weight_file, "cpu", one) for one in ("auto", "fp32", "bf16"))
+
+    assert (auto.runner.bf16, fp32.runner.bf16, bf16.runner.bf16) == (False, False, True)
+    assert np.array_equal(auto.probabilities(images), fp32.probabilities(images))
+    assert 0.01 < fp32.probabilities(images).min() < 0.49
+    np.testing.assert_allclose(bf16.probabilities(images), fp32.probabilities(images), atol=0.1)
+
+
+def test_what_a_backend_cannot_do_is_said_when_a_model_is_loaded(weight_file):
+    with pytest.raises(UsageError, match="openvino runs on the processor"):
+        CellClassifier.load(weight_file, "cuda:0", backend="openvino")
+    with pytest.raises(UsageError, match="no backend 'best'"):
+        CellClassifier.load(weight_file, backend="best")
 
 
 @pytest.mark.gpu
