@@ -3,46 +3,96 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from wsi_patches.cells import ALL_IDB_CLASSES, Cells
 from wsi_patches.counting.centred import centred_patch, patch_side
 from wsi_patches.errors import ModelError
-from wsi_patches.imaging.sharpen import SharpenSettings, sharpen_adaptively
+from wsi_patches.imaging.sharpen import SharpenSettings
 from wsi_patches.slide import Slide
 
 if TYPE_CHECKING:
+    from wsi_patches.infer.engine import Engine
     from wsi_patches.models import CellClassifier
+    from wsi_patches.models.backends import Backend
 
-__all__ = ["FINDER_SCORE", "classify_cells", "load_classifier"]
+__all__ = ["FINDER_SCORE", "CellPatches", "classify_cells", "load_classifier"]
 
-CELLS_AT_ONCE = 256
 FINDER_SCORE = "finder_score"
 """The attribute that keeps how sure the finder was, when the score becomes that of the class."""
 
 
 @lru_cache(maxsize=2)
-def load_classifier(model: str, device: str) -> CellClassifier:
+def load_classifier(
+    model: str, device: str = "auto", precision: str = "auto", backend: str = "torch"
+) -> CellClassifier:
     """Return a cell classifier; each process loads it once.
+
+    Parameters
+    ----------
+    model
+        Name of a shipped model, or a weight file.
+    device, precision, backend
+        Where, in which arithmetic and by what its network is run; see `CellClassifier`.
 
     Raises
     ------
     ModelError
         There is no such model, or it does not tell blasts from other white cells.
+    MissingExtra
+        The backend's library is not installed.
+    UsageError
+        The device is not there, or the backend does not have it or the precision.
     """
     from wsi_patches.models import CellClassifier
 
-    classifier = CellClassifier.load(model, device)
+    classifier = CellClassifier.load(model, device, precision, backend)
     if tuple(classifier.card.classes) != ALL_IDB_CLASSES:
         found = ", ".join(classifier.card.classes)
         msg = f"model {model} tells {found}; counting blasts needs one that tells {', '.join(ALL_IDB_CLASSES)}"
         raise ModelError(msg)
     return classifier
+
+
+@dataclass(frozen=True)
+class CellPatches:
+    """One patch around each cell of a slide, for an `Engine` to read."""
+
+    slide: Slide
+    """Safe to be read in several threads, as all are."""
+    cells: Cells
+    """Their centres, level-0 pixels."""
+    side: float
+    """Of a patch, level-0 pixels."""
+    input_px: int
+    """Side of what is read, in pixels."""
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def read(self, positions: ArrayLike) -> NDArray[np.uint8]:
+        """Return the patches at ``positions``, uint8 RGB ``(n, input_px, input_px, 3)``.
+
+        Raises
+        ------
+        SlideError
+            The pixels cannot be read.
+        """
+        rows, x, y = np.asarray(positions, np.int64).tolist(), self.cells.x, self.cells.y
+        return np.stack([centred_patch(self.slide, x[row], y[row], self.side, self.input_px) for row in rows])
+
+
+@lru_cache(maxsize=2)
+def _engine(backend: Backend, sharpen: SharpenSettings | None) -> Engine:
+    """Return what runs a network; kept, so that the batch size is found once and not on every slide."""
+    from wsi_patches.infer.engine import Engine, EngineSettings
+
+    return Engine(backend, EngineSettings(sharpen=sharpen))
 
 
 def classify_cells(
@@ -66,7 +116,7 @@ def classify_cells(
     diameter_px
         Typical diameter of a white cell on this slide, level-0 pixels.
     progress
-        Told how many cells are done.
+        Told how many cells are done, and of how many.
     sharpen
         Sharpen soft patches first.
 
@@ -76,15 +126,13 @@ def classify_cells(
     probability of being a blast for each.
     """
     card, side = classifier.card, patch_side(slide, classifier.card, diameter_px)
-    blast = np.empty(len(cells), np.float64)
-    for start in range(0, len(cells), CELLS_AT_ONCE):
-        rows = range(start, min(start + CELLS_AT_ONCE, len(cells)))
-        patches = np.stack([centred_patch(slide, cells.x[row], cells.y[row], side, card.input_px) for row in rows])
-        if sharpen is not None:
-            patches = sharpen_adaptively(patches, sharpen).images
-        blast[start : rows.stop] = classifier.probabilities(patches)[:, ALL_IDB_CLASSES.index("blast")]
+    blast, done = np.empty(len(cells), np.float64), 0
+    engine = _engine(classifier.runner, sharpen)  # type: ignore[arg-type] # a protocol is not known to be hashable
+    for batch in engine.run(CellPatches(slide, cells, side, card.input_px)):
+        blast[batch.positions] = classifier.calibrated(batch.outputs)[:, ALL_IDB_CLASSES.index("blast")]
+        done += len(batch.positions)
         if progress is not None:
-            progress(rows.stop, len(cells))
+            progress(done, len(cells))
     is_other = (blast < 0.5).astype(np.int32)
     score = np.where(is_other, 1 - blast, blast).astype(np.float32)
     attributes = {**cells.attributes, FINDER_SCORE: cells.score}
