@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,14 @@ from wsi_patches.cli.progress import progress_bar
 from wsi_patches.recipe import read_recipe, settings_from
 
 if TYPE_CHECKING:
-    from wsi_patches.workflows.train_folder import FolderTraining
+    from wsi_patches.workflows.output import Existing
+    from wsi_patches.workflows.train_counter import CounterTraining
+    from wsi_patches.workflows.train_folder import FolderTraining, TrainingData
     from wsi_patches.workflows.train_tuned import Search
 
 __all__ = ["command"]
 
-PAINTED = "painted"
+PAINTED, COUNTS = "painted", "counts"
 FLAGS = ("epochs", "seed", "device")
 """Options that stand for settings of a recipe's training."""
 EPILOG = """Examples:  wsi-patches train all_idb1_blasts --data ALL_IDB1/ -o trained/
@@ -89,26 +91,53 @@ def _on_folder(recipe: str, task: str, values: dict[str, Any], out: Path, *, qui
     if not options["data"]:
         msg = f"recipe {recipe} learns from your own pictures: name their folder with --data"
         raise click.UsageError(msg)
+    if task == COUNTS and options["tune"] is not None:
+        msg = f"recipe {recipe} trains a counter, whose settings are not searched: leave --tune out"
+        raise click.UsageError(msg)
     space, values = values.pop("tune", None), _with_flags({"task": task, **values}, options)
     build = partial(_settings, TRAINABLE[task], recipe)
+    if task == COUNTS:
+        counter = _counter(build(values), out, quiet=quiet, **options)
+        _say(told(counter.results, {}, counter.evaluations, counter.notes), quiet=quiet)
+        _tell_files(counter.trained.warnings, counter.page, counter.weights, quiet=quiet)
+        return
     search = None if options["tune"] is None else _search(recipe, space, values, build, options)
     done = _trained(build(values), search, out, quiet=quiet, **options)
     _say(told({"test_split": done.result}, done.baselines, {"test_split": done.evaluation}, done.notes), quiet=quiet)
-    for warning in done.trained.warnings:
+    _tell_files(done.trained.warnings, done.page, done.trained.weights, quiet=quiet)
+
+
+def _tell_files(warnings: Sequence[str], page: Path, weights: Path, *, quiet: bool) -> None:
+    for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
-    _say([f"training: {done.page}", f"weights: {done.trained.weights}"], quiet=quiet)
+    _say([f"training: {page}", f"weights: {weights}"], quiet=quiet)
+
+
+def _counter(settings: Any, out: Path, *, quiet: bool, **options: Any) -> CounterTraining:
+    from wsi_patches.workflows.train_counter import train_counter_on_folder
+
+    data, existing = _data(options)
+    with progress_bar("slides, then epochs", quiet=quiet) as progress:
+        return train_counter_on_folder(settings, data, out, existing, progress)
+
+
+def _data(options: Mapping[str, Any]) -> tuple[TrainingData, Existing]:
+    """Return what is learnt from, and what to do with a training that is there."""
+    from wsi_patches.datasets import GroupRule
+    from wsi_patches.workflows.output import Existing
+    from wsi_patches.workflows.train_folder import TrainingData
+
+    groups = GroupRule(options["group_pattern"], options["group_table"])
+    data = TrainingData(options["data"], options["annotations"], groups)
+    return data, Existing(bool(options["resume"]), bool(options["overwrite"]))
 
 
 def _trained(settings: Any, search: Search | None, out: Path, *, quiet: bool, **options: Any) -> FolderTraining:
     """Train once, or search settings first."""
-    from wsi_patches.datasets import GroupRule
-    from wsi_patches.workflows.output import Existing
-    from wsi_patches.workflows.train_folder import TrainingData, train_on_folder
+    from wsi_patches.workflows.train_folder import train_on_folder
     from wsi_patches.workflows.train_tuned import format_trials, tune_on_folder
 
-    groups = GroupRule(options["group_pattern"], options["group_table"])
-    data = TrainingData(options["data"], options["annotations"], groups)
-    existing = Existing(bool(options["resume"]), bool(options["overwrite"]))
+    data, existing = _data(options)
     if search is None:
         with progress_bar("slides, then epochs", quiet=quiet) as progress:
             return train_on_folder(settings, data, out, existing, progress)

@@ -62,7 +62,8 @@ class CountCalibration:
         """
         value = self.factor * counted
         tail = (1 + level) / 2
-        reach = float(t.ppf(tail, max(self.groups - 1, 1)) if self.groups else norm.ppf(tail))
+        # Two numbers were learnt of the groups: the factor and, in the main, one part of the variance.
+        reach = float(t.ppf(tail, max(self.groups - 2, 1)) if self.groups else norm.ppf(tail))
         half = reach * float(np.sqrt(_variance(np.array(value), self.linear, self.quadratic)))
         return Interval(value, max(0.0, value - half), value + half)
 
@@ -71,8 +72,8 @@ class CountCalibration:
         """Learn from slides that the counter was not trained on.
 
         The factor is the ratio of the sums; the variance is fitted to the residuals by pseudo-likelihood. A cell that
-        is counted rightly is added to the sums, and one slide of the mean count that is off by what chance alone does:
-        a few slides without an error do not make a counter infinitely sure.
+        is counted rightly is added to the sums, and one slide of the mean count that is off as the others are, or by a
+        cell if that is more: a few slides without an error do not make a counter infinitely sure.
 
         Parameters
         ----------
@@ -100,7 +101,8 @@ class CountCalibration:
         count = np.append(factor * said, max(1.0, float(factor * said.mean())))
         # The factor was fitted to the same residuals, and errs itself on the next slide.
         predicted = (groups + 1) / max(groups - 1, 1)
-        squares = np.append(predicted * (truth - factor * said) ** 2, count[-1])
+        squares = predicted * (truth - factor * said) ** 2
+        squares = np.append(squares, max(1.0, float(squares.mean())))
 
         def loss(place: NDArray[np.float64]) -> float:
             variance = _variance(count, *np.exp(place))

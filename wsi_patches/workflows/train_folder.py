@@ -21,6 +21,7 @@ from wsi_patches.train.blasts import BlastSettings, cut_blasts
 from wsi_patches.train.classifier import Progress as ToldProgress
 from wsi_patches.train.classifier import TestPatches, TrainedClassifier, train_classifier
 from wsi_patches.train.classifier_network import CardWords
+from wsi_patches.train.counter_settings import CounterSettings
 from wsi_patches.train.curves import write_training_page
 from wsi_patches.train.fields import FieldSettings, cut_fields
 from wsi_patches.train.logs import HISTORY
@@ -39,10 +40,11 @@ __all__ = [
     "cut_patches",
     "measured_training",
     "open_training",
+    "plain",
     "train_on_folder",
 ]
 
-TRAINABLE = {"blasts": BlastSettings, "fields": FieldSettings}
+TRAINABLE = {"blasts": BlastSettings, "fields": FieldSettings, "counts": CounterSettings}
 """What a recipe's ``task`` may be, beside ``painted``."""
 FolderSettings = BlastSettings | FieldSettings
 Cut = tuple[PatchSet, CardWords]
@@ -222,15 +224,15 @@ def _write_page(out: Path, settings: FolderSettings, trained: TrainedClassifier,
         "Trained on": card.trained_on,
         "Scores on the test split": ", ".join(f"{name} {value:.4g}" for name, value in card.scores.items()),
         **more,
-        **{name: _plain(value) for name, value in asdict(settings).items()},
+        **{name: plain(value) for name, value in asdict(settings).items()},
     }
     best = int(card.scores["best_epoch"])
     write_training_page(page, f"Training of {card.name}", trained.history, best, details, trained.warnings)
     return page
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
     """Return a setting as text: nested ones in a line, None as what it means."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_plain(one)}" for name, one in value.items()) or "none"
+        return ", ".join(f"{name} {plain(one)}" for name, one in value.items()) or "none"
     return "none" if value is None else str(value)

@@ -26,19 +26,19 @@ def test_factor_and_variance_are_found_again(rng, factor, linear, quadratic):
 @pytest.mark.parametrize("count", [8, 16, 60])
 def test_intervals_hold_the_truth_of_new_slides(rng, count):
     held = []
-    for _ in range(60):
+    for _ in range(150):
         fitted = CountCalibration.fit(*slides(rng, count, 0.9, 0.4, 0.1), groups=count)
         for said, true in zip(*slides(rng, 20, 0.9, 0.4, 0.1), strict=True):
             interval = fitted.interval(said)
             held.append(interval.low <= true <= interval.high)
-    assert 0.925 < np.mean(held) < 0.995
+    assert 0.93 < np.mean(held) < 0.97
 
 
 def test_few_slides_without_an_error_do_not_make_it_infinitely_sure():
     counts = np.array([3.0, 8.0, 12.0])
     few = CountCalibration.fit(counts, counts, groups=3).interval(10)
     many = CountCalibration.fit(np.tile(counts, 50), np.tile(counts, 50), groups=150).interval(10)
-    assert few.high - few.low > 2 > many.high - many.low > 0
+    assert few.high - few.low > 2 > many.high - many.low > 0.2
     assert few.low < 10 < few.high
 
 

@@ -1,0 +1,186 @@
+"""``wsi-patches train all_idb1_counts --data FOLDER``: marked fields into a counter, and how far its counts are off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL
+from wsi_patches.evaluate.slides import SlideCounts, SlidesResult, measure_slides
+from wsi_patches.infer.patches import count_patches, slide_figures
+from wsi_patches.models.card import CounterCard
+from wsi_patches.models.classifier import choose_device
+from wsi_patches.models.count_calibration import CountCalibration
+from wsi_patches.models.counter import CellCounter
+from wsi_patches.models.weights import save_weights
+from wsi_patches.outcome import Interval
+from wsi_patches.pipeline import Progress
+from wsi_patches.slides import open_slide
+from wsi_patches.stores.files import write_json
+from wsi_patches.train.classifier_settings import TEST, VALIDATION
+from wsi_patches.train.counter import MarkedSlide, TrainedCounter, train_counter
+from wsi_patches.train.counter_settings import CounterSettings
+from wsi_patches.train.curves import write_training_page
+from wsi_patches.workflows.evaluation_files import write_evaluation
+from wsi_patches.workflows.output import Existing
+from wsi_patches.workflows.train_folder import TrainingData, open_training, plain
+
+__all__ = ["CounterTraining", "train_counter_on_folder"]
+
+DRAWS = 1000
+"""Of the bootstrap over patients or slides."""
+
+
+@dataclass(frozen=True)
+class CounterTraining:
+    """What was trained, and how good it is."""
+
+    trained: TrainedCounter
+    card: CounterCard
+    """Calibrated, with its scores."""
+    weights: Path
+    """The weight file, its card within."""
+    page: Path
+    """Curves and settings."""
+    results: dict[str, SlidesResult]
+    """On the test split, by class."""
+    evaluations: dict[str, Path]
+    """The pages of the test split."""
+    notes: tuple[str, ...]
+
+
+def train_counter_on_folder(
+    settings: CounterSettings,
+    data: TrainingData,
+    out: Path,
+    existing: Existing,
+    progress: Progress | None = None,
+) -> CounterTraining:
+    """Train a counter on annotated fields, calibrate its intervals, and measure it on the test split.
+
+    Slides of both splits are counted as ``infer`` counts them, without overlap.
+
+    Parameters
+    ----------
+    settings
+        What to train, and how.
+    data
+        What is learnt from: every white cell of a field must be marked.
+    out
+        The folder to write: ``weights.safetensors``, ``card.json``, the split, the curves, and ``test/``.
+    existing
+        What to do with a training that is there.
+    progress
+        Told how many slides are read, then how many epochs are done.
+
+    Raises
+    ------
+    UsageError
+        What was asked cannot be done.
+    ModelError
+        The training diverged.
+    OutputExists
+        There is a training, and it is neither to be resumed nor replaced.
+    """
+    items, notes = open_training(data, out, existing)
+    told = None if progress is None else lambda _what, done, total: progress(done, total)
+    trained = train_counter(settings, items, out, told, resume=existing.resume)
+    card = _calibrated(settings, trained)
+    test = trained.of(TEST)
+    counted = _counted(settings, trained, test)
+    results = _measured(card, test, counted, settings.split_seed)
+    scores = {
+        f"test_{name}_{figure}": result.metrics[figure].value
+        for name, result in results.items()
+        for figure in ("count_mae", "count_bias", "interval_coverage")
+    }
+    card = replace(card, scores={**scores, "test_slides": float(len(test)), "best_epoch": float(trained.best_epoch)})
+    return _written(settings, trained, card, results, out, notes)
+
+
+def _counted(settings: CounterSettings, trained: TrainedCounter, slides: Sequence[MarkedSlide]) -> NDArray[np.float64]:
+    """Return what the network says of each slide, ``(slides, classes)``."""
+    device = choose_device(settings.training.device)
+    counter = CellCounter.of(trained.network, trained.card, "", device)
+    counts = []
+    for one in slides:
+        with open_slide(one.item.path, mpp=settings.slide_mpp) as slide:
+            counts.append(count_patches(slide, one.id, counter, red_px=one.red_cell_px)[1].counts.sum(axis=0))
+    return np.array(counts, np.float64)
+
+
+def _calibrated(settings: CounterSettings, trained: TrainedCounter) -> CounterCard:
+    """Return the card with what the validation split says of the counts."""
+    slides = trained.of(VALIDATION)
+    said, true = _counted(settings, trained, slides), np.array([one.true for one in slides])
+    groups = len({one.group for one in slides})
+    classes = trained.card.classes
+    calibration = {
+        name: CountCalibration.fit(said[:, column], true[:, column], groups) for column, name in enumerate(classes)
+    }
+    if classes == ALL_IDB_CLASSES:  # all together are the sum of what the classes come to
+        factors = np.array([calibration[name].factor for name in classes])
+        calibration[WHITE_CELL] = CountCalibration.fit(said @ factors, true.sum(axis=1), groups, factor=1.0)
+    return replace(trained.card, calibration=calibration)
+
+
+def _measured(
+    card: CounterCard, slides: Sequence[MarkedSlide], counted: NDArray[np.float64], seed: int
+) -> dict[str, SlidesResult]:
+    """Measure the counts of each class, and of all white cells, against what is marked."""
+    figures = [slide_figures(one, card) for one in counted]
+    true = np.array([one.true for one in slides], np.float64)
+    kind = "patient" if all(one.item.group_kind == "patient" for one in slides) else "slide"
+    found: dict[str, tuple[list[Interval], NDArray[np.float64]]] = {
+        "white_cells": ([one.white_cells for one in figures], true.sum(axis=1))
+    }
+    if card.classes == ALL_IDB_CLASSES:
+        found["blasts"] = ([one.blasts for one in figures if one.blasts is not None], true[:, 0])
+    return {
+        name: measure_slides(_columns(slides, intervals, marked), draws=DRAWS, seed=seed, group_kind=kind)
+        for name, (intervals, marked) in found.items()
+    }
+
+
+def _columns(slides: Sequence[MarkedSlide], intervals: Sequence[Interval], true: NDArray[np.float64]) -> SlideCounts:
+    value, low, high = np.array([(one.value, one.low, one.high) for one in intervals], np.float64).T
+    return SlideCounts(
+        ids=np.array([one.id for one in slides], str),
+        groups=np.array([one.group for one in slides], str),
+        predicted=value,
+        true=true,
+        low=low,
+        high=high,
+    )
+
+
+def _written(
+    settings: CounterSettings,
+    trained: TrainedCounter,
+    card: CounterCard,
+    results: dict[str, SlidesResult],
+    out: Path,
+    notes: Sequence[str],
+) -> CounterTraining:
+    """Write the model, what it was measured at, and, last, the page."""
+    weights, page = out / "weights.safetensors", out / "training.html"
+    save_weights(weights, trained.network, card)
+    write_json(out / "card.json", card.to_dict(), durable=False)
+    told = {"Model": card.title, "Trained on": card.trained_on, "Split": card.split, "Limits": card.limits}
+    evaluations = {
+        name: write_evaluation(out / "test" / name, f"{card.name} on its test split: {name}", result, details=told)
+        for name, result in results.items()
+    }
+    details = {
+        **told,
+        "Scores on the test split": ", ".join(f"{name} {value:.4g}" for name, value in card.scores.items()),
+        **{name: plain(value) for name, value in asdict(settings).items()},
+    }
+    write_training_page(
+        page, f"Training of {card.name}", trained.history, trained.best_epoch, details, trained.warnings
+    )
+    return CounterTraining(trained, card, weights, page, results, evaluations, tuple(notes))
