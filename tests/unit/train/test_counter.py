@@ -9,11 +9,13 @@ import torch
 
 from tests.conftest import ROOT
 from tests.unit.train.small_fields import SIZE, painted_fields, write_marks
-from wsi_patches.annotations import AnnotationFile
+from wsi_patches.annotations import AnnotationFile, read_annotations
 from wsi_patches.datasets import SlideItem, find_inputs
 from wsi_patches.datasets.split_file import read_split
 from wsi_patches.errors import UsageError
+from wsi_patches.geometry import Size
 from wsi_patches.imaging import WhiteCellFinder
+from wsi_patches.models import LearnedCellFinder
 from wsi_patches.models.cell_finder import RED_CELL_UM
 from wsi_patches.recipe import read_recipe, settings_from
 from wsi_patches.synthetic import write_all_idb1
@@ -24,7 +26,7 @@ from wsi_patches.train.counter_settings import CounterLook, CounterSettings
 from wsi_patches.train.counter_task import CounterTask, count_loss, density_target
 from wsi_patches.train.engine import EngineSettings
 from wsi_patches.train.finder_crops import CropLook
-from wsi_patches.train.finder_fields import HELD_RED_CELL_PX
+from wsi_patches.train.finder_fields import HELD_RED_CELL_PX, red_cell_px
 
 MPP = RED_CELL_UM / (36 * RED_DIAMETER)
 SMALL = CounterSettings(
@@ -101,6 +103,17 @@ def test_white_cells_alone_need_no_classes_and_blasts_do(painted, tmp_path):
         counted_fields([marked], READING, tmp_path)
     as_told = counted_fields([marked], replace(READING, classes={"mystery": "blast"}), tmp_path)
     assert as_told.fields[0].class_index.tolist() == [0]
+
+
+def test_real_fields_are_measured_and_read(shared_data, tmp_path):
+    items = find_inputs([shared_data / "bccd"]).items[:3]
+    reading = FieldReading("white_cells", {}, LearnedCellFinder.load(device="cpu", precision="fp32"))
+    found, usual = counted_fields(items, reading, tmp_path), red_cell_px(items)
+    for one, item in zip(found.fields, items, strict=True):
+        marked = read_annotations(item.annotations, None, Size(640, 480))
+        assert len(one.class_index) == marked.count("white_cell") > 0
+        assert one.red_cell_px == pytest.approx(usual, rel=0.2)  # as the boxes of red cells have it
+        assert one.field.image.shape[1] == pytest.approx(640 * HELD_RED_CELL_PX / one.red_cell_px, abs=1)
 
 
 def test_what_cannot_be_learnt_from_is_named(painted, items, tmp_path):
