@@ -26,6 +26,8 @@ __all__ = ["command"]
 
 EPILOG = """Examples:  wsi-patches infer slide.tif -o counts/
 
+wsi-patches infer slides/ -o counts/ --model blasts/weights.safetensors --tta 4 --json
+
 wsi-patches infer slide.tif -o reviewed/ --annotations corrected/"""
 
 
@@ -33,20 +35,49 @@ wsi-patches infer slide.tif -o reviewed/ --annotations corrected/"""
 @click.argument("inputs", nargs=-1, metavar="INPUT...")
 @click.option("-o", "--out", type=Path, metavar="DIR", help="The folder to write.")
 @click.option(
-    "--model", metavar="NAME|FILE", help="Cell classifier that tells blasts.  [default: none, white cells only]"
+    "--model", metavar="NAME|FILE", help="What tells blasts, by the method's kind.  [default: none, white cells only]"
 )
-@click.option("--method", type=click.Choice(["cells"]), help="How cells are counted.  [default: cells]")
+@click.option(
+    "--method",
+    type=click.Choice(["cells", "patches", "detector"]),
+    help="Find cells and classify each; or count patch by patch; or find boxes of each class.  [default: cells]",
+)
+@click.option(
+    "--ensemble",
+    multiple=True,
+    metavar="NAME|FILE",
+    callback=lambda _context, _option, names: names or None,
+    help="A further classifier, whose probabilities are averaged with the model's; may be repeated.",
+)
+@click.option("--tta", type=int, metavar="1|2|4|8", help="Views in which each cell is classified.  [default: 1]")
+@click.option("--overlap", type=float, metavar="SHARE", help="Of neighbouring patches, by `--method patches`.")
+@click.option(
+    "--patch-calibration",
+    type=Path,
+    metavar="FILE.json",
+    help="How many blasts a positive patch means, for a model that says only whether a patch has one.",
+)
 @click.option(
     "--finder",
     metavar="NAME|FILE",
     help="What finds white cells: a learned finder, or `classical`, which needs no weights.  [default: white-cells]",
 )
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the networks run.  [default: auto]")
+@click.option(
+    "--device",
+    metavar="auto|cpu|cuda|cuda:N",
+    help="Where the networks run; slides are dealt out where there are several GPUs.  [default: auto]",
+)
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16"]),
-    help="Arithmetic of the finder: bf16 is faster where the processor has it.  [default: auto]",
+    help="Arithmetic of the networks: bf16 is faster where the hardware has it.  [default: auto]",
 )
+@click.option(
+    "--backend",
+    type=click.Choice(["torch", "openvino", "onnx"]),
+    help="What runs the classifier of cells; all but torch are extras.  [default: torch]",
+)
+@click.option("--batch-size", type=int, metavar="N", help="Cells classified at a time.  [default: measured]")
 @click.option("--sharpen", type=float, metavar="SCORE", help="Sharpen a cell's patch if its focus score is above this.")
 @click.option(
     "--annotations",

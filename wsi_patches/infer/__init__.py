@@ -5,6 +5,7 @@ from wsi_patches.infer.classify import FINDER_SCORE, classify_cells, load_classi
 from wsi_patches.infer.count import FOUND, MARKED, count_slide
 from wsi_patches.infer.finder import CLASSICAL, ChosenFinder, load_finder
 from wsi_patches.infer.marked import MARKED_CLASSES
+from wsi_patches.infer.methods import METHODS, Counted, ModelChoice, count_by
 
 __all__ = [
     "CLASSICAL",
@@ -12,8 +13,12 @@ __all__ = [
     "FOUND",
     "MARKED",
     "MARKED_CLASSES",
+    "METHODS",
     "ChosenFinder",
+    "Counted",
+    "ModelChoice",
     "classify_cells",
+    "count_by",
     "count_slide",
     "diameter_of",
     "load_classifier",

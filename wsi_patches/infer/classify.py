@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from wsi_patches.infer.engine import Engine
     from wsi_patches.models import CellClassifier
     from wsi_patches.models.backends import Backend
+    from wsi_patches.models.committee import Committee
 
-__all__ = ["FINDER_SCORE", "CellPatches", "classify_cells", "load_classifier"]
+__all__ = ["FINDER_SCORE", "CellPatches", "classify_cells", "load_classifier", "load_committee"]
 
 FINDER_SCORE = "finder_score"
 """The attribute that keeps how sure the finder was, when the score becomes that of the class."""
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=16)
 def load_classifier(
     model: str, device: str = "auto", precision: str = "auto", backend: str = "torch"
 ) -> CellClassifier:
@@ -59,6 +60,38 @@ def load_classifier(
     return classifier
 
 
+@lru_cache(maxsize=2)
+def load_committee(
+    models: tuple[str, ...],
+    views: int = 1,
+    device: str = "auto",
+    precision: str = "auto",
+    backend: str = "torch",
+    batch_size: int | None = None,
+) -> Committee:
+    """Return classifiers whose probabilities are averaged, each patch seen in several views.
+
+    Parameters
+    ----------
+    models
+        Names or files, one or more.
+    views
+        One of `wsi_patches.models.committee.VIEWS`.
+    device, precision, backend
+        As `load_classifier` takes them.
+    batch_size
+        How many patches go through the networks at a time; measured if None.
+
+    Raises
+    ------
+    ModelError, MissingExtra, UsageError
+        As of `load_classifier`; or the models do not go together.
+    """
+    from wsi_patches.models.committee import Committee
+
+    return Committee(tuple(load_classifier(model, device, precision, backend) for model in models), views, batch_size)
+
+
 @dataclass(frozen=True)
 class CellPatches:
     """One patch around each cell of a slide, for an `Engine` to read."""
@@ -88,17 +121,17 @@ class CellPatches:
 
 
 @lru_cache(maxsize=2)
-def _engine(backend: Backend, sharpen: SharpenSettings | None) -> Engine:
+def _engine(backend: Backend, sharpen: SharpenSettings | None, batch_size: int | None) -> Engine:
     """Return what runs a network; kept, so that the batch size is found once and not on every slide."""
     from wsi_patches.infer.engine import Engine, EngineSettings
 
-    return Engine(backend, EngineSettings(sharpen=sharpen))
+    return Engine(backend, EngineSettings(batch_size, sharpen=sharpen))
 
 
 def classify_cells(
     slide: Slide,
     cells: Cells,
-    classifier: CellClassifier,
+    classifier: CellClassifier | Committee,
     diameter_px: float,
     progress: Callable[[int, int], None] | None = None,
     sharpen: SharpenSettings | None = None,
@@ -112,7 +145,8 @@ def classify_cells(
     cells
         Their centres, level-0 pixels.
     classifier
-        Its card says how large a patch is: in um where the slide states its resolution, else in cell diameters.
+        Its card says how large a patch is: in um where the slide states its resolution, else in cell diameters. A
+        committee also says how unsure it is of each cell: the attributes ``entropy`` and ``disagreement``, nats.
     diameter_px
         Typical diameter of a white cell on this slide, level-0 pixels.
     progress
@@ -125,16 +159,23 @@ def classify_cells(
     The cells with the classes ``blast`` and ``other`` and the probability of their class as score, and the
     probability of being a blast for each.
     """
+    from wsi_patches.models.committee import Committee
+
     card, side = classifier.card, patch_side(slide, classifier.card, diameter_px)
     blast, done = np.empty(len(cells), np.float64), 0
-    engine = _engine(classifier.runner, sharpen)  # type: ignore[arg-type] # a protocol is not known to be hashable
+    doubts: dict[str, NDArray[np.float64]] = {}
+    asked = classifier.batch_size if isinstance(classifier, Committee) else None
+    engine = _engine(classifier.runner, sharpen, asked)  # type: ignore[arg-type] # protocols are not known to be hashable
     for batch in engine.run(CellPatches(slide, cells, side, card.input_px)):
         blast[batch.positions] = classifier.calibrated(batch.outputs)[:, ALL_IDB_CLASSES.index("blast")]
+        if isinstance(classifier, Committee) and classifier.size > 1:
+            for name, doubt in classifier.doubt(batch.outputs)._asdict().items():
+                doubts.setdefault(name, np.empty(len(cells)))[batch.positions] = doubt
         done += len(batch.positions)
         if progress is not None:
             progress(done, len(cells))
     is_other = (blast < 0.5).astype(np.int32)
     score = np.where(is_other, 1 - blast, blast).astype(np.float32)
-    attributes = {**cells.attributes, FINDER_SCORE: cells.score}
+    attributes = {**cells.attributes, FINDER_SCORE: cells.score, **doubts}
     told = replace(cells, class_index=is_other, score=score, class_names=ALL_IDB_CLASSES, attributes=attributes)
     return told, blast

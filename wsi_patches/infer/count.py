@@ -24,8 +24,9 @@ from wsi_patches.slide import Slide
 
 if TYPE_CHECKING:
     from wsi_patches.models import CellClassifier
+    from wsi_patches.models.committee import Committee
 
-__all__ = ["FOUND", "MARKED", "count_slide"]
+__all__ = ["FOUND", "MARKED", "count_slide", "started", "with_focus"]
 
 FOUND, MARKED = "cells", "marked"
 """The methods: cells that were found, and cells that a person marked or corrected."""
@@ -40,7 +41,7 @@ NO_SCALE = (
 def count_slide(
     slide: Slide,
     slide_id: str,
-    classifier: CellClassifier | None = None,
+    classifier: CellClassifier | Committee | None = None,
     sharpen: SharpenSettings | None = None,
     marked: Cells | None = None,
     finder: ChosenFinder | None = None,
@@ -77,22 +78,10 @@ def count_slide(
     began, finder = time.monotonic(), finder or load_finder()
     cells = find_cells(slide, finder.finder) if marked is None else marked
     diameter_px = diameter_of(cells)
-    report = SlideReport(
-        slide_id=slide_id,
-        path=slide.info.path,
-        fingerprint=slide.info.fingerprint,
-        status=DONE,
-        patches=len(cells),
-        method=FOUND if marked is None else MARKED,
-        warnings=(NO_SCALE,) if marked is None and not len(cells) and slide.info.mpp is None else (),
-        extra={
-            **({} if marked is not None else {"finder": finder.name, "finder_sha256": finder.sha256}),
-            "median_cell_diameter_px": round(diameter_px, 1),
-            "slide_mpp": slide.info.mpp,
-            "slide_size_px": list(slide.info.size),
-        },
-    )
-    report = _with_focus(report, focus_of_cells(slide, cells))
+    report = started(slide, slide_id, cells, FOUND if marked is None else MARKED)
+    if marked is None:
+        report = replace(report, extra={"finder": finder.name, "finder_sha256": finder.sha256, **report.extra})
+    report = with_focus(report, slide, cells)
     if marked is not None:
         report, cells = _with_marked(report, slide, marked, classifier, finder, sharpen)
     elif classifier is not None:
@@ -107,6 +96,25 @@ def count_slide(
     return replace(report, extra={**report.extra, "seconds": round(time.monotonic() - began, 2)}), cells
 
 
+def started(slide: Slide, slide_id: str, cells: Cells, method: str) -> SlideReport:
+    """Return the report of a slide whose cells are known, before they are counted."""
+    untold = method != MARKED and not len(cells) and slide.info.mpp is None
+    return SlideReport(
+        slide_id=slide_id,
+        path=slide.info.path,
+        fingerprint=slide.info.fingerprint,
+        status=DONE,
+        patches=len(cells),
+        method=method,
+        warnings=(NO_SCALE,) if untold else (),
+        extra={
+            "median_cell_diameter_px": round(diameter_of(cells), 1),
+            "slide_mpp": slide.info.mpp,
+            "slide_size_px": list(slide.info.size),
+        },
+    )
+
+
 def focus_of_cells(slide: Slide, cells: Cells) -> NDArray[np.float64]:
     """Return the focus score (FQPath, higher is blurrier) of patches around some of the cells.
 
@@ -119,8 +127,9 @@ def focus_of_cells(slide: Slide, cells: Cells) -> NDArray[np.float64]:
     return np.array(scores, np.float64)
 
 
-def _with_focus(report: SlideReport, scores: NDArray[np.float64]) -> SlideReport:
-    """Say in a report how many of the patches that were scored are soft, and warn if most are."""
+def with_focus(report: SlideReport, slide: Slide, cells: Cells) -> SlideReport:
+    """Say in a report how many of the patches around a slide's cells are soft, and warn if most are."""
+    scores = focus_of_cells(slide, cells)
     if not len(scores):
         return report
     soft = int((scores > OUT_OF_FOCUS).sum())
@@ -138,7 +147,7 @@ def _with_marked(
     report: SlideReport,
     slide: Slide,
     marked: Cells,
-    classifier: CellClassifier | None,
+    classifier: CellClassifier | Committee | None,
     finder: ChosenFinder,
     sharpen: SharpenSettings | None,
 ) -> tuple[SlideReport, Cells]:
@@ -153,11 +162,14 @@ def _with_marked(
     return with_marks(report, len(cells), probabilities, shift), cells
 
 
-def _with_model(report: SlideReport, classifier: CellClassifier) -> SlideReport:
-    limits = f"model {classifier.card.name}: {classifier.card.limits}" if classifier.card.limits else ""
+def _with_model(report: SlideReport, classifier: CellClassifier | Committee) -> SlideReport:
+    card = classifier.card
+    limits = f"model {card.name}: {card.limits}" if card.limits else ""
+    views = getattr(classifier, "views", 1)
     return replace(
         report,
-        model=classifier.card.name,
+        model=card.name,
         weights_sha256=classifier.sha256,
         warnings=(*report.warnings, limits) if limits else report.warnings,
+        extra={**report.extra, **({"tta": views} if views > 1 else {})},
     )

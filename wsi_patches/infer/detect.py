@@ -15,6 +15,7 @@ from wsi_patches.annotations import BOX_COLUMNS
 from wsi_patches.cells import ALL_IDB_CLASSES, Cells
 from wsi_patches.counting import CellFinder, find_cells
 from wsi_patches.counting.boxes import BoxFinder, find_boxes, merge_boxes, square_edges
+from wsi_patches.counting.slide_counts import FinderReliability
 from wsi_patches.infer.classify import FINDER_SCORE
 from wsi_patches.infer.finder import CLASSICAL, load_finder
 from wsi_patches.models.table import DEFAULT_FINDER, MODELS
@@ -40,6 +41,8 @@ class ChosenDetector:
     """Of its weights, if it has any."""
     card: DetectorCard | None = None
     """Of a detector."""
+    reliability: FinderReliability | None = None
+    """What is known of how often it is right; None where nobody measured it."""
 
 
 @lru_cache(maxsize=2)
@@ -62,11 +65,13 @@ def load_detector(name_or_file: str = DEFAULT_FINDER, device: str = "auto", prec
     """
     if name_or_file == CLASSICAL or name_or_file in MODELS:
         finder = load_finder(name_or_file, device, precision)
-        return ChosenDetector(finder.finder, finder.name, finder.sha256)
+        return ChosenDetector(finder.finder, finder.name, finder.sha256, reliability=finder.reliability)
     from wsi_patches.models.detector import CellDetector
 
     detector = CellDetector.load(Path(name_or_file), device, precision)
-    return ChosenDetector(detector, detector.card.name, detector.sha256, detector.card)
+    card = detector.card
+    measured = None if card.recall is None else FinderReliability(card.recall, card.precision)
+    return ChosenDetector(detector, card.name, detector.sha256, card, measured)
 
 
 def detect_cells(

@@ -18,6 +18,7 @@ from wsi_patches.slide import Slide
 
 if TYPE_CHECKING:
     from wsi_patches.models import CellClassifier
+    from wsi_patches.models.committee import Committee
 
 __all__ = ["MARKED_CLASSES", "classify_marked"]
 
@@ -29,7 +30,7 @@ BLAST, UNTOLD = MARKED_CLASSES.index("blast"), MARKED_CLASSES.index(WHITE_CELL)
 def classify_marked(
     slide: Slide,
     cells: Cells,
-    classifier: CellClassifier | None,
+    classifier: CellClassifier | Committee | None,
     finder: CellFinder[Any],
     sharpen: SharpenSettings | None = None,
 ) -> tuple[Cells, NDArray[np.float64] | None]:

@@ -16,7 +16,7 @@ from wsi_patches.counting.scale import red_cell_px
 from wsi_patches.errors import UsageError
 from wsi_patches.geometry import Size
 from wsi_patches.grid import PatchGrid
-from wsi_patches.infer.count import NO_SCALE, _with_focus, focus_of_cells
+from wsi_patches.infer.count import NO_SCALE, with_focus
 from wsi_patches.infer.finder import CLASSICAL, ChosenFinder, load_finder
 from wsi_patches.infer.slide_patches import SlidePatches, patches_of, slide_grid
 from wsi_patches.outcome import DONE, Interval, SlideReport
@@ -125,7 +125,7 @@ def count_patches(
         warnings=(*report.warnings, *_scale_warnings(patches, counter, red_px)),
         extra={**report.extra, **extra},
     )
-    report = _with_focus(report, focus_of_cells(slide, _cores_with_cells(counted)))
+    report = with_focus(report, slide, _cores_with_cells(counted))
     return replace(report, extra={**report.extra, "seconds": round(time.monotonic() - began, 2)}), counted
 
 

@@ -80,6 +80,8 @@ class Committee:
         One or more; each keeps its own calibration.
     views
         One of `VIEWS`.
+    batch_size
+        How many patches go through the networks at a time; measured if None.
 
     Raises
     ------
@@ -93,6 +95,7 @@ class Committee:
 
     members: tuple[CellClassifier, ...]
     views: int = 1
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
         if self.views not in VIEWS or not self.members:
@@ -104,6 +107,11 @@ class Committee:
                 if ours != theirs:
                     msg = f"an ensemble's models must agree in {name}: {self.card.name} has {ours}, {other.card.name} "
                     raise UsageError(msg + f"{theirs}")
+
+    @property
+    def size(self) -> int:
+        """How many answers are averaged for each patch."""
+        return len(self.members) * self.views
 
     @property
     def card(self) -> ModelCard:
@@ -133,7 +141,7 @@ class Committee:
 
     def _each(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return each member's and view's probabilities, ``(n, members * views, classes)``."""
-        parts: Sequence[NDArray[np.float32]] = np.split(outputs, len(self.members) * self.views, axis=1)
+        parts: Sequence[NDArray[np.float32]] = np.split(outputs, self.size, axis=1)
         told = [self.members[row // self.views].calibrated(part) for row, part in enumerate(parts)]
         return np.stack(told, axis=1)
 

@@ -27,6 +27,7 @@ __all__ = [
     "build_finder",
     "build_model",
     "check_sha256",
+    "kind_of",
     "load_weights",
     "save_weights",
 ]
@@ -75,6 +76,18 @@ def save_weights(path: str | Path, module: nn.Module, card: Card) -> None:
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     # Not save_file: it makes the file readable by its owner alone.
     Path(path).write_bytes(save(state, {"card": json.dumps(card.to_dict())}))
+
+
+def kind_of(path: str | Path) -> str:
+    """Return what a weight file holds: ``classifier``, ``finder``, ``counter`` or ``detector``.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be read, is a pickle, is damaged, or holds no card.
+    """
+    values = _read_card(path, _content(path)[0])
+    return str(values.get("kind", "classifier")) if isinstance(values, dict) else "classifier"
 
 
 def load_weights(path: str | Path) -> tuple[dict[str, Tensor], ModelCard, str]:
@@ -150,7 +163,8 @@ def check_sha256(path: str | Path, found: str, expected: str | None) -> None:
         raise ModelError(msg)
 
 
-def _load(path: str | Path, kind: type[C]) -> tuple[dict[str, Tensor], C, str]:
+def _content(path: str | Path) -> tuple[bytes, dict[str, Tensor]]:
+    """Return the bytes of a weight file, and its tensors."""
     try:
         content = Path(path).read_bytes()
     except OSError as error:
@@ -158,10 +172,14 @@ def _load(path: str | Path, kind: type[C]) -> tuple[dict[str, Tensor], C, str]:
         raise ModelError(msg) from error
     _refuse_pickle(Path(path), content)
     try:
-        state = load(content)
+        return content, load(content)
     except SafetensorError as error:
         msg = f"{path} is no intact safetensors file ({error}): fetch or train it again"
         raise ModelError(msg) from error
+
+
+def _load(path: str | Path, kind: type[C]) -> tuple[dict[str, Tensor], C, str]:
+    content, state = _content(path)
     values = _read_card(path, content)
     has = str(values.get("kind", "classifier")) if isinstance(values, dict) else "classifier"
     if has != KINDS[kind] and has in OPTIONS:

@@ -12,22 +12,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.cells import Cells
+from wsi_patches.counting.cores import PatchCounts
 from wsi_patches.outcome import SlideReport
 from wsi_patches.report.overlay import draw_overlay
 from wsi_patches.report.page import render_page
+from wsi_patches.report.patches import draw_heat, write_patches
 from wsi_patches.stores.files import replacing
 
 __all__ = ["REPORT", "read_report", "remove_slide_reports", "write_slide_report"]
 
-FILES = ("cells.csv", "cells.geojson", "overlay.png", "report.html", "report.json")
+OF_CELLS, OF_PATCHES = ("cells.csv", "cells.geojson"), ("patches.csv",)
+FILES = (*OF_CELLS, *OF_PATCHES, "overlay.png", "report.html", "report.json")
+CELL_COLUMNS = ("entropy", "disagreement", "left_px", "top_px", "right_px", "bottom_px")
+"""Further columns of ``cells.csv``, where cells have them."""
 REPORT = FILES[-1]
 """Written last: a slide's folder counts as done when this file is there."""
 
 
 def write_slide_report(
-    folder: Path, report: SlideReport, cells: Cells, picture: NDArray[np.uint8], downsample: float
+    folder: Path,
+    report: SlideReport,
+    cells: Cells,
+    picture: NDArray[np.uint8],
+    downsample: float,
+    patches: PatchCounts | None = None,
 ) -> None:
     """Write ``cells.csv``, ``cells.geojson``, ``overlay.png``, ``report.html`` and, last, ``report.json``.
+
+    Where patches were counted and no cells found, ``patches.csv`` stands for the cells, and the picture is a heat map.
 
     Parameters
     ----------
@@ -37,11 +49,19 @@ def write_slide_report(
         What the slide came to, cells in level-0 pixels.
     picture, downsample
         The slide's overview, as `overview` returns it.
+    patches
+        What each patch counted in its core, by the method ``patches``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _write_cells(folder / "cells.csv", cells)
-    _write_text(folder / "cells.geojson", json.dumps(cells.to_geojson()))
-    drawn = draw_overlay(picture, downsample, cells)
+    for stale in (REPORT, *OF_PATCHES) if patches is None else (REPORT, *OF_CELLS):
+        (folder / stale).unlink(missing_ok=True)
+    if patches is None:
+        _write_cells(folder / "cells.csv", cells)
+        _write_text(folder / "cells.geojson", json.dumps(cells.to_geojson()))
+        drawn = draw_overlay(picture, downsample, cells)
+    else:
+        write_patches(folder / "patches.csv", patches)
+        drawn = draw_heat(picture, downsample, patches)
     _, png = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
     with replacing(folder / "overlay.png") as partial:
         partial.write_bytes(png.tobytes())
@@ -68,10 +88,12 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _write_cells(path: Path, cells: Cells) -> None:
-    rows = zip(cells.x.tolist(), cells.y.tolist(), cells.class_index.tolist(), cells.score.tolist(), strict=True)
+    more = [name for name in CELL_COLUMNS if name in cells.attributes]
+    told = zip(*(cells.attributes[name].tolist() for name in more), strict=True) if more else [()] * len(cells)
+    rows = zip(cells.x.tolist(), cells.y.tolist(), cells.class_index.tolist(), cells.score.tolist(), told, strict=True)
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(("x", "y", "class", "score"))
-        writer.writerows(
-            (f"{x:.1f}", f"{y:.1f}", cells.class_names[index], f"{score:.4f}") for x, y, index, score in rows
-        )
+        writer.writerow(("x", "y", "class", "score", *more))
+        for x, y, index, score, rest in rows:
+            figures = (f"{score:.4f}", *(f"{one:.4f}" for one in rest))
+            writer.writerow((f"{x:.1f}", f"{y:.1f}", cells.class_names[index], *figures))

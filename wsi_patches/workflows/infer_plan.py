@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 from wsi_patches.datasets import Found, annotations_of, find_inputs, safe_id, with_groups
 from wsi_patches.errors import UsageError
-from wsi_patches.infer import FOUND, load_classifier, load_finder
+from wsi_patches.infer import FOUND, MARKED
+from wsi_patches.models.backends.devices import list_devices
 from wsi_patches.outcome import Outcome, SlideReport
 from wsi_patches.report import read_report
 from wsi_patches.slides.pool import close_idle_slides
@@ -27,15 +28,18 @@ COUNTS = "counts.csv"
 
 @dataclass(frozen=True)
 class Weights:
-    """SHA-256 of the weights that a run counts with, empty where there are none."""
+    """SHA-256 of the weights that a run counts with, empty where there are none, and how."""
 
     finder: str
-    classifier: str
+    model: str
+    method: str = FOUND
+    tta: int = 1
 
     def are_those_of(self, report: SlideReport) -> bool:
         """Tell whether an earlier report was made with them; marked cells need no finder."""
         finder = report.extra.get("finder_sha256", "") if report.method == FOUND else self.finder
-        return (finder, report.weights_sha256) == (self.finder, self.classifier)
+        same = report.method in (self.method, MARKED) and report.extra.get("tta", 1) == self.tta
+        return same and (finder, report.weights_sha256) == (self.finder, self.model)
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,8 @@ class InferPlan:
 
 def weights_of(settings: InferSettings) -> Weights:
     """Return the hashes of what was asked for, or say why it cannot be used."""
-    finder = load_finder(settings.finder, settings.device, settings.precision)
-    classifier = load_classifier(settings.model, settings.device) if settings.model is not None else None
-    return Weights(finder.sha256, classifier.sha256 if classifier is not None else "")
+    finder, model = settings.models().weights_sha256()
+    return Weights(finder, model, settings.method, settings.tta)
 
 
 def plan_infer(settings: InferSettings, weights: Weights | None = None) -> InferPlan:
@@ -94,7 +97,17 @@ def plan_infer(settings: InferSettings, weights: Weights | None = None) -> Infer
     done = {name: report for name, report in done.items() if name in _unchanged(tasks, done)}
     kept = tuple(done[task.slide_id] for task in tasks if task.slide_id in done)
     order = (*(one.slide_id for one in looked), *(task.slide_id for task in tasks if task.in_store))
-    return InferPlan(tuple(task for task in tasks if task.slide_id not in done), failed, kept, order, inputs.problems)
+    left = [task for task in tasks if task.slide_id not in done]
+    return InferPlan(_dealt(left, settings.device), failed, kept, order, inputs.problems)
+
+
+def _dealt(tasks: Sequence[InferTask], device: str) -> tuple[InferTask, ...]:
+    """Deal slides out to GPUs in turn, where there are several."""
+    devices = list_devices(device)
+    if len(devices) == 1:
+        return tuple(tasks)
+    turns = zip(tasks, cycle(devices), strict=False)
+    return tuple(replace(task, models=replace(task.models, device=one)) for task, one in turns)
 
 
 def _marked(task: InferTask, folder: Path) -> InferTask:
@@ -125,13 +138,8 @@ def _task(one: Looked, settings: InferSettings) -> InferTask:
         group=one.item.group,
         group_kind=one.item.group_kind,
         options=settings.read_options(),
-        **_models(settings),
+        models=settings.models(),
     )
-
-
-def _models(settings: InferSettings) -> dict[str, Any]:
-    """Return what a task knows of the models."""
-    return {name: getattr(settings, name) for name in ("model", "finder", "device", "precision", "sharpen")}
 
 
 def _store_tasks(stores: Sequence[Path], settings: InferSettings, taken: set[str]) -> list[InferTask]:
@@ -149,5 +157,5 @@ def _store_tasks(stores: Sequence[Path], settings: InferSettings, taken: set[str
             out = str(settings.out / record.id)
             task = InferTask(str(path), record.id, out, in_store=True, warnings=warnings)
             task = replace(task, group=record.group, group_kind=record.group_kind)
-            tasks.append(replace(task, **_models(settings)))
+            tasks.append(replace(task, models=settings.models()))
     return tasks

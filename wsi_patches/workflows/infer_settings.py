@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar
 
 from wsi_patches.datasets import GroupRule
 from wsi_patches.errors import UsageError
-from wsi_patches.imaging.sharpen import SharpenSettings
+from wsi_patches.infer import FOUND, ModelChoice
 from wsi_patches.models.table import DEFAULT_FINDER
 from wsi_patches.slide import ReadOptions
 
 __all__ = ["InferSettings"]
 
-METHODS = ("cells",)
 GROUPINGS = ("auto", "patient", "slide", "none")
 
 
@@ -29,15 +28,18 @@ class InferSettings:
     out: Path
     """The folder to write."""
     model: str | None = None
-    """Name or file of a cell classifier; white cells alone are counted without one."""
-    method: str = "cells"
+    """What counts, as `ModelChoice` says; white cells alone are counted without one."""
+    method: str = FOUND
+    ensemble: tuple[str, ...] = ()
+    tta: int = 1
     finder: str = DEFAULT_FINDER
-    """Name or file of what finds white cells; ``classical`` for the one that needs no weights."""
     device: str = "auto"
     precision: str = "auto"
-    """Of the finder's network: bfloat16 where the processor has it, or always ``fp32`` or ``bf16``."""
+    backend: str = "torch"
+    batch_size: int | None = None
     sharpen: float | None = None
-    """Sharpen a cell's patch before it is classified if its focus score is above this."""
+    overlap: float | None = None
+    patch_calibration: Path | None = None
     annotations: Path | None = None
     """A folder of annotation files named as the slides, such as corrected in QuPath: their cells are counted, instead
     of what a finder finds."""
@@ -59,16 +61,16 @@ class InferSettings:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            msg = f"method must be one of {', '.join(METHODS)}, found {self.method!r}"
-            raise UsageError(msg)
         if self.group_by not in GROUPINGS:
             msg = f"group_by must be one of {', '.join(GROUPINGS)}, found {self.group_by!r}"
             raise UsageError(msg)
-        if self.sharpen is not None:
-            SharpenSettings(self.sharpen)
+        self.models()
         self.read_options()
         self.group_rule()
+
+    def models(self) -> ModelChoice:
+        """Return what slides are counted with."""
+        return ModelChoice(**{one.name: getattr(self, one.name) for one in fields(ModelChoice)})
 
     def group_rule(self) -> GroupRule:
         """Return where groups come from that no layout states."""

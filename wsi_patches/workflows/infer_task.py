@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wsi_patches.annotations import AnnotationFile
 from wsi_patches.geometry import Box
-from wsi_patches.imaging.sharpen import SharpenSettings
-from wsi_patches.infer import count_slide, load_classifier, load_finder
-from wsi_patches.models.table import DEFAULT_FINDER
+from wsi_patches.infer import ModelChoice, count_by
 from wsi_patches.outcome import FAILED, PARTIAL, Outcome, SlideReport
 from wsi_patches.report import overview, write_slide_report
 from wsi_patches.slide import AS_IT_IS, ReadOptions
@@ -37,12 +35,7 @@ class InferTask:
     """Whether the group is a patient or a slide."""
     options: ReadOptions = AS_IT_IS
     """How to open the slide."""
-    model: str | None = None
-    """Name or file of a cell classifier."""
-    finder: str = DEFAULT_FINDER
-    device: str = "auto"
-    precision: str = "auto"
-    sharpen: float | None = None
+    models: ModelChoice = field(default_factory=ModelChoice)
     marks: tuple[AnnotationFile, ...] = ()
     """Cells that a person marked: counted as they are."""
     warnings: tuple[str, ...] = ()
@@ -58,27 +51,26 @@ def infer_slide(task: InferTask) -> SlideReport:
     ModelError
         The model cannot be used for cells.
     """
-    classifier = load_classifier(task.model, task.device) if task.model is not None else None
     with _open(task) as slide:
-        sharpen = None if task.sharpen is None else SharpenSettings(task.sharpen)
         marked = read_marks(task.marks, slide.info.size) if task.marks else None
-        finder = load_finder(task.finder, task.device, task.precision)
-        report, cells = count_slide(slide, task.slide_id, classifier, sharpen, marked, finder)
+        counted = count_by(task.models, slide, task.slide_id, marked)
         picture, downsample = overview(slide)
         if isinstance(slide, ForgivingSlide):
             slide.check()
-        report = _with_holes(replace(report, coverage=slide.coverage()), slide.holes)
+        coverage = counted.report.coverage if counted.patches is not None else slide.coverage()
+        report = _with_holes(replace(counted.report, coverage=coverage), slide.holes)
         notes = slide.info.notes
+    if task.models.sharpen is not None:
+        softer = task.models.sharpen
+        notes = (*notes, f"patches of a focus score above {softer:g} were sharpened before they were classified")
     warnings = (*task.warnings, *notes, *report.warnings)
-    if task.sharpen is not None:
-        notes = (*notes, f"patches of a focus score above {task.sharpen:g} were sharpened before they were classified")
     extra = {**report.extra, "slide_mpp_stated_by_user": task.options.mpp is not None}
     if task.group_kind is not None:
         extra["group_kind"] = task.group_kind
     if task.marks:
         extra["marks"], extra["marks_sha256"] = [file.path for file in task.marks], digest_of(task.marks)
     report = replace(report, group=task.group, warnings=warnings, extra=extra)
-    write_slide_report(Path(task.out), report, cells, picture, downsample)
+    write_slide_report(Path(task.out), report, counted.cells, picture, downsample, counted.patches)
     return report
 
 
