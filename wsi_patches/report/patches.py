@@ -10,16 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.counting.cores import PatchCounts
+from wsi_patches.report.overlay import COLOURS
 from wsi_patches.stores.files import replacing
 
 __all__ = ["PATCH_TABLE", "draw_heat", "write_patches"]
 
 PATCH_TABLE = "patches.csv"
-OPAQUE = 0.55
+OPAQUE = 0.7
 """How much of the picture the fullest cores hide; an empty one hides nothing."""
 QUANTILE = 0.99
 """The scale ends where so much of the slide is emptier, so that one heap does not pale all the rest."""
-MAP = cv2.COLORMAP_INFERNO
+Colour = tuple[int, int, int]
 STRIP_PX = 44
 """Height of the legend under a picture of 1400 px."""
 
@@ -56,8 +57,9 @@ def draw_heat(
         plane[top:bottom, left:right] = density[row]
     most = float(np.quantile(plane, QUANTILE)) or float(plane.max()) or 1.0
     share = np.clip(plane / most, 0, 1)
-    drawn = _mixed(picture, share)
-    return np.concatenate([drawn, _legend(picture.shape[1], name, most * counted.side**2)])
+    colour = COLOURS.get(name, COLOURS["blast"])
+    legend = _legend(picture.shape[1], f"{name.replace('_', ' ')}: 0 to {most * counted.side**2:.2g}", colour)
+    return np.concatenate([_mixed(picture, share, colour), legend])
 
 
 def _density(counted: PatchCounts, class_index: int) -> NDArray[np.float64]:
@@ -66,23 +68,21 @@ def _density(counted: PatchCounts, class_index: int) -> NDArray[np.float64]:
     return np.where(areas > 0, counted.counts[:, class_index] / np.maximum(areas, 1), 0.0)
 
 
-def _mixed(picture: NDArray[np.uint8], share: NDArray[np.float64]) -> NDArray[np.uint8]:
-    colour = cv2.cvtColor(cv2.applyColorMap(np.round(255 * share).astype(np.uint8), MAP), cv2.COLOR_BGR2RGB)
+def _mixed(picture: NDArray[np.uint8], share: NDArray[np.float64], colour: Colour) -> NDArray[np.uint8]:
     opaque = (OPAQUE * share)[..., None]
-    return np.asarray(np.round(picture * (1 - opaque) + colour * opaque), np.uint8)
+    return np.asarray(np.round(picture * (1 - opaque) + np.array(colour) * opaque), np.uint8)
 
 
-def _legend(width: int, name: str, most: float) -> NDArray[np.uint8]:
+def _legend(width: int, told: str, colour: Colour) -> NDArray[np.uint8]:
     """Return a white strip with the shades from none to the fullest cores, and what they stand for."""
     scale = min(1.4, width / 1400 + 0.2)
     strip = np.full((max(18, round(STRIP_PX * scale)), width, 3), 255, np.uint8)
     height, bar = strip.shape[0], max(8, width // 6)
     shades = np.broadcast_to(np.linspace(0, 1, bar), (height // 2, bar))
-    left, top = height // 4, height // 4
-    strip[top : top + height // 2, left : left + bar] = _mixed(np.full((*shades.shape, 3), 255, np.uint8), shades)[
-        :, : max(0, width - left)
-    ]
-    text = f"{name.replace('_', ' ')}: 0 to {most:.2g} for the area of a patch"
+    left = top = height // 4
+    place = strip[top : top + height // 2, left : left + bar]
+    place[:] = _mixed(place, shades[:, : place.shape[1]], colour)
+    text = f"{told} for the area of a patch"
     size, _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     where = (left + bar + height // 4, height // 2 + size[1] // 2)
     cv2.putText(strip, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, (30, 30, 30), 1, cv2.LINE_AA)
