@@ -19,6 +19,7 @@ SMALL = {
     "demo_cells": ["train", "demo_cells", "-o", "out", "--epochs", "1", "--cells", "300"],
     "all_idb1_blasts": ["train", "all_idb1_blasts", "--data", "ALL_IDB1", "-o", "out", "--epochs", "1"],
     "all_idb1_counts": ["train", "all_idb1_counts", "--data", "ALL_IDB1", "-o", "out", "--epochs", "1"],
+    "all_idb1_detector": ["train", "all_idb1_detector", "--data", "ALL_IDB1", "-o", "out", "--epochs", "1"],
     "all_four_classes": ["train", "all_four_classes", "--data", "FIELDS", "-o", "out", "--epochs", "2"],
 }
 MADE = {
@@ -28,6 +29,7 @@ MADE = {
     "demo_cells": "weights.safetensors",
     "all_idb1_blasts": "weights.safetensors",
     "all_idb1_counts": "weights.safetensors",
+    "all_idb1_detector": "weights.safetensors",
     "all_four_classes": "training.html",
 }
 """What each leaves in its output."""
@@ -56,7 +58,7 @@ def test_recipe_runs_small(name, tmp_path):
         write_all_idb1(tmp_path / "ALL_IDB1", 1)
     if name == "adaptive_unsharpening":
         run_cli(tmp_path, "extract", "ALL_IDB1", "-o", "out")
-    if name in ("all_idb1_blasts", "all_idb1_counts"):
+    if name in ("all_idb1_blasts", "all_idb1_counts", "all_idb1_detector"):
         write_all_idb1(tmp_path / "ALL_IDB1", painted_fields(10))
     if name == "all_four_classes":
         write_four_classes(tmp_path / "FIELDS")

@@ -17,12 +17,15 @@ from wsi_patches.recipe import read_recipe, settings_from
 if TYPE_CHECKING:
     from wsi_patches.workflows.output import Existing
     from wsi_patches.workflows.train_counter import CounterTraining
+    from wsi_patches.workflows.train_detector import DetectorTraining
     from wsi_patches.workflows.train_folder import FolderTraining, TrainingData
     from wsi_patches.workflows.train_tuned import Search
 
 __all__ = ["command"]
 
-PAINTED, COUNTS = "painted", "counts"
+PAINTED = "painted"
+OF_FIELDS = ("counts", "detector")
+"""Tasks that learn from whole fields, not from patches: their settings are not searched."""
 FLAGS = ("epochs", "seed", "device")
 """Options that stand for settings of a recipe's training."""
 EPILOG = """Examples:  wsi-patches train all_idb1_blasts --data ALL_IDB1/ -o trained/
@@ -91,15 +94,15 @@ def _on_folder(recipe: str, task: str, values: dict[str, Any], out: Path, *, qui
     if not options["data"]:
         msg = f"recipe {recipe} learns from your own pictures: name their folder with --data"
         raise click.UsageError(msg)
-    if task == COUNTS and options["tune"] is not None:
-        msg = f"recipe {recipe} trains a counter, whose settings are not searched: leave --tune out"
+    if task in OF_FIELDS and options["tune"] is not None:
+        msg = f"recipe {recipe} trains by task: {task}, whose settings are not searched: leave --tune out"
         raise click.UsageError(msg)
     space, values = values.pop("tune", None), _with_flags({"task": task, **values}, options)
     build = partial(_settings, TRAINABLE[task], recipe)
-    if task == COUNTS:
-        counter = _counter(build(values), out, quiet=quiet, **options)
-        _say(told(counter.results, {}, counter.evaluations, counter.notes), quiet=quiet)
-        _tell_files(counter.trained.warnings, counter.page, counter.weights, quiet=quiet)
+    if task in OF_FIELDS:
+        of_fields = _of_fields(build(values), out, quiet=quiet, **options)
+        _say(told(of_fields.results, {}, of_fields.evaluations, of_fields.notes), quiet=quiet)
+        _tell_files(of_fields.trained.warnings, of_fields.page, of_fields.weights, quiet=quiet)
         return
     search = None if options["tune"] is None else _search(recipe, space, values, build, options)
     done = _trained(build(values), search, out, quiet=quiet, **options)
@@ -113,11 +116,15 @@ def _tell_files(warnings: Sequence[str], page: Path, weights: Path, *, quiet: bo
     _say([f"training: {page}", f"weights: {weights}"], quiet=quiet)
 
 
-def _counter(settings: Any, out: Path, *, quiet: bool, **options: Any) -> CounterTraining:
-    from wsi_patches.workflows.train_counter import train_counter_on_folder
-
+def _of_fields(settings: Any, out: Path, *, quiet: bool, **options: Any) -> CounterTraining | DetectorTraining:
     data, existing = _data(options)
     with progress_bar("slides, then epochs", quiet=quiet) as progress:
+        if settings.task == "detector":
+            from wsi_patches.workflows.train_detector import train_detector_on_folder
+
+            return train_detector_on_folder(settings, data, out, existing, progress)
+        from wsi_patches.workflows.train_counter import train_counter_on_folder
+
         return train_counter_on_folder(settings, data, out, existing, progress)
 
 

@@ -16,7 +16,7 @@ from wsi_patches.counting.merge import REACH, keep_best
 from wsi_patches.counting.windows import Calibration, CellFinder, Window, windows_of
 from wsi_patches.slide import Slide
 
-__all__ = ["BoxFinder", "SlideBoxes", "edges_on_slide", "find_boxes", "merge_boxes", "square_edges"]
+__all__ = ["AS_LINES", "BoxFinder", "SlideBoxes", "edges_on_slide", "find_boxes", "merge_boxes", "square_edges"]
 
 AS_LINES = np.array([0.0, 0.0, 1.0, 1.0])
 """What makes first and last pixels the lines around them, which lie where a scale puts them."""

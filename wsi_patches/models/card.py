@@ -143,11 +143,18 @@ class DetectorCard(Card):
     """Which slides it was not trained on, and what they were used for, in a sentence."""
     temperature: float = 1.0
     """Logits of the classes are divided by it before the softmax."""
+    recall: tuple[float, float] | None = None
+    """Parameters of the beta distribution, over slides that it was not trained on, of the share of cells it finds."""
+    precision: tuple[tuple[float, float], ...] = ()
+    """Rising points (score, share of the found cells of such a score that are cells), on the same slides."""
+    slide_shift: float = 0.0
+    """Standard deviation, over the same slides, of a common shift of the logits of a slide's classes."""
 
     def __post_init__(self) -> None:
         shares = {"threshold": self.threshold, "nms": self.nms}
         wrong = [name for name, share in shares.items() if not 0 < share < 1]
         wrong += [name for name in ("red_cell_px", "temperature") if not getattr(self, name) > 0]
+        wrong += [] if self.slide_shift >= 0 else ["slide_shift"]
         if wrong:
             msg = f"card of {self.name}: {', '.join(wrong)} out of range: shares lie between 0 and 1, sizes above 0"
             raise ModelError(msg)

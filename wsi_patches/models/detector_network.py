@@ -19,7 +19,7 @@ from torchvision.ops import FeaturePyramidNetwork, nms
 
 from wsi_patches.models.efficientnet_lite0 import PLANS, EfficientNetLite0
 
-__all__ = ["BoxTargets", "CellDetectorNet", "SeenBoxes", "detector_from_imagenet"]
+__all__ = ["BoxTargets", "CellDetectorNet", "SeenBoxes", "begin_from_imagenet"]
 
 TAPPED = (2, 4)
 """Stages of the backbone whose maps are used: the last ones of stride 8 and 16."""
@@ -164,9 +164,7 @@ class CellDetectorNet(nn.Module):
         return anchors[0]
 
 
-def detector_from_imagenet(published: EfficientNetLite0, classes: int, width: int, convs: int) -> CellDetectorNet:
-    """Return a detector whose backbone has published weights and whose other layers are yet to be trained."""
-    network = CellDetectorNet(classes, width, convs)
+def begin_from_imagenet(network: CellDetectorNet, published: EfficientNetLite0) -> None:
+    """Give a detector's backbone published weights; its other layers are yet to be trained."""
     network.fcos.backbone.stem.load_state_dict(published.stem.state_dict())
     network.fcos.backbone.body.load_state_dict(published.body[:STAGES].state_dict())
-    return network

@@ -19,7 +19,7 @@ from wsi_patches.train.classifier_settings import ClassifierSettings
 from wsi_patches.train.patch_set import PatchSet
 from wsi_patches.train.patch_task import PatchView
 
-__all__ = ["CardWords", "first_card", "first_network"]
+__all__ = ["CardWords", "first_card", "first_network", "quick_to_adapt"]
 
 Colour = tuple[float, float, float]
 HALF: Colour = (0.5, 0.5, 0.5)
@@ -61,13 +61,13 @@ def first_network(settings: ClassifierSettings, classes: int) -> nn.Module:
             msg = f"network: {settings.architecture} does not know these settings: {error}"
             raise UsageError(msg) from error
         if not settings.pretrained:
-            return _quick_to_adapt(scratch)
+            return quick_to_adapt(scratch)
         network = load_imagenet()
         network.colour, network.views, network.classifier = scratch.colour, scratch.views, nn.Linear(HEAD, classes)
-        return _quick_to_adapt(network)
+        return quick_to_adapt(network)
 
 
-def _quick_to_adapt(network: nn.Module) -> nn.Module:
+def quick_to_adapt(network: nn.Module) -> nn.Module:
     """Let the running means and variances follow within tens of steps: a lab's set gives few steps, ImageNet many."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from wsi_patches.models.finder_network import RED_CELL_PX, STRIDE, FinderMaps
 
-__all__ = ["FieldCells", "FinderTargets", "finder_loss", "paint_targets"]
+__all__ = ["FieldCells", "FinderTargets", "finder_loss", "paint_targets", "visible_part"]
 
 SPREAD = 1 / 3
 """Standard deviation of a cell's bump on the heat map, over its radius."""
@@ -82,7 +82,7 @@ def paint_targets(
     there = np.ones((side_px, side_px), bool) if there is None else there
     planes = _Planes(side_px // STRIDE, empty_weight)
     for x, y, radius, kind in zip(cells.x, cells.y, cells.radius_px, cells.class_index, strict=True):
-        part = _visible_part(x, y, radius, there)
+        part = visible_part(x, y, radius, there)
         if part is not None:
             planes.add(part, radius, kind)
     return FinderTargets(*(torch.from_numpy(one)[None] for one in (planes.heat, planes.weight, planes.log_radius)))
@@ -122,8 +122,16 @@ class _Planes:
         self.weight[kind][np.ix_(rows, columns)] = 0
 
 
-def _visible_part(x: float, y: float, radius: float, there: NDArray[np.bool_]) -> Part | None:
-    """Return what is seen of a cell, None if that is nothing."""
+def visible_part(x: float, y: float, radius: float, there: NDArray[np.bool_]) -> Part | None:
+    """Return left, top, right and bottom of what is seen of a cell, None if that is nothing.
+
+    Parameters
+    ----------
+    x, y, radius
+        Of the cell, pixels; it may lie partly or wholly outside.
+    there
+        Where the square image shows the field, ``(side_px, side_px)``.
+    """
     first = [max(0, int(np.ceil(at - radius))) for at in (x, y)]
     last = [min(there.shape[0], int(np.floor(at + radius)) + 1) for at in (x, y)]
     columns, rows = (np.arange(begin, end) for begin, end in zip(first, last, strict=True))

@@ -23,6 +23,7 @@ from wsi_patches.train.classifier import TestPatches, TrainedClassifier, train_c
 from wsi_patches.train.classifier_network import CardWords
 from wsi_patches.train.counter_settings import CounterSettings
 from wsi_patches.train.curves import write_training_page
+from wsi_patches.train.detector_settings import DetectorSettings
 from wsi_patches.train.fields import FieldSettings, cut_fields
 from wsi_patches.train.logs import HISTORY
 from wsi_patches.train.patch_set import PatchSet
@@ -44,7 +45,7 @@ __all__ = [
     "train_on_folder",
 ]
 
-TRAINABLE = {"blasts": BlastSettings, "fields": FieldSettings, "counts": CounterSettings}
+TRAINABLE = {"blasts": BlastSettings, "fields": FieldSettings, "counts": CounterSettings, "detector": DetectorSettings}
 """What a recipe's ``task`` may be, beside ``painted``."""
 FolderSettings = BlastSettings | FieldSettings
 Cut = tuple[PatchSet, CardWords]

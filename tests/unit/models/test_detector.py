@@ -14,7 +14,7 @@ from wsi_patches.errors import ModelError
 from wsi_patches.models.card import DetectorCard
 from wsi_patches.models.cell_finder import RED_CELL_UM, FieldScale
 from wsi_patches.models.detector import CellDetector
-from wsi_patches.models.detector_network import BoxTargets, CellDetectorNet, SeenBoxes, detector_from_imagenet
+from wsi_patches.models.detector_network import BoxTargets, CellDetectorNet, SeenBoxes, begin_from_imagenet
 from wsi_patches.models.efficientnet_lite0 import EfficientNetLite0
 from wsi_patches.models.weights import build_detector, build_finder, build_model, save_weights
 from wsi_patches.slides import ArraySlide
@@ -113,10 +113,11 @@ def test_steps_lead_to_the_box_and_the_class_of_a_cell():
     assert found.logits[0].argmax() == 1
 
 
-def test_the_backbone_may_have_published_weights():
+def test_the_backbone_may_have_published_weights(network):
     torch.manual_seed(1)
     published = EfficientNetLite0()
-    backbone = detector_from_imagenet(published, 2, 32, 1).fcos.backbone
+    backbone = network.fcos.backbone
+    begin_from_imagenet(network, published)
     assert torch.equal(backbone.stem[0].weight, published.stem[0].weight)
     assert torch.equal(backbone.body[4][2].layers[0].weight, published.body[4][2].layers[0].weight)
 

@@ -1,0 +1,57 @@
+"""What a detector of cells is, and how it is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from wsi_patches.errors import UsageError
+from wsi_patches.models.finder_network import DEEPEST
+from wsi_patches.train.engine_settings import EngineSettings
+from wsi_patches.train.finder_crops import CropLook
+from wsi_patches.train.marked_fields import MarkedFieldSettings
+
+__all__ = ["DetectorSettings"]
+
+MILD = CropLook(
+    scale=1.2, out_of_scale=0.0, near_white=0.6, density=1.3, hue=5.0, bluish=0.0, hard=0.1, blur_px=1.5,
+    precipitate=0.1, coarse=0.2,
+)  # fmt: skip
+"""Milder than a finder's: blasts are told by their texture, and the scale of a slide by the finder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorSettings(MarkedFieldSettings):
+    """What a detector of cells is, and how it is trained.
+
+    Raises
+    ------
+    UsageError
+        A value is out of range.
+    """
+
+    task: Literal["detector"] = "detector"
+    """What the recipe trains."""
+    name: str = "detector"
+    width: int = 64
+    """Channels of the feature pyramid and of the heads, a multiple of 32."""
+    convs: int = 2
+    """Layers of each head before its last."""
+    pretrained: bool = True
+    """Whether the backbone begins from ImageNet weights."""
+    nms: float = 0.5
+    """Intersection over union above which two boxes are one cell's."""
+    look: CropLook = MILD
+    training: EngineSettings = field(
+        default_factory=lambda: EngineSettings(
+            epochs=12, steps_per_epoch=60, learning_rate=2e-3, warmup_epochs=0.5, clip_norm=5.0, ema_decay=0.98
+        )
+    )
+
+    CROP_MULTIPLE: ClassVar[int] = DEEPEST
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (0 < self.nms < 1 and 1 <= self.convs <= 8):
+            msg = f"nms of a detector lies between 0 and 1 and convs in 1..8, got {self.nms} and {self.convs}"
+            raise UsageError(msg)

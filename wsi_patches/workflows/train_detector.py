@@ -1,0 +1,249 @@
+"""``wsi-patches train all_idb1_detector --data FOLDER``: marked fields into a detector, and how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_patches.cells import ALL_IDB_CLASSES, Cells
+from wsi_patches.counting import assign_points_to_boxes
+from wsi_patches.counting.boxes import AS_LINES, square_edges
+from wsi_patches.evaluate.detection import DetectionResult, FieldDetections, measure_detection
+from wsi_patches.evaluate.gallery import DetectionError, detection_errors, detection_gallery
+from wsi_patches.evaluate.reliability import fit_recall
+from wsi_patches.geometry import Box, Size
+from wsi_patches.infer.classify import FINDER_SCORE
+from wsi_patches.infer.detect import detect_cells
+from wsi_patches.models import LearnedCellFinder
+from wsi_patches.models.card import DetectorCard
+from wsi_patches.models.classifier import choose_device
+from wsi_patches.models.detector import CellDetector
+from wsi_patches.models.weights import save_weights
+from wsi_patches.pipeline import Progress
+from wsi_patches.slides import ArraySlide, open_slide
+from wsi_patches.stores.files import write_json
+from wsi_patches.train.calibrate import fit_isotonic, fit_slide_shift
+from wsi_patches.train.classifier_settings import TEST, VALIDATION
+from wsi_patches.train.curves import write_training_page
+from wsi_patches.train.detector import TrainedDetector, train_detector
+from wsi_patches.train.detector_settings import DetectorSettings
+from wsi_patches.train.marked_fields import SplitField
+from wsi_patches.workflows.evaluation_files import write_evaluation
+from wsi_patches.workflows.output import Existing
+from wsi_patches.workflows.train_folder import TrainingData, open_training, plain
+
+__all__ = ["DetectorTraining", "train_detector_on_folder"]
+
+DRAWS = 1000
+"""Of the bootstrap over patients or slides."""
+WHITE_CELLS, BLASTS = "white_cells", "blasts"
+BLAST = ALL_IDB_CLASSES.index("blast")
+FIGURES = ("f1", "precision", "recall", "count_mae")
+ERROR_PX = 160
+"""Side of an error's picture, in the pixels of a field as training held it: two and a half white cells."""
+
+
+@dataclass(frozen=True)
+class DetectorTraining:
+    """What was trained, and how good it is."""
+
+    trained: TrainedDetector
+    card: DetectorCard
+    """With its scores."""
+    weights: Path
+    """The weight file, its card within."""
+    page: Path
+    """Curves and settings."""
+    results: dict[str, DetectionResult]
+    """On the test split, of ``white_cells`` and ``blasts``."""
+    evaluations: dict[str, Path]
+    """The pages of the test split."""
+    notes: tuple[str, ...]
+
+
+def train_detector_on_folder(
+    settings: DetectorSettings,
+    data: TrainingData,
+    out: Path,
+    existing: Existing,
+    progress: Progress | None = None,
+) -> DetectorTraining:
+    """Train a detector on annotated fields, and measure it on the test split.
+
+    The test slides are opened anew, and cells are detected on them as ``infer`` does it.
+
+    Parameters
+    ----------
+    settings
+        What to train, and how.
+    data
+        What is learnt from: every white cell of a field must be marked.
+    out
+        The folder to write: ``weights.safetensors``, ``card.json``, the split, the curves, and ``test/``.
+    existing
+        What to do with a training that is there.
+    progress
+        Told how many slides are read, then how many epochs are done.
+
+    Raises
+    ------
+    UsageError
+        What was asked cannot be done.
+    ModelError
+        The training diverged.
+    OutputExists
+        There is a training, and it is neither to be resumed nor replaced.
+    """
+    items, notes = open_training(data, out, existing)
+    told = None if progress is None else lambda _what, done, total: progress(done, total)
+    finder = LearnedCellFinder.load(device=settings.training.device)
+    trained = train_detector(settings, items, out, told, resume=existing.resume, finder=finder)
+    device = choose_device(settings.training.device)
+    detector = CellDetector.of(trained.network, trained.card, "", finder, device)
+    held_out, test = ([_seen(settings, detector, one) for one in trained.of(name)] for name in (VALIDATION, TEST))
+    card = _reliable(trained.card, held_out)
+    fields = _fields(card, test)
+    kind = "patient" if all(one.field.item.group_kind == "patient" for one in test) else "slide"
+    results = {
+        name: measure_detection(found, draws=DRAWS, seed=settings.split_seed, group_kind=kind)
+        for name, found in fields.items()
+    }
+    told_of = {"test_slides": float(len(test)), "best_epoch": float(trained.best_epoch)}
+    card = replace(card, scores={**_scores(results), **told_of})
+    galleries = {name: _gallery(test, found) for name, found in fields.items()}
+    return _written(settings, trained, card, results, galleries, out, notes)
+
+
+def _scores(results: dict[str, DetectionResult]) -> dict[str, float]:
+    """Return the card's figures; the precision of nothing is none."""
+    named = {f"test_{name}_{one}": result.metrics[one].value for name, result in results.items() for one in FIGURES}
+    return {name: value for name, value in named.items() if np.isfinite(value)}
+
+
+class _Seen(NamedTuple):
+    """What is found on a slide beside what is marked there."""
+
+    field: SplitField
+    cells: Cells
+    score: NDArray[np.float64]
+    """That each is a cell, ``(n,)``."""
+    chance: NDArray[np.float64] | None
+    """That each is a blast, ``(n,)``; None where only white cells are told."""
+    marked: NDArray[np.float64]
+    """Boxes of the marked cells, level-0 pixels, ``(m, 4)``."""
+    assigned: NDArray[np.int64]
+    """Row of the marked cell that each is, -1 for none, ``(n,)``."""
+
+
+def _seen(settings: DetectorSettings, detector: CellDetector, one: SplitField) -> _Seen:
+    """Detect the cells of a slide as ``infer`` does it."""
+    with open_slide(one.item.path, mpp=settings.slide_mpp) as slide:
+        cells, chance = detect_cells(slide, detector)
+        marked = _marked_edges(one, slide.info.size)
+    score = np.asarray(cells.attributes.get(FINDER_SCORE, cells.score), np.float64)
+    return _Seen(one, cells, score, chance, marked, assign_points_to_boxes(cells.xy, score, marked))
+
+
+def _reliable(card: DetectorCard, held_out: Sequence[_Seen]) -> DetectorCard:
+    """Return the card with what the validation split says of how far the detector can be believed."""
+    right = [one.assigned >= 0 for one in held_out]
+    recall = fit_recall([one.sum() for one in right], [len(one.marked) for one in held_out])
+    score, is_cell = np.concatenate([one.score for one in held_out]).astype(np.float32), np.concatenate(right)
+    # Where nothing was made up, nothing says which scores are doubtful.
+    precision = fit_isotonic(score, is_cell) if is_cell.any() and not is_cell.all() else ()
+    card = replace(card, recall=recall, precision=precision)
+    if len(card.classes) < 2 or not is_cell.any():
+        return card
+    said, blast, slides = [], [], []
+    for one, found in zip(held_out, right, strict=True):
+        if one.chance is not None:
+            said.append(one.chance[found])
+            blast.append(one.field.marked.class_index[one.assigned[found]] == BLAST)
+            slides += [one.field.id] * int(found.sum())
+    shift = fit_slide_shift(np.concatenate(said).astype(np.float32), np.concatenate(blast), np.array(slides, str))
+    return replace(card, slide_shift=shift)
+
+
+def _fields(card: DetectorCard, test: Sequence[_Seen]) -> dict[str, list[FieldDetections]]:
+    """Return what is to be measured: white cells and, where they are told, blasts."""
+    fields = {WHITE_CELLS: [_field(one, one.cells.xy, one.score, one.marked) for one in test]}
+    if card.classes == ALL_IDB_CLASSES:
+        fields[BLASTS] = [
+            _field(one, one.cells.xy[rows], (one.score * one.chance)[rows], one.marked[is_blast])
+            for one in test
+            if one.chance is not None
+            for rows, is_blast in [(one.chance >= 0.5, one.field.marked.class_index == BLAST)]
+        ]
+    return fields
+
+
+def _field(
+    one: _Seen, points: NDArray[np.float64], score: NDArray[np.float64], marked: NDArray[np.float64]
+) -> FieldDetections:
+    assigned = assign_points_to_boxes(points, score, marked)
+    return FieldDetections(one.field.id, one.field.group, points, score, assigned, marked)
+
+
+def _marked_edges(one: SplitField, size: Size) -> NDArray[np.float64]:
+    """Return the boxes of a field's marked cells in level-0 pixels, ``(n, 4)``."""
+    held = one.marked.field.cells
+    step = np.array(_step(one, size) * 2)
+    edges = (square_edges(held.x, held.y, held.radius_px) + AS_LINES) * step - AS_LINES
+    return np.asarray(edges, np.float64)
+
+
+def _step(one: SplitField, size: Size) -> tuple[float, float]:
+    """Return how many level-0 pixels a pixel of the held field is wide and high."""
+    height, width = one.marked.field.image.shape[:2]
+    return size.width / width, size.height / height
+
+
+def _gallery(test: Sequence[_Seen], fields: Sequence[FieldDetections]) -> NDArray[np.uint8] | None:
+    errors = detection_errors(fields)
+    return detection_gallery(list(_crops(test, errors)), errors)
+
+
+def _crops(test: Sequence[_Seen], errors: Sequence[DetectionError]) -> Iterator[NDArray[np.uint8]]:
+    """Yield the picture around each error, from the fields as training held them."""
+    for error in errors:
+        one = test[error.field].field
+        with open_slide(one.item.path) as slide:
+            step_x, step_y = _step(one, slide.info.size)
+        x, y = (round(at / step - ERROR_PX / 2) for at, step in ((error.x, step_x), (error.y, step_y)))
+        yield ArraySlide(one.marked.field.image).read(Box(x, y, ERROR_PX, ERROR_PX))
+
+
+def _written(
+    settings: DetectorSettings,
+    trained: TrainedDetector,
+    card: DetectorCard,
+    results: dict[str, DetectionResult],
+    galleries: dict[str, NDArray[np.uint8] | None],
+    out: Path,
+    notes: Sequence[str],
+) -> DetectorTraining:
+    """Write the model, what it was measured at, and, last, the page."""
+    weights, page = out / "weights.safetensors", out / "training.html"
+    save_weights(weights, trained.network, card)
+    write_json(out / "card.json", card.to_dict(), durable=False)
+    told = {"Model": card.title, "Trained on": card.trained_on, "Split": card.split, "Limits": card.limits}
+    evaluations = {
+        name: write_evaluation(
+            out / "test" / name, f"{card.name} on its test split: {name}", result, galleries[name], details=told
+        )
+        for name, result in results.items()
+    }
+    details = {
+        **told,
+        "Scores on the test split": ", ".join(f"{name} {value:.4g}" for name, value in card.scores.items()),
+        **{name: plain(value) for name, value in asdict(settings).items()},
+    }
+    write_training_page(
+        page, f"Training of {card.name}", trained.history, trained.best_epoch, details, trained.warnings
+    )
+    return DetectorTraining(trained, card, weights, page, results, evaluations, tuple(notes))
