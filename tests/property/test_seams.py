@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from wsi_patches.cells import ALL_IDB_RULE, Cells
 from wsi_patches.counting import find_cells
+from wsi_patches.counting.boxes import find_boxes
 from wsi_patches.geometry import Size
 from wsi_patches.grid import PatchGrid, PatchSpec
 from wsi_patches.patch import SlideRecord
@@ -66,6 +67,30 @@ class DotFinder:
             rows.append(np.stack([*centres[1:].T, np.sqrt(area / np.pi)]))
         x, y, radius = np.concatenate(rows, axis=1)
         return Dots(x, y, radius, (np.abs(np.sin(image.shape[1] * x + y)) / 2).astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Boxes(Dots):
+    """The same with boxes, and the channel as class."""
+
+    edges: np.ndarray
+    probabilities: np.ndarray
+
+
+@dataclass(frozen=True)
+class BoxedDotFinder(DotFinder):
+    class_names: tuple[str, ...] = ("cyan", "magenta", "yellow")
+
+    def find(self, image, calibration):
+        edges, kinds = [], []
+        for channel in range(CHANNELS):
+            dark = (image[..., channel] < 128).astype(np.uint8)
+            for left, top, width, height, _ in cv2.connectedComponentsWithStats(dark, connectivity=4)[2][1:]:
+                edges.append((left, top, left + width - 1, top + height - 1))
+                kinds.append(channel)
+        dots, chances = super().find(image, calibration), np.eye(CHANNELS)[kinds].reshape(-1, CHANNELS)
+        edges = np.array(edges, np.float64).reshape(-1, 4)
+        return Boxes(dots.x, dots.y, dots.radius_px, dots.score, edges, chances)
 
 
 @dataclass(frozen=True)
@@ -157,6 +182,24 @@ def test_between_windows_at_corners_and_at_the_border(drawn):
     slide = ArraySlide(painted(size, discs))
     found = find_cells(slide, DotFinder(downsample), downsample=downsample, window_px=window_px)
     assert_each_found_once(found, discs, size, near=downsample)
+
+
+@given(slides_with_seams())
+def test_each_cell_gets_one_box_and_its_own_class(drawn):
+    size, downsample, window_px, discs = drawn
+    slide = ArraySlide(painted(size, discs))
+    found = find_boxes(slide, BoxedDotFinder(downsample), downsample=downsample, window_px=window_px)
+    assert len(found.edges) == len(discs)
+    whole = np.array([(d.x, d.y, d.x, d.y) for d in discs]).reshape(-1, 4)
+    radius = np.array([disc.radius for disc in discs])[:, None]
+    # First and last pixels; what lies beyond the slide is not seen.
+    ends = np.clip(whole + radius * (-1, -1, 1, 1) + (0.5, 0.5, -0.5, -0.5), 0, (*(np.array(size) - 1),) * 2)
+    if len(discs):
+        gaps = np.abs(found.edges[:, None] - ends[None]).max(axis=2)
+        assert sorted(gaps.argmin(axis=1).tolist()) == list(range(len(discs)))
+        assert gaps.min(axis=0).max() <= 1.5 * downsample
+        nearest = [discs[row].channel for row in gaps.argmin(axis=1).tolist()]
+        assert found.probabilities.argmax(axis=1).tolist() == nearest
 
 
 def write_parts(path, slide, grid, patches_in_part):

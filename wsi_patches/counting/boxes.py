@@ -53,6 +53,7 @@ def find_boxes(
     slide: Slide,
     finder: BoxFinder[Any],
     downsample: float | None = None,
+    window_px: int = 2048,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> SlideBoxes:
     """Box the cells of a slide window by window, each cell once.
@@ -62,7 +63,7 @@ def find_boxes(
     classes = len(finder.class_names)
     seen = [
         np.column_stack([edges_on_slide(one), one.found.score[one.rows], one.found.probabilities[one.rows]])
-        for one in windows_of(slide, finder, downsample, on_progress=on_progress)
+        for one in windows_of(slide, finder, downsample, window_px, on_progress)
     ]
     table = np.concatenate([np.empty((0, 5 + classes)), *seen])
     table = table[merge_boxes(table[:, :4], table[:, 4])]
