@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from wsi_patches.counting import CellFinder
-from wsi_patches.datasets import SlideItem, assign_ids
+from wsi_patches.datasets import SlideItem
 from wsi_patches.datasets.split_file import write_split
-from wsi_patches.datasets.splits import Split, SplitRow, make_split
+from wsi_patches.datasets.splits import Split
 from wsi_patches.errors import UsageError
 from wsi_patches.models import LearnedCellFinder
 from wsi_patches.models.card import CounterCard
@@ -27,20 +27,14 @@ from wsi_patches.models.finder_network import RED_CELL_PX, CellFinderNet
 from wsi_patches.models.table import DEFAULT_FINDER, find_model
 from wsi_patches.models.weights import build_finder
 from wsi_patches.train.classifier import Progress
-from wsi_patches.train.classifier_settings import SHARES, TEST, TRAIN, VALIDATION
-from wsi_patches.train.counter_fields import (
-    CountedField,
-    CountedFields,
-    FieldReading,
-    counted_classes,
-    counted_fields,
-)
+from wsi_patches.train.classifier_settings import TEST, TRAIN, VALIDATION
+from wsi_patches.train.counter_fields import FieldReading, counted_classes, counted_fields
 from wsi_patches.train.counter_settings import CounterSettings
 from wsi_patches.train.counter_task import CounterTask
 from wsi_patches.train.engine import Epoch, Fitted, fit
-from wsi_patches.train.finder_fields import HELD_RED_CELL_PX
+from wsi_patches.train.marked_fields import SplitField, batches_held, split_fields, trained_on
 
-__all__ = ["MarkedSlide", "TrainedCounter", "train_counter"]
+__all__ = ["TrainedCounter", "train_counter"]
 
 LIMITS = (
     "learnt from the slides of one data set: on slides of another lab, stain or scanner it is to be measured before it "
@@ -53,29 +47,13 @@ STARTS = {
 
 
 @dataclass(frozen=True)
-class MarkedSlide:
-    """One slide of a training, with what is truly on it."""
-
-    id: str
-    item: SlideItem
-    group: str
-    """Patient, else slide."""
-    split: str
-    """``train``, ``validation`` or ``test``."""
-    true: NDArray[np.int64]
-    """Marked cells of each class, ``(classes,)``."""
-    red_cell_px: float
-    """Diameter of a red cell, level-0 pixels."""
-
-
-@dataclass(frozen=True)
 class TrainedCounter:
     """A counter at its best epoch, before it is calibrated and asked about the test split."""
 
     network: nn.Module
     """In evaluation mode, on the device that it was trained on."""
     card: CounterCard
-    slides: tuple[MarkedSlide, ...]
+    fields: tuple[SplitField, ...]
     split: Split
     """A row a slide."""
     history: tuple[Epoch, ...]
@@ -83,9 +61,13 @@ class TrainedCounter:
     left_out: tuple[str, ...]
     """What could not be read or learnt from, in sentences."""
 
-    def of(self, split: str) -> tuple[MarkedSlide, ...]:
-        """Return the slides of one split."""
-        return tuple(slide for slide in self.slides if slide.split == split)
+    def of(self, split: str) -> tuple[SplitField, ...]:
+        """Return the fields of one split: ``train``, ``validation`` or ``test``."""
+        return tuple(one for one in self.fields if one.split == split)
+
+    def true(self, fields: Sequence[SplitField]) -> NDArray[np.int64]:
+        """Return the marked cells of each class on some fields, ``(fields, classes)``."""
+        return _marked(fields, len(self.card.classes))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -131,34 +113,33 @@ def train_counter(
     finder = LearnedCellFinder.load(device=settings.training.device) if finder is None else finder
     reading = FieldReading(settings.counts, settings.classes, finder, settings.slide_mpp)
     read = counted_fields(items, reading, folder, _counted("slides", progress))
-    slides, split = _split(settings, read)
+    fields, split = split_fields(settings, read)
     if not resume:
         write_split(split, folder)
-    fitted, network = _fit(settings, read, slides, folder, progress, resume=resume)
+    fitted, network = _fit(settings, fields, folder, progress, resume=resume)
     if resume:
         write_split(split, folder, overwrite=True)
-    card = _card(settings, slides)
-    return TrainedCounter(network, card, slides, split, fitted.history, fitted.best_epoch, read.left_out)
+    card = _card(settings, fields)
+    return TrainedCounter(network, card, fields, split, fitted.history, fitted.best_epoch, read.left_out)
 
 
 def _fit(
     settings: CounterSettings,
-    read: CountedFields,
-    slides: Sequence[MarkedSlide],
+    fields: Sequence[SplitField],
     folder: Path,
     progress: Progress | None,
     *,
     resume: bool,
 ) -> tuple[Fitted, nn.Module]:
-    of = {name: [one for one, slide in zip(read.fields, slides, strict=True) if slide.split == name] for name in SHARES}
+    of = {name: [one for one in fields if one.split == name] for name in (TRAIN, VALIDATION)}
     training = settings.training
-    steps = training.steps_per_epoch or _crops_held(of[TRAIN], settings)
+    steps = training.steps_per_epoch or batches_held(of[TRAIN], settings)
     classes = counted_classes(settings.counts)
     task = CounterTask(
         network=_first_network(settings, len(classes)),
         classes=len(classes),
-        fields=of[TRAIN],
-        held_out=of[VALIDATION],
+        fields=[one.marked for one in of[TRAIN]],
+        held_out=[one.marked for one in of[VALIDATION]],
         look=settings.look,
         side_px=settings.crop_px,
         batch_size=settings.batch_size,
@@ -166,7 +147,7 @@ def _fit(
         seed=training.seed,
     )
     told = None if progress is None else lambda epoch: progress("epochs", epoch.epoch, training.epochs)
-    depends_on = {"counter": _identity(settings, slides)}
+    depends_on = {"counter": _identity(settings, fields)}
     fitted = fit(
         task, replace(training, steps_per_epoch=steps), folder, resume=resume, progress=told, depends_on=depends_on
     )
@@ -189,48 +170,16 @@ def _first_network(settings: CounterSettings, classes: int) -> CellCountNet:
     return network.to(memory_format=torch.channels_last)
 
 
-def _crops_held(fields: Sequence[CountedField], settings: CounterSettings) -> int:
-    """Return how many batches show about as much as the fields hold."""
-    area = sum(one.field.image.size / 3 for one in fields)
-    crop_px = settings.crop_px * HELD_RED_CELL_PX / RED_CELL_PX
-    return max(1, round(area / crop_px**2 / settings.batch_size))
-
-
-def _split(settings: CounterSettings, read: CountedFields) -> tuple[tuple[MarkedSlide, ...], Split]:
-    """Put whole patients, or slides, on one side, with and without blasts on each."""
-    ids = assign_ids([(item.path, "") for item in read.slides])
-    classes = counted_classes(settings.counts)
-    counts = [np.bincount(one.class_index, minlength=len(classes)) for one in read.fields]
-    rows = []
-    for one, true in zip(read.fields, counts, strict=True):
-        item = read.slides[one.slide]
-        label = None if settings.counts == "white_cells" else ("with blasts" if true[0] else "without blasts")
-        rows.append(SplitRow(ids[one.slide], item.path, item.group, item.group_kind, label, ids[one.slide]))
-    split = make_split(rows, settings.by, settings.shares, settings.split_seed)
-    slides = tuple(
-        MarkedSlide(row.id, read.slides[one.slide], row.group or row.id, name, true, one.red_cell_px)
-        for one, row, name, true in zip(read.fields, rows, split.names, counts, strict=True)
-    )
-    return slides, split
-
-
-def _card(settings: CounterSettings, slides: Sequence[MarkedSlide]) -> CounterCard:
-    classes = counted_classes(settings.counts)
-    learnt = [slide for slide in slides if slide.split == TRAIN]
-    layouts = sorted({slide.item.layout or "a plain folder" for slide in learnt})
-    licences = sorted({slide.item.licence for slide in learnt if slide.item.licence})
-    found = np.sum([slide.true for slide in learnt], axis=0).tolist()
-    told = ", ".join(f"{count} {name}" for count, name in zip(found, classes, strict=True))
-    groups = {name: len({one.group for one in slides if one.split == name}) for name in (VALIDATION, TEST)}
+def _card(settings: CounterSettings, fields: Sequence[SplitField]) -> CounterCard:
+    groups = {name: len({one.group for one in fields if one.split == name}) for name in (VALIDATION, TEST)}
     what = "Blasts and other white cells" if settings.counts == "blasts" else "White cells"
     return CounterCard(
         name=settings.name,
         title=f"{what} counted by density, trained on annotated fields",
         architecture="cell_counter",
         settings={},
-        classes=classes,
-        trained_on=f"{told} on {len(learnt)} slides or fields ({', '.join(layouts)})"
-        + (f"; data: {'; '.join(licences)}" if licences else ""),
+        classes=counted_classes(settings.counts),
+        trained_on=trained_on(fields, settings),
         limits=LIMITS,
         licence=settings.licence,
         paper="Learning to count objects in images, NIPS 2010",
@@ -246,8 +195,14 @@ def _counted(what: str, progress: Progress | None) -> Callable[[int, int], None]
     return None if progress is None else lambda done, total: progress(what, done, total)
 
 
-def _identity(settings: CounterSettings, slides: Sequence[MarkedSlide]) -> str:
+def _marked(fields: Sequence[SplitField], classes: int) -> NDArray[np.int64]:
+    rows = [np.bincount(one.marked.class_index, minlength=classes) for one in fields]
+    return np.array(rows, np.int64).reshape(-1, classes)
+
+
+def _identity(settings: CounterSettings, fields: Sequence[SplitField]) -> str:
     """Return a hash of what a resumed run must share beside the training loop's own settings."""
     kept = {name: value for name, value in asdict(settings).items() if name not in ("name", "licence", "training")}
-    told = [(slide.id, slide.split, slide.true.tolist()) for slide in slides]
+    counts = _marked(fields, len(counted_classes(settings.counts))).tolist()
+    told = [(one.id, one.split, count) for one, count in zip(fields, counts, strict=True)]
     return hashlib.sha256(repr((sorted(kept.items()), told)).encode("utf-8", "surrogateescape")).hexdigest()

@@ -22,9 +22,10 @@ from wsi_patches.pipeline import Progress
 from wsi_patches.slides import open_slide
 from wsi_patches.stores.files import write_json
 from wsi_patches.train.classifier_settings import TEST, VALIDATION
-from wsi_patches.train.counter import MarkedSlide, TrainedCounter, train_counter
+from wsi_patches.train.counter import TrainedCounter, train_counter
 from wsi_patches.train.counter_settings import CounterSettings
 from wsi_patches.train.curves import write_training_page
+from wsi_patches.train.marked_fields import SplitField
 from wsi_patches.workflows.evaluation_files import write_evaluation
 from wsi_patches.workflows.output import Existing
 from wsi_patches.workflows.train_folder import TrainingData, open_training, plain
@@ -92,7 +93,7 @@ def train_counter_on_folder(
     card = _calibrated(settings, trained)
     test = trained.of(TEST)
     counted = _counted(settings, trained, test)
-    results = _measured(card, test, counted, settings.split_seed)
+    results = _measured(trained, card, counted, settings.split_seed)
     scores = {
         f"test_{name}_{figure}": result.metrics[figure].value
         for name, result in results.items()
@@ -102,22 +103,22 @@ def train_counter_on_folder(
     return _written(settings, trained, card, results, out, notes)
 
 
-def _counted(settings: CounterSettings, trained: TrainedCounter, slides: Sequence[MarkedSlide]) -> NDArray[np.float64]:
-    """Return what the network says of each slide, ``(slides, classes)``."""
+def _counted(settings: CounterSettings, trained: TrainedCounter, fields: Sequence[SplitField]) -> NDArray[np.float64]:
+    """Return what the network says of each field, ``(fields, classes)``."""
     device = choose_device(settings.training.device)
     counter = CellCounter.of(trained.network, trained.card, "", device)
     counts = []
-    for one in slides:
+    for one in fields:
         with open_slide(one.item.path, mpp=settings.slide_mpp) as slide:
-            counts.append(count_patches(slide, one.id, counter, red_px=one.red_cell_px)[1].counts.sum(axis=0))
+            counts.append(count_patches(slide, one.id, counter, red_px=one.marked.red_cell_px)[1].counts.sum(axis=0))
     return np.array(counts, np.float64)
 
 
 def _calibrated(settings: CounterSettings, trained: TrainedCounter) -> CounterCard:
     """Return the card with what the validation split says of the counts."""
-    slides = trained.of(VALIDATION)
-    said, true = _counted(settings, trained, slides), np.array([one.true for one in slides])
-    groups = len({one.group for one in slides})
+    fields = trained.of(VALIDATION)
+    said, true = _counted(settings, trained, fields), trained.true(fields)
+    groups = len({one.group for one in fields})
     classes = trained.card.classes
     calibration = {
         name: CountCalibration.fit(said[:, column], true[:, column], groups) for column, name in enumerate(classes)
@@ -129,28 +130,28 @@ def _calibrated(settings: CounterSettings, trained: TrainedCounter) -> CounterCa
 
 
 def _measured(
-    card: CounterCard, slides: Sequence[MarkedSlide], counted: NDArray[np.float64], seed: int
+    trained: TrainedCounter, card: CounterCard, counted: NDArray[np.float64], seed: int
 ) -> dict[str, SlidesResult]:
     """Measure the counts of each class, and of all white cells, against what is marked."""
-    figures = [slide_figures(one, card) for one in counted]
-    true = np.array([one.true for one in slides], np.float64)
-    kind = "patient" if all(one.item.group_kind == "patient" for one in slides) else "slide"
+    fields, figures = trained.of(TEST), [slide_figures(one, card) for one in counted]
+    true = trained.true(fields).astype(np.float64)
+    kind = "patient" if all(one.item.group_kind == "patient" for one in fields) else "slide"
     found: dict[str, tuple[list[Interval], NDArray[np.float64]]] = {
         "white_cells": ([one.white_cells for one in figures], true.sum(axis=1))
     }
     if card.classes == ALL_IDB_CLASSES:
         found["blasts"] = ([one.blasts for one in figures if one.blasts is not None], true[:, 0])
     return {
-        name: measure_slides(_columns(slides, intervals, marked), draws=DRAWS, seed=seed, group_kind=kind)
+        name: measure_slides(_columns(fields, intervals, marked), draws=DRAWS, seed=seed, group_kind=kind)
         for name, (intervals, marked) in found.items()
     }
 
 
-def _columns(slides: Sequence[MarkedSlide], intervals: Sequence[Interval], true: NDArray[np.float64]) -> SlideCounts:
+def _columns(fields: Sequence[SplitField], intervals: Sequence[Interval], true: NDArray[np.float64]) -> SlideCounts:
     value, low, high = np.array([(one.value, one.low, one.high) for one in intervals], np.float64).T
     return SlideCounts(
-        ids=np.array([one.id for one in slides], str),
-        groups=np.array([one.group for one in slides], str),
+        ids=np.array([one.id for one in fields], str),
+        groups=np.array([one.group for one in fields], str),
         predicted=value,
         true=true,
         low=low,
