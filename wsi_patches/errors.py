@@ -1,5 +1,6 @@
 """Every error of the package; each message says what was asked, what was found and what to do."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,7 @@ __all__ = [
     "WorkerLost",
     "WsiPatchesError",
     "needs_extra",
+    "sentence_of",
 ]
 
 
@@ -84,3 +86,14 @@ def needs_extra(extra: str, what: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         msg = f"{what} needs {error.name}, which is not installed: pip install 'wsi-patches[{extra}]'"
         raise MissingExtra(msg) from error
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""A full disk, or a user's share of it."""
+
+
+def sentence_of(error: BaseException) -> str:
+    """Return what an error says, and what to do about a full disk, of which the system only gives the name."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        return f"no space is left to write the output ({error}): make room, then go on with --resume"
+    return str(error)

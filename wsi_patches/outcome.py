@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from wsi_patches.errors import sentence_of
+
 __all__ = ["DONE", "FAILED", "OUT_OF_FOCUS", "PARTIAL", "Interval", "Outcome", "SlideReport", "merge_outcomes"]
 
 DONE, PARTIAL, FAILED = "done", "partial", "failed"
@@ -34,7 +36,8 @@ class Outcome:
     @classmethod
     def failed(cls, slide_id: str, path: str, error: BaseException | str) -> Outcome:
         """Return the outcome of a slide that could not be done."""
-        return cls(slide_id, path, FAILED, error=" ".join(str(error).split()) or type(error).__name__)
+        told = sentence_of(error) if isinstance(error, BaseException) else error
+        return cls(slide_id, path, FAILED, error=" ".join(told.split()) or type(error).__name__)
 
 
 def merge_outcomes(outcomes: Iterable[Outcome]) -> list[Outcome]:

@@ -1,5 +1,7 @@
 """Outcomes of several parts of one slide are one outcome."""
 
+import errno
+
 from wsi_patches.outcome import Interval, Outcome, SlideReport, merge_outcomes
 
 
@@ -18,3 +20,10 @@ def test_the_worst_part_says_what_became_of_the_slide():
 def test_a_report_survives_its_own_file_format():
     report = SlideReport("a", "a.svs", "done", white_cells=Interval(3, 1, 8), warnings=("w",), extra={"seconds": 1.5})
     assert SlideReport.from_dict(report.to_dict()) == report
+
+
+def test_a_full_disk_is_told_with_what_to_do():
+    told = Outcome.failed("a", "a.svs", OSError(errno.ENOSPC, "No space left on device", "out/a/cells.csv"))
+    assert "no space is left" in told.error
+    assert "--resume" in told.error
+    assert "out/a/cells.csv" in told.error

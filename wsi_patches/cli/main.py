@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from wsi_patches._version import __version__
-from wsi_patches.errors import UsageError, WsiPatchesError
+from wsi_patches.errors import UsageError, WsiPatchesError, sentence_of
 
 __all__ = ["main"]
 
@@ -60,7 +60,7 @@ class Commands(click.Group):
             click.echo(f"Error: {error}", err=True)
             ctx.exit(USAGE)
         except (WsiPatchesError, OSError) as error:  # OSError: a full disk, a folder that is not ours to write
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {sentence_of(error)}", err=True)
             ctx.exit(FAILED)
         except KeyboardInterrupt:
             click.echo("Stopped. What is complete stays; go on with --resume.", err=True)
