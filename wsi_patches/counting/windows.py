@@ -187,8 +187,8 @@ def calibrated(slide: Slide, finder: CellFinder[Any], downsample: float | None =
     calibration = finder.calibrate(_samples(slide, scale), mpp=None if mpp is None else mpp * scale)
     diameter = calibration.cell_diameter_px
     if downsample is None and mpp is None and diameter is not None and diameter > LARGE_CELL_PX:
-        scale = diameter / SHRUNK_CELL_PX
-        calibration = calibration.scaled(scale)
+        shrink = diameter / SHRUNK_CELL_PX
+        return scale * shrink, calibration.scaled(shrink)
     return scale, calibration
 
 

@@ -1,5 +1,7 @@
 """Walking over a slide."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from wsi_patches.counting import find_cells
 from wsi_patches.errors import UsageError
 from wsi_patches.geometry import Size
 from wsi_patches.imaging import WhiteCellFinder
+from wsi_patches.slide import Level, SlideBase
 from wsi_patches.slides import ArraySlide
 from wsi_patches.synthetic import SmearSettings, paint_smear
 
@@ -55,6 +58,25 @@ def test_large_cells_are_looked_at_in_small():
     found = find_cells(slide, FINDER)
     assert within(found, cells, 40).sum() >= 11
     assert read[-1] > 2
+
+
+class Coarse(ArraySlide):
+    """Known at half its resolution alone, as a store of patches may be."""
+
+    def __init__(self, pixels):
+        super().__init__(pixels)
+        size = self.info.size
+        full = Size(2 * size.width, 2 * size.height)
+        SlideBase.__init__(self, replace(self.info, size=full, levels=(Level(size, 2.0),)))
+
+
+def test_large_cells_on_a_coarse_store_are_found_where_they_are():
+    pixels, cells = paint_smear(Size(1400, 1400), SmearSettings(seed=2, blasts=6, others=6, cell_diameter_px=160.0))
+    scale, calibration = windows.calibrated(Coarse(pixels), FINDER)
+    assert scale == pytest.approx(2 * windows.calibrated(ArraySlide(pixels), FINDER)[0], rel=0.05)
+    assert calibration.cell_diameter_px == pytest.approx(40, rel=0.1)
+    found = find_cells(Coarse(pixels), FINDER)
+    assert np.sum(np.hypot(*(found.xy[:, None] / 2 - cells.xy[None]).transpose(2, 0, 1)).min(axis=0) < 40) >= 11
 
 
 def test_samples_are_taken_where_something_lies(monkeypatch, smear):
