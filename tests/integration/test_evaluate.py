@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -131,6 +132,25 @@ def test_counts_of_an_annotated_dataset_are_evaluated(counted, tmp_path):
     assert {row["slide_id"]: int(row["marked"]) for row in fields} == {
         name: len(cells) for name, cells in truth.items()
     }
+
+
+def test_of_counted_patches_slides_alone_are_evaluated(counted, tmp_path):
+    folder, _, run = counted
+    (tmp_path / "counts").mkdir()
+    (tmp_path / "counts" / "counts.csv").write_bytes(run.counts.read_bytes())
+    for report in run.reports:
+        one = tmp_path / "counts" / report.slide_id
+        one.mkdir()
+        (one / "report.json").write_text(json.dumps(replace(report, method="patches").to_dict()))
+    asked = EvaluateSettings(tmp_path / "counts", tmp_path / "out", annotations=folder / "ALL_IDB1", draws=5)
+
+    done = evaluate(asked)
+
+    assert set(done.results) == {"slides"}
+    assert any("whole slides alone" in note for note in done.notes)
+    whole = evaluate(replace(asked, source=run.out, out=tmp_path / "whole"))
+    figures = [one.results["slides"].metrics["count_mae"].value for one in (done, whole)]
+    assert figures[0] == figures[1]
 
 
 def test_slides_that_cannot_be_evaluated_are_named(counted, tmp_path):

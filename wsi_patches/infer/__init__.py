@@ -6,6 +6,7 @@ from wsi_patches.infer.count import FOUND, MARKED, count_slide
 from wsi_patches.infer.finder import CLASSICAL, ChosenFinder, load_finder
 from wsi_patches.infer.marked import MARKED_CLASSES
 from wsi_patches.infer.methods import METHODS, Counted, ModelChoice, count_by
+from wsi_patches.infer.patches import PATCHES
 
 __all__ = [
     "CLASSICAL",
@@ -14,6 +15,7 @@ __all__ = [
     "MARKED",
     "MARKED_CLASSES",
     "METHODS",
+    "PATCHES",
     "ChosenFinder",
     "Counted",
     "ModelChoice",

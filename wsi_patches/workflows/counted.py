@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from wsi_patches.annotations import BOX_COLUMNS, boxes_of, read_annotations, read_geojson, rename_classes
 from wsi_patches.annotations.words import BLAST_CLASSES, NOT_WHITE_CELLS, our_class
-from wsi_patches.cells import Cells
+from wsi_patches.cells import ALL_IDB_CLASSES, Cells
 from wsi_patches.counting.matching import assign_points_to_boxes, assign_points_to_points
 from wsi_patches.datasets import GroupRule, SlideItem, annotations_of, recognise, with_groups
 from wsi_patches.errors import AnnotationError, UsageError
 from wsi_patches.evaluate.detection import FieldDetections
 from wsi_patches.geometry import Size
-from wsi_patches.infer import FINDER_SCORE, diameter_of
+from wsi_patches.infer import FINDER_SCORE, PATCHES, diameter_of
 from wsi_patches.outcome import FAILED, SlideReport
 from wsi_patches.report import read_report
 from wsi_patches.slides import open_slide
@@ -37,6 +37,7 @@ class CountedSlide:
 
     report: SlideReport
     found: Cells
+    """Empty where patches were counted."""
     marked: Cells
     """With our class names."""
     item: SlideItem
@@ -46,6 +47,10 @@ class CountedSlide:
         """The patient or slide that it is of; itself where nobody says."""
         return self.item.group or self.report.group or self.report.slide_id
 
+    def marked_count(self, target: str) -> int:
+        """Return how many cells of a target are marked."""
+        return len(_of_target(self.marked, target))
+
 
 @dataclass(frozen=True)
 class Counted:
@@ -54,6 +59,11 @@ class Counted:
     slides: tuple[CountedSlide, ...]
     notes: tuple[str, ...]
     """What was left out, and why."""
+
+    @property
+    def cells_were_found(self) -> bool:
+        """Whether cells can be held against marked ones: patches are counted without finding any."""
+        return all(one.report.method != PATCHES for one in self.slides)
 
     @property
     def group_kind(self) -> str:
@@ -143,7 +153,9 @@ def _of_files(folder: Path, report: SlideReport) -> SlideItem | None:
 
 def _counted(counts: Path, report: SlideReport, item: SlideItem) -> CountedSlide:
     marked = rename_classes(read_annotations(item.annotations, None, _size(report)), our_class)
-    return CountedSlide(report, read_geojson(counts / report.slide_id / CELLS), marked, item)
+    none = Cells.at(np.empty((0, 2)), ALL_IDB_CLASSES)
+    found = none if report.method == PATCHES else read_geojson(counts / report.slide_id / CELLS)
+    return CountedSlide(report, found, marked, item)
 
 
 def _size(report: SlideReport) -> Size:

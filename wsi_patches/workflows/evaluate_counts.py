@@ -52,7 +52,9 @@ def evaluate_counts(settings: EvaluateSettings) -> tuple[dict[str, Result], dict
     results: dict[str, Result] = {}
     pages: dict[str, Path] = {}
     notes = list(counted.notes)
-    for target in counted.targets:
+    if not counted.cells_were_found:
+        notes.append("Patches were counted and no cells found, so whole slides alone are measured.")
+    for target in counted.targets if counted.cells_were_found else ():
         fields = [detections(slide, target, settings.radius) for slide in counted.slides]
         result = measure_detection(
             fields, settings.threshold, draws=settings.draws, seed=settings.seed, group_kind=counted.group_kind
@@ -69,6 +71,11 @@ def evaluate_counts(settings: EvaluateSettings) -> tuple[dict[str, Result], dict
         results[SLIDES] = of_slides
         title = f"Slides, {settings.source.name}"
         pages[SLIDES] = write_evaluation(settings.out / SLIDES, title, of_slides, details=_details(settings, counted))
+    if not results:
+        msg = (
+            f"{settings.source} holds counts of patches, without blasts: there is nothing to hold against marked cells"
+        )
+        raise UsageError(msg)
     close_idle_slides()
     for folder in (settings.out / name for name in (WHITE_CELLS, BLASTS, SLIDES) if name not in results):
         if (folder / PAGE).is_file():  # of an earlier evaluation, which this one replaces
@@ -119,7 +126,7 @@ def _slides(settings: EvaluateSettings, counted: Counted) -> Result | None:
         return None
     true = None
     if BLASTS in counted.targets:
-        true = np.array([detections(slide, BLASTS, settings.radius).truth_count for slide in told], np.float64)
+        true = np.array([slide.marked_count(BLASTS) for slide in told], np.float64)
     positive = _positive(told, settings.positive)
     if true is None and positive is None:
         return None
