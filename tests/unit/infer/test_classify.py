@@ -1,5 +1,7 @@
 """Cells are classified as their patches are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from wsi_patches.counting.centred import centred_patch, patch_side
 from wsi_patches.errors import ModelError, SlideError
 from wsi_patches.infer.classify import CellPatches, classify_cells, load_classifier
 from wsi_patches.models import CellClassifier
+from wsi_patches.models.weights import save_weights
 from wsi_patches.slides import ArraySlide
 
 MODEL = "painted-cells-lbp"
@@ -69,11 +72,7 @@ def test_patches_of_cells_are_read_at_any_positions(slide, cells):
         assert np.array_equal(patch, centred_patch(slide, cells.x[row], cells.y[row], 40.0, 32))
 
 
-def test_a_model_of_other_classes_is_refused(tmp_path, monkeypatch):
-    from dataclasses import replace
-
-    from wsi_patches.models.weights import save_weights
-
+def test_a_model_of_other_classes_is_refused(tmp_path):
     shipped = CellClassifier.load(MODEL, "cpu")
     save_weights(tmp_path / "m.safetensors", shipped.network, replace(shipped.card, classes=("cat", "dog")))
 

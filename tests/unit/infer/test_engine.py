@@ -1,6 +1,7 @@
 """The engine: all patches, in order, once, whatever the sizes; and it ends when its caller does."""
 
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from wsi_patches.errors import ModelError, SlideError, UsageError
 from wsi_patches.imaging.focus import fqpath
 from wsi_patches.imaging.sharpen import SharpenSettings, sharpen_adaptively
 from wsi_patches.infer.engine import Engine, EngineSettings
+from wsi_patches.models.backends import make_backend
+from wsi_patches.models.torchvision_networks import resnet18
 from wsi_patches.torch_data import ArrayPatches
 
 
@@ -194,6 +197,24 @@ def test_focus_is_that_of_the_patches_and_sharpening_is_what_the_network_sees(rn
     expected = said_of(sharpen_adaptively(images, settings).images)
     np.testing.assert_allclose(sharpened.outputs, expected, rtol=1e-5)
     assert not np.allclose(sharpened.outputs, scored.outputs)
+
+
+@pytest.mark.gpu
+def test_a_gpu_answers_in_order_what_the_processor_answers(rng):
+    images = rng.integers(0, 256, (700, 64, 64, 3), dtype=np.uint8)
+    frame = SimpleNamespace(input_px=64, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
+    network = resnet18(2).eval()
+    cpu, gpu = (
+        Engine(make_backend(network, frame, device, "fp32"), EngineSettings(focus=True)) for device in ("cpu", "cuda")
+    )
+
+    here, there = (list(engine.run(ArrayPatches(images))) for engine in (cpu, gpu))
+
+    expected, answered = all_of(here), all_of(there)
+    assert np.array_equal(answered[0], expected[0])
+    np.testing.assert_allclose(answered[1], expected[1], atol=0.01 * np.abs(expected[1]).max())
+    focus = [np.concatenate([batch.focus for batch in batches]) for batches in (here, there)]
+    np.testing.assert_allclose(*focus, atol=0.02)
 
 
 @pytest.mark.parametrize("name", ["batch_size", "readers"])
