@@ -25,7 +25,7 @@ MOST_PATCHES = 64
 
 
 def look_of_cells(slide: Slide, cells: Cells, card: ModelCard, diameter_px: float) -> NDArray[np.float64]:
-    """Return what a slide's cells look like to a model, ``(10,)``, as `slide_look` does; parameters as below."""
+    """Return what a slide's cells look like to a model, ``(11,)``, as `slide_look` does; parameters as below."""
     side = patch_side(slide, card, diameter_px)
     rows = np.unique(np.linspace(0, len(cells) - 1, min(len(cells), MOST_PATCHES)).astype(int))
     patches = [centred_patch(slide, cells.x[row], cells.y[row], side, card.input_px) for row in rows]
@@ -50,9 +50,9 @@ def with_likeness(report: SlideReport, slide: Slide, cells: Cells, card: ModelCa
     if reference is None or not len(cells):
         return report
     look = look_of_cells(slide, cells, card, diameter_px)
-    unlike, reasons = reference.distance(look) / reference.limit, []
+    (unlike, most), reasons = reference.unlike(look), []
     if unlike > 1:
-        reasons.append(f"its cells lie {unlike:.1f} times as far from them as those do, most {reference.oddest(look)}")
+        reasons.append(f"its cells lie {unlike:.1f} times as far from them as those ever do, most in {most}")
     if reference.mpp is not None and not reference.knows(slide.info.mpp):
         low, high = reference.mpp
         reasons.append(f"it has {slide.info.mpp:g} um per pixel and they {low:g} to {high:g}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -11,35 +12,37 @@ from scipy.stats import f as f_distribution
 
 from wsi_patches.errors import ModelError
 
-__all__ = ["InputReference", "patch_looks", "slide_look"]
+__all__ = ["InputReference", "UsualLook", "patch_looks", "slide_look"]
 
 SIDE_PX = 96
 """Patches are looked at in this size, so that a look does not hang on how large a network wants them."""
+BLURS_PX = (0.8, 1.6, 3.2, 6.4)
+"""Details of neighbouring sizes are what one blur takes away from the one before."""
 PARTS = ((0.0, 0.1), (0.35, 0.65), (0.9, 1.0))
 """Between these quantiles of its darkness a patch is glass, red cells and cytoplasm, and nucleus."""
 COLOURS = ("red", "green", "blue")
-WORDS = (
-    "in sharpness",
-    *(f"in the {one} of {part}" for part in ("the glass", "the cells", "the nuclei") for one in COLOURS),
-)
+STAINS = tuple(f"the {one} of {part}" for part in ("the glass", "the cells", "the nuclei") for one in COLOURS)
+SHARPNESS = len(BLURS_PX) - 2
+"""Columns of a look that are sharpness; the others are stain."""
 DARKEST = 1 / 255
-LEAST_SLIDES = 8
+LEAST_SLIDES = 12
+LEVEL = 0.98
 MPP_SLACK = 1.5
 """A slide's pixels may be so many times smaller or larger than those of all training slides."""
 
 
 def patch_looks(patches: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return what patches look like, float64 ``(n, 10)``: sharpness, then the stain of light, middle and dark parts.
+    """Return what patches look like, float64 ``(n, 11)``: sharpness in two columns, then stain in nine.
 
-    The first column is the logarithm of the share of a patch's contrast that its finest details hold; the others are
-    mean optical densities of red, green and blue.
+    Sharpness is how much contrast fine details have beside ones twice as large, and those beside the next, as
+    logarithms. Stain is the mean optical density, red, green and blue, of the light, the middle and the dark parts.
 
     Parameters
     ----------
     patches
         uint8 RGB ``(n, s, s, 3)``.
     """
-    return np.array([_look(patch) for patch in patches], np.float64).reshape(len(patches), 10)
+    return np.array([_look(patch) for patch in patches], np.float64).reshape(len(patches), SHARPNESS + len(STAINS))
 
 
 def _look(patch: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -48,21 +51,21 @@ def _look(patch: NDArray[np.uint8]) -> NDArray[np.float64]:
         patch = np.asarray(cv2.resize(patch, (SIDE_PX, SIDE_PX), interpolation=how), np.uint8)
     density = -np.log(np.maximum(patch / np.float32(255), DARKEST))
     grey = density.mean(axis=2)
-    fine = grey - cv2.GaussianBlur(grey, (0, 0), 1.0)
-    order = np.argsort(grey, axis=None, kind="stable")
-    colours = density.reshape(-1, 3)[order]
-    stains = [colours[int(low * len(order)) : int(high * len(order))].mean(axis=0) for low, high in PARTS]
-    return np.concatenate([[np.log(fine.var() + 1e-6) - np.log(grey.var() + 1e-4)], *stains])
+    blurred = [cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in BLURS_PX]
+    contrast = np.log([(finer - coarser).var() + 1e-6 for finer, coarser in pairwise(blurred)])
+    colours = density.reshape(-1, 3)[np.argsort(grey, axis=None, kind="stable")]
+    stains = [colours[int(low * len(colours)) : int(high * len(colours))].mean(axis=0) for low, high in PARTS]
+    return np.concatenate([-np.diff(contrast), *stains])
 
 
 def slide_look(looks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what a slide looks like, ``(10,)``: the medians of its patches' looks ``(n, 10)``."""
+    """Return what a slide looks like, ``(11,)``: the medians of its patches' looks ``(n, 11)``."""
     return np.asarray(np.median(looks, axis=0), np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
-class InputReference:
-    """How the slides that a model was trained on look, kept in its card.
+class UsualLook:
+    """Where the looks of slides lie, of one kind.
 
     Raises
     ------
@@ -76,52 +79,65 @@ class InputReference:
     """Inverse of their covariance, ``(k, k)``."""
     limit: float
     """A slide further away than this is unlike them."""
-    slides: int
-    """How many they were."""
-    mpp: tuple[float, float] | None = None
-    """Smallest and largest level-0 pixel size in um of those that state it."""
 
     def __post_init__(self) -> None:
         square = {len(row) for row in self.inverse} == {len(self.centre)} == {len(self.inverse)}
         if not square or not self.limit > 0:
-            msg = f"a reference takes k means, a k x k inverse and a limit above 0, got {len(self.centre)}, "
+            msg = f"a usual look takes k means, a k x k inverse and a limit above 0, got {len(self.centre)}, "
             raise ModelError(msg + f"{len(self.inverse)} rows and {self.limit}")
 
     @classmethod
-    def fit(
-        cls, looks: ArrayLike, mpp: tuple[float, float] | None = None, level: float = 0.99
-    ) -> InputReference | None:
-        """Learn from slides' looks ``(slides, k)``; None where they are too few to say what is usual.
+    def fit(cls, looks: NDArray[np.float64], level: float = LEVEL) -> UsualLook:
+        """Learn from slides' looks ``(slides, k)``, at least k + 2 of them.
 
         The limit is where a share ``level`` of slides of the same kind would lie within, were looks normal
         (Hotelling's T squared for one more slide), and not below what each slide has without itself in all but a
         few (their 97.5th percentile): looks have heavier tails.
         """
-        found = np.asarray(looks, np.float64)
-        n, k = found.shape
-        if n < max(LEAST_SLIDES, k + 2):
-            return None
-        usual, inverse = _shape(found)
+        n, k = looks.shape
+        centre, inverse = _shape(looks)
         scale = (n + 1) * (n - 1) * k / (n * (n - k))
         normal = np.sqrt(scale * float(f_distribution.ppf(level, k, n - k)))
-        without = [_distance(found[row], *_shape(np.delete(found, row, axis=0))) for row in range(n)]
-        return cls(
-            centre=tuple(usual.tolist()),
-            inverse=tuple(map(tuple, inverse.tolist())),
-            limit=float(max(normal, np.quantile(without, 0.975))),
-            slides=n,
-            mpp=mpp,
-        )
+        without = [_distance(looks[row], *_shape(np.delete(looks, row, axis=0))) for row in range(n)]
+        limit = float(max(normal, np.quantile(without, 0.975)))
+        return cls(centre=tuple(centre.tolist()), inverse=tuple(map(tuple, inverse.tolist())), limit=limit)
 
-    def distance(self, look: NDArray[np.float64]) -> float:
-        """Return how far a slide's look ``(k,)`` lies from the training slides' (Mahalanobis)."""
-        return _distance(look, np.array(self.centre), np.array(self.inverse))
+    def unlike(self, look: NDArray[np.float64]) -> float:
+        """Return how far a look ``(k,)`` lies from these (Mahalanobis), in units of the limit."""
+        return _distance(look, np.array(self.centre), np.array(self.inverse)) / self.limit
 
-    def oddest(self, look: NDArray[np.float64]) -> str:
-        """Return in words which part of a slide's look ``(k,)`` is furthest from the usual."""
+    def oddest(self, look: NDArray[np.float64]) -> int:
+        """Return which column of a look ``(k,)`` is furthest from the usual."""
         spread = np.sqrt(np.diag(np.linalg.inv(np.array(self.inverse))))
-        odd = int(np.argmax(np.abs(look - np.array(self.centre)) / spread))
-        return WORDS[odd] if len(look) == len(WORDS) else f"look {odd}"
+        return int(np.argmax(np.abs(look - np.array(self.centre)) / spread))
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputReference:
+    """How the slides that a model was trained on look, kept in its card."""
+
+    sharpness: UsualLook
+    stain: UsualLook
+    slides: int
+    """How many they were."""
+    mpp: tuple[float, float] | None = None
+    """Smallest and largest level-0 pixel size in um of those that state it."""
+
+    @classmethod
+    def fit(cls, looks: ArrayLike, mpp: tuple[float, float] | None = None) -> InputReference | None:
+        """Learn from slides' looks ``(slides, 11)``; None where they are too few to say what is usual."""
+        found = np.asarray(looks, np.float64)
+        if len(found) < LEAST_SLIDES:
+            return None
+        sharpness, stain = UsualLook.fit(found[:, :SHARPNESS]), UsualLook.fit(found[:, SHARPNESS:])
+        return cls(sharpness=sharpness, stain=stain, slides=len(found), mpp=mpp)
+
+    def unlike(self, look: NDArray[np.float64]) -> tuple[float, str]:
+        """Return how unlike the training slides a slide's look ``(11,)`` is, 1 being the limit, and in what most."""
+        sharpness, stain = self.sharpness.unlike(look[:SHARPNESS]), self.stain.unlike(look[SHARPNESS:])
+        if sharpness >= stain:
+            return sharpness, "sharpness"
+        return stain, STAINS[self.stain.oddest(look[SHARPNESS:])]
 
     def knows(self, mpp: float | None) -> bool:
         """Tell whether slides of this pixel size were trained on, as far as anybody knows."""

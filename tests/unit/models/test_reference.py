@@ -1,28 +1,39 @@
 """Slides that look unlike those of a training are told from those that do."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from wsi_patches.errors import ModelError
-from wsi_patches.models.reference import InputReference, patch_looks, slide_look
+from wsi_patches.models.reference import InputReference, UsualLook, patch_looks, slide_look
 
-REFERENCE = {"centre": (0.0, 0.0), "inverse": ((1.0, 0.0), (0.0, 1.0)), "limit": 3.0, "slides": 20}
+USUAL = {"centre": (0.0, 0.0), "inverse": ((1.0, 0.0), (0.0, 1.0)), "limit": 3.0}
 
 
 def test_most_slides_of_the_same_kind_are_known(rng):
     mixed = rng.normal(size=(6, 6))
-    reference = InputReference.fit(rng.normal(size=(80, 6)) @ mixed + 5)
-    far = [reference.distance(look) > reference.limit for look in rng.normal(size=(500, 6)) @ mixed + 5]
-    assert np.mean(far) < 0.04
-    other = [
-        reference.distance(look) > reference.limit for look in rng.normal(size=(100, 6)) @ mixed + 5 + 8 * mixed[0]
-    ]
+    usual = UsualLook.fit(rng.normal(size=(80, 6)) @ mixed + 5)
+    far = [usual.unlike(look) > 1 for look in rng.normal(size=(500, 6)) @ mixed + 5]
+    assert np.mean(far) < 0.06
+    other = [usual.unlike(look) > 1 for look in rng.normal(size=(100, 6)) @ mixed + 5 + 8 * mixed[0]]
     assert np.mean(other) > 0.95
 
 
+def test_what_is_odd_is_named(rng):
+    reference = InputReference.fit(rng.normal(size=(60, 11)))
+    look = np.zeros(11)
+    assert reference.unlike(look)[0] < 1
+    look[1] = -20
+    assert reference.unlike(look) == (pytest.approx(20 / reference.sharpness.limit, rel=0.3), "sharpness")
+    look[10] = 200
+    assert reference.unlike(look)[1] == "the blue of the nuclei"
+
+
 def test_too_few_slides_say_nothing_of_what_is_usual(rng):
-    assert InputReference.fit(rng.normal(size=(9, 8))) is None
+    assert InputReference.fit(rng.normal(size=(11, 11))) is None
+    assert InputReference.fit(rng.normal(size=(12, 11))).slides == 12
 
 
 def test_blur_lowers_the_first_look_and_stain_raises_the_others(rng):
@@ -30,9 +41,9 @@ def test_blur_lowers_the_first_look_and_stain_raises_the_others(rng):
     blurred = cv2.GaussianBlur(patch, (0, 0), 2.0)
     darker = (patch * 0.7).astype(np.uint8)
     looks = patch_looks(np.stack([patch, blurred, darker]))
-    assert looks.shape == (3, 10)
-    assert looks[1, 0] < looks[0, 0] - 0.5
-    assert (looks[2, 1:] > looks[0, 1:]).all()
+    assert looks.shape == (3, 11)
+    assert (looks[1, :2] < looks[0, :2] - 0.3).all()
+    assert (looks[2, 2:] > looks[0, 2:]).all()
     np.testing.assert_allclose(slide_look(looks), np.median(looks, axis=0))
 
 
@@ -44,12 +55,13 @@ def test_a_look_does_not_hang_on_the_size_of_the_patch(rng):
 
 
 def test_pixel_sizes_are_known_within_half_again():
-    reference = InputReference(**REFERENCE, mpp=(0.2, 0.25))
+    usual = UsualLook(**USUAL)
+    reference = InputReference(sharpness=usual, stain=usual, slides=20, mpp=(0.2, 0.25))
     assert [reference.knows(mpp) for mpp in (0.2, 0.3, None, 0.5, 0.1)] == [True, True, True, False, False]
-    assert InputReference(**REFERENCE).knows(4.0)
+    assert replace(reference, mpp=None).knows(4.0)
 
 
 @pytest.mark.parametrize("fault", [{"inverse": ((1.0, 0.0),)}, {"limit": 0.0}, {"centre": (1.0,)}])
 def test_numbers_that_do_not_fit_are_refused(fault):
-    with pytest.raises(ModelError, match="reference"):
-        InputReference(**{**REFERENCE, **fault})
+    with pytest.raises(ModelError, match="usual look"):
+        UsualLook(**{**USUAL, **fault})
