@@ -52,7 +52,8 @@ def load_detector(name_or_file: str = DEFAULT_FINDER, device: str = "auto", prec
     Parameters
     ----------
     name_or_file
-        The weight file of a detector; or a finder's name, whose cells are boxed by their radius and have no class.
+        The weight file of a detector; or a finder, by name or file, whose cells are boxed by their radius and have no
+        class.
     device, precision
         Where, and in which arithmetic, a network runs.
 
@@ -63,7 +64,7 @@ def load_detector(name_or_file: str = DEFAULT_FINDER, device: str = "auto", prec
     UsageError
         The device or its precision is not there.
     """
-    if name_or_file == CLASSICAL or name_or_file in MODELS:
+    if _is_finder(name_or_file):
         finder = load_finder(name_or_file, device, precision)
         return ChosenDetector(finder.finder, finder.name, finder.sha256, reliability=finder.reliability)
     from wsi_patches.models.detector import CellDetector
@@ -72,6 +73,14 @@ def load_detector(name_or_file: str = DEFAULT_FINDER, device: str = "auto", prec
     card = detector.card
     measured = None if card.recall is None else FinderReliability(card.recall, card.precision)
     return ChosenDetector(detector, card.name, detector.sha256, card, measured)
+
+
+def _is_finder(name_or_file: str) -> bool:
+    if name_or_file == CLASSICAL or name_or_file in MODELS:
+        return True
+    from wsi_patches.models.weights import kind_of
+
+    return Path(name_or_file).is_file() and kind_of(name_or_file) == "finder"
 
 
 def detect_cells(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from wsi_patches.cells import ALL_IDB_CLASSES
-from wsi_patches.errors import UsageError
 from wsi_patches.models.finder_network import STRIDE
 from wsi_patches.train.counter_task import BLOCKS
 from wsi_patches.train.engine_settings import EngineSettings
@@ -55,10 +53,3 @@ class CounterSettings(MarkedFieldSettings):
     )
 
     CROP_MULTIPLE: ClassVar[int] = STRIDE * max(BLOCKS)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        wrong = sorted({str(said) for said in self.classes.values()} - {*ALL_IDB_CLASSES, "None"})
-        if wrong:
-            msg = f"classes: an annotated class is blast, other or null (left out), found {', '.join(wrong)}"
-            raise UsageError(msg)

@@ -7,17 +7,18 @@ from typing import ClassVar, Literal
 
 from wsi_patches.errors import UsageError
 from wsi_patches.models.finder_network import DEEPEST
+from wsi_patches.train.counter_settings import CounterLook
 from wsi_patches.train.engine_settings import EngineSettings
-from wsi_patches.train.finder_crops import CropLook
 from wsi_patches.train.marked_fields import MarkedFieldSettings
 
-__all__ = ["DetectorSettings"]
+__all__ = ["DetectorLook", "DetectorSettings"]
 
-MILD = CropLook(
-    scale=1.2, out_of_scale=0.0, near_white=0.6, density=1.3, hue=5.0, bluish=0.0, hard=0.1, blur_px=1.5,
-    precipitate=0.1, coarse=0.2,
-)  # fmt: skip
-"""Milder than a finder's: blasts are told by their texture, and the scale of a slide by the finder."""
+
+@dataclass(frozen=True)
+class DetectorLook(CounterLook):
+    """How crops differ from the fields that they are cut from: as a counter's, with more cells in them."""
+
+    near_white: float = 0.6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class DetectorSettings(MarkedFieldSettings):
     """Whether the backbone begins from ImageNet weights."""
     nms: float = 0.5
     """Intersection over union above which two boxes are one cell's."""
-    look: CropLook = MILD
+    look: DetectorLook = field(default_factory=DetectorLook)
     training: EngineSettings = field(
         default_factory=lambda: EngineSettings(
             epochs=12, steps_per_epoch=60, learning_rate=2e-3, warmup_epochs=0.5, clip_norm=5.0, ema_decay=0.98

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -29,6 +30,8 @@ NO_CELLS = FieldCells(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0, np.int6
 @dataclass(frozen=True)
 class CropLook:
     """How crops differ from the fields that they are cut from."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     scale: float = 1.45
     """A red cell is up to so many times larger or smaller than `RED_CELL_PX`."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from wsi_patches.cells import ALL_IDB_CLASSES
 from wsi_patches.datasets import SlideItem, assign_ids
 from wsi_patches.datasets.splits import By, Split, SplitRow, make_split
 from wsi_patches.errors import UsageError
@@ -73,6 +74,10 @@ class MarkedFieldSettings:
             raise UsageError(msg)
         if self.by == "none":
             msg = "crops of one slide must not be learnt and measured: split by patient, slide or block"
+            raise UsageError(msg)
+        wrong = sorted({str(said) for said in self.classes.values()} - {*ALL_IDB_CLASSES, "None"})
+        if wrong:
+            msg = f"classes: an annotated class is blast, other or null (left out), found {', '.join(wrong)}"
             raise UsageError(msg)
 
 

@@ -14,6 +14,7 @@ from wsi_patches.errors import ModelError
 from wsi_patches.imaging import WhiteCellFinder
 from wsi_patches.infer.classify import FINDER_SCORE
 from wsi_patches.infer.detect import detect_cells, load_detector
+from wsi_patches.models import MODELS
 from wsi_patches.models.found_boxes import FoundBoxes
 from wsi_patches.slides import ArraySlide
 
@@ -113,5 +114,7 @@ def test_what_detects_is_chosen_by_name_or_file(tmp_path):
     assert (chosen.name, chosen.sha256, chosen.card) == ("classical", "", None)
     shipped = load_detector("white-cells", "cpu", "fp32")
     assert shipped.sha256 == shipped.detector.sha256
+    by_file = load_detector(str(MODELS["white-cells"].path), "cpu", "fp32")
+    assert (by_file.sha256, by_file.card) == (shipped.sha256, None)
     with pytest.raises(ModelError, match="no detector"):
         load_detector(str(tmp_path / "absent.safetensors"))

@@ -21,7 +21,7 @@ from wsi_patches.train.counter_fields import CountedField, FieldReading, counted
 from wsi_patches.train.detector import train_detector
 from wsi_patches.train.detector_calibrate import best_threshold
 from wsi_patches.train.detector_fields import measured_fields
-from wsi_patches.train.detector_settings import DetectorSettings
+from wsi_patches.train.detector_settings import DetectorLook, DetectorSettings
 from wsi_patches.train.detector_task import DetectorTask, box_targets
 from wsi_patches.train.engine import EngineSettings
 from wsi_patches.train.finder_crops import cut_crop
@@ -262,6 +262,7 @@ def test_white_cells_alone_can_be_detected(items, tmp_path):
         ({"by": "none"}, "must not be learnt and measured"),
         ({"shares": {"train": 1.0}}, "shares of a training name"),
         ({"batch_size": 1}, "batch_size"),
+        ({"classes": {"kind_1": "blasts"}}, "blast, other or null"),
         ({"split_seed": 0, "counts": "blasts", "classes": {"blast": "other"}}, "holds no blast"),
     ],
 )
@@ -275,3 +276,11 @@ def test_the_recipe_says_what_the_settings_default_to():
     assert (values.pop("command"), values["task"]) == ("train", "detector")
     settings = settings_from(DetectorSettings, {}, values)
     assert settings == DetectorSettings()
+
+
+def test_a_recipe_may_change_one_thing_of_the_look_and_no_unknown_one():
+    settings = settings_from(DetectorSettings, {}, {"look": {"hue": 3.0}})
+    assert settings.look == DetectorLook(hue=3.0)
+    assert settings.look.out_of_scale == 0
+    with pytest.raises(UsageError, match="look"):
+        settings_from(DetectorSettings, {}, {"look": {"hues": 3.0}})
