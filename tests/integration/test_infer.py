@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from wsi_patches.report import draw_overlay, overview
 from wsi_patches.slides import ArraySlide
 from wsi_patches.synthetic import AllIdbField, SmearSettings, write_all_idb1, write_slide
 from wsi_patches.workflows.extract import ExtractSettings, extract
-from wsi_patches.workflows.infer import InferSettings, infer
+from wsi_patches.workflows.infer import InferSettings, infer, plan_infer
 
 MODEL = "painted-cells-lbp"
 SMALL = Size(1712, 1368)
@@ -205,3 +206,36 @@ def test_the_overview_is_the_slide_and_marks_lie_on_the_cells(rng):
     drawn = draw_overlay(picture, downsample, cells)
     changed = np.argwhere(np.any(drawn[:450] != picture, axis=2))
     assert np.abs(changed.mean(axis=0) - (150, 200)).max() < 3
+
+
+def test_slides_of_a_patient_are_taken_together(painted, tmp_path):
+    folder, truth = painted
+    settings = InferSettings((folder,), tmp_path / "out", model=MODEL, group_pattern="(?P<patient>Im)")
+
+    done = infer(settings)
+
+    (row,) = read_table(done.groups)
+    assert (row["group"], row["group_kind"], row["slides"], row["slides_with_blasts"]) == ("Im", "patient", "2", "1")
+    assert float(row["blasts"]) == sum(report.blasts.value for report in done.reports)
+    blasts = sum(cells.count("blast") for cells in truth.values())
+    assert float(row["blasts_low"]) <= blasts <= float(row["blasts_high"])
+    again = infer(replace(settings, group_by="slide", resume=True))
+    assert (again.groups, (tmp_path / "out" / "groups.csv").exists()) == (None, False)
+
+
+def test_a_run_with_other_views_counts_anew(painted, tmp_path):
+    (slide,) = (painted[0] / "im").glob("Im034*")
+    settings = InferSettings((slide,), tmp_path / "out", model=MODEL)
+    told = []
+
+    infer(settings, told=told.append)
+    kept = plan_infer(replace(settings, resume=True))
+    other = infer(replace(settings, resume=True, tta=2))
+
+    assert [report.slide_id for report in told] == ["Im034_0"]
+    assert (len(kept.tasks), len(kept.kept)) == (0, 1)
+    assert other.reports[0].extra["tta"] == 2
+    cells = read_table(tmp_path / "out" / "Im034_0" / "cells.csv")
+    assert all(0 <= float(cell["disagreement"]) <= float(cell["entropy"]) for cell in cells)
+    assert len(plan_infer(replace(settings, resume=True, tta=2)).kept) == 1
+    assert len(plan_infer(replace(settings, resume=True)).tasks) == 1
