@@ -14,8 +14,8 @@ from wsi_patches.evaluate.detection import FieldDetections
 
 __all__ = ["fit_recall", "found_scores"]
 
-LEAST_SPREAD, MOST_SPREAD = 1.0, 1000.0
-"""Of a + b: few slides cannot tell that all are alike, nor that each is quite its own."""
+LEAST_SPREAD, MOST_SPREAD = 20.0, 1000.0
+"""Of a + b: few slides can tell neither that all are alike nor, where next to nothing is missed, how they differ."""
 
 
 def found_scores(fields: Sequence[FieldDetections], threshold: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -3,6 +3,7 @@
 from wsi_patches.counting.centred import diameter_of
 from wsi_patches.infer.classify import FINDER_SCORE, classify_cells, load_classifier
 from wsi_patches.infer.count import FOUND, MARKED, count_slide
+from wsi_patches.infer.detect import DETECTED
 from wsi_patches.infer.finder import CLASSICAL, ChosenFinder, load_finder
 from wsi_patches.infer.marked import MARKED_CLASSES
 from wsi_patches.infer.methods import METHODS, Counted, ModelChoice, count_by
@@ -10,6 +11,7 @@ from wsi_patches.infer.patches import PATCHES
 
 __all__ = [
     "CLASSICAL",
+    "DETECTED",
     "FINDER_SCORE",
     "FOUND",
     "MARKED",

@@ -178,7 +178,8 @@ def _by_boxes(choice: ModelChoice, slide: Slide, slide_id: str) -> Counted:
     warnings = (*report.warnings, f"model {chosen.name}: {limits}") if limits else report.warnings
     report = replace(report, model=chosen.name, weights_sha256=chosen.sha256, warnings=warnings)
     scores = cells.attributes.get(FINDER_SCORE, cells.score)
-    report = with_found(report, scores, probabilities, chosen.reliability)
+    shift = 0.0 if chosen.card is None else chosen.card.slide_shift
+    report = with_found(report, scores, probabilities, chosen.reliability, shift)
     return Counted(replace(report, extra={**report.extra, "seconds": round(time.monotonic() - began, 2)}), cells)
 
 

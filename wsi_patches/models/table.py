@@ -68,7 +68,10 @@ def find_model(name_or_file: str | Path, kind: Kind = "classifier") -> tuple[Pat
     shipped = of_kind.get(str(name_or_file))
     if shipped is not None:
         return shipped.path, shipped.sha256
-    path = Path(name_or_file)
+    path, other = Path(name_or_file), MODELS.get(str(name_or_file))
+    if other is not None:
+        msg = f"{name_or_file} is a {other.kind}, and a {kind} is needed here: give one of {', '.join(sorted(of_kind))}"
+        raise ModelError(msg + ", or a .safetensors file")
     if not path.is_file():
         msg = f"no {kind} {str(name_or_file)!r}: give a .safetensors file or one of {', '.join(sorted(of_kind))}"
         raise ModelError(msg)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsi_patches.executors import make_executor
+from wsi_patches.infer import DETECTED, FOUND
 from wsi_patches.outcome import Outcome, SlideReport
 from wsi_patches.pipeline import Progress, Stage, run
 from wsi_patches.report import CountsFile, group_counts, remove_slide_reports, write_groups
@@ -20,8 +21,9 @@ __all__ = ["InferPlan", "InferResult", "InferSettings", "infer", "plan_infer"]
 GROUPS = "groups.csv"
 NO_MODEL = (
     "No model was given, so white cells are counted and blasts cannot be told: the blast columns stay empty. "
-    "Give a cell classifier with --model."
+    "Give a cell {kind} with --model."
 )
+KINDS = {FOUND: "classifier", DETECTED: "detector"}
 Told = Callable[[SlideReport], None]
 
 
@@ -84,7 +86,7 @@ def infer(settings: InferSettings, progress: Progress | None = None, told: Told 
         run(Stage("infer", infer_slide, lost_slide), plan.tasks, executor, progress, finished)
     reports = table.reports
     groups = _write_groups(settings, reports)
-    notes = (*plan.notes, *(() if settings.model else (NO_MODEL,)))
+    notes = (*plan.notes, *(() if settings.model else (NO_MODEL.format(kind=KINDS[settings.method]),)))
     return InferResult(settings.out, counts, tuple(reports), notes, groups)
 
 

@@ -10,14 +10,15 @@ from wsi_patches.evaluate.reliability import fit_recall, found_scores
 
 def test_recall_comes_back_from_slides_drawn_with_it(rng):
     marked = rng.integers(1, 40, 2000)
-    a, b = fit_recall(rng.binomial(marked, rng.beta(18, 2, 2000)), marked)
+    a, b = fit_recall(rng.binomial(marked, rng.beta(36, 4, 2000)), marked)
     assert a / (a + b) == pytest.approx(0.9, abs=0.01)
-    assert a + b == pytest.approx(20, rel=0.25)
+    assert a + b == pytest.approx(40, rel=0.25)
 
 
 def test_no_finder_is_taken_to_miss_nothing():
     a, b = fit_recall([20] * 10, [20] * 10)
     assert 0.98 < a / (a + b) < 1
+    assert a + b > 19.9
 
 
 @pytest.mark.parametrize(("found", "marked"), [([0], [0]), ([3], [2])])
