@@ -3,7 +3,8 @@
     python benchmarks/coverage.py --model OUT_OF_BLASTS/trained/weights.safetensors -o OUT [--fields 2000] [--workers 2]
 
 The model is trained on painted fields by ``benchmarks/blasts.py``. Fields of other seeds are painted, half of them like
-those, the others at two further levels of blur and two of stain, and counted as ``infer`` does it. A field is covered
+those, the others at two further levels of blur and two of stain, and counted as ``infer`` does it; their pixel size is
+stated, which saves looking at each from ten distances. A field is covered
 where its painted number of blasts, or of white cells, lies in the interval. Every field that is done is a row of
 OUT/fields.csv, and a run that was killed goes on there.
 """
@@ -28,10 +29,12 @@ from wsi_patches.counting.intervals import fraction_interval
 from wsi_patches.infer import ModelChoice, count_by
 from wsi_patches.slides import ArraySlide
 from wsi_patches.synthetic import AllIdbField, SmearSettings, all_idb1_fields
+from wsi_patches.synthetic.all_idb1 import SMALL_FIELD
 from wsi_patches.synthetic.smear import paint_smear
 
 FIRST_SEED = 500
 """No training paints fields of this seed and the next ones."""
+CELL_UM = 12.0
 LAMPS = ((225.0, 240.0, 200.0), (205.0, 240.0, 175.0))
 
 
@@ -72,7 +75,7 @@ def fields() -> Iterator[tuple[int, str, AllIdbField]]:
     while True:
         for field in all_idb1_fields(108, seed, 49):
             level = "as in training" if row % 2 == 0 else shifted[row // 2 % len(shifted)]
-            yield row, level, replace(field, settings=LEVELS[level](field.settings))
+            yield row, level, replace(field, settings=LEVELS[level](field.settings), size=SMALL_FIELD)
             row += 1
         seed += 1
 
@@ -83,7 +86,8 @@ def counted(choice: ModelChoice, asked: tuple[int, str, AllIdbField]) -> tuple[o
     torch.set_num_threads(1)
     row, level, field = asked
     image, truth = paint_smear(field.size, field.settings)
-    report = count_by(choice, ArraySlide(image), field.name).report
+    slide = ArraySlide(image, mpp=CELL_UM / field.settings.cell_diameter_px)
+    report = count_by(choice, slide, field.name).report
     white, blasts = report.white_cells, report.blasts
     told = (blasts.value, blasts.low, blasts.high, len(truth), white.value, white.low, white.high)
     return row, level, truth.count("blast"), *told, report.unlike_training
