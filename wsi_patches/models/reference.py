@@ -26,7 +26,7 @@ SHARPNESS = len(BLURS_PX) - 2
 """Columns of a look that are sharpness; the others are stain."""
 DARKEST = 1 / 255
 LEAST_SLIDES = 12
-LEVEL = 0.98
+LEVEL, OWN_LEVEL = 0.99, 0.985
 MPP_SLACK = 1.5
 """A slide's pixels may be so many times smaller or larger than those of all training slides."""
 
@@ -92,14 +92,14 @@ class UsualLook:
 
         The limit is where a share ``level`` of slides of the same kind would lie within, were looks normal
         (Hotelling's T squared for one more slide), and not below what each slide has without itself in all but a
-        few (their 97.5th percentile): looks have heavier tails.
+        few (`OWN_LEVEL`): looks have heavier tails.
         """
         n, k = looks.shape
         centre, inverse = _shape(looks)
         scale = (n + 1) * (n - 1) * k / (n * (n - k))
         normal = np.sqrt(scale * float(f_distribution.ppf(level, k, n - k)))
         without = [_distance(looks[row], *_shape(np.delete(looks, row, axis=0))) for row in range(n)]
-        limit = float(max(normal, np.quantile(without, 0.975)))
+        limit = float(max(normal, np.quantile(without, OWN_LEVEL)))
         return cls(centre=tuple(centre.tolist()), inverse=tuple(map(tuple, inverse.tolist())), limit=limit)
 
     def unlike(self, look: NDArray[np.float64]) -> float:
