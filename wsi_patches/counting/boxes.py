@@ -53,7 +53,7 @@ def find_boxes(
     slide: Slide,
     finder: BoxFinder[Any],
     downsample: float | None = None,
-    window_px: int = 2048,
+    window_px: int = 1024,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> SlideBoxes:
     """Box the cells of a slide window by window, each cell once.

@@ -101,7 +101,7 @@ def find_cells(
     slide: Slide,
     finder: CellFinder[Any],
     downsample: float | None = None,
-    window_px: int = 2048,
+    window_px: int = 1024,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Cells:
     """Find the cells of a slide with one calibration for all of it.
@@ -143,7 +143,7 @@ def windows_of(
     slide: Slide,
     finder: CellFinder[Any],
     downsample: float | None = None,
-    window_px: int = 2048,
+    window_px: int = 1024,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Window]:
     """Yield what a finder finds in each window of a slide; none where the calibration knows of no cell.

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
-from scipy.stats import norm, t
+from scipy.special import ndtri, stdtrit
 
 from wsi_patches.errors import ModelError, UsageError
 from wsi_patches.outcome import Interval
@@ -63,7 +62,7 @@ class CountCalibration:
         value = self.factor * counted
         tail = (1 + level) / 2
         # Two numbers were learnt of the groups: the factor and, in the main, one part of the variance.
-        reach = float(t.ppf(tail, max(self.groups - 2, 1)) if self.groups else norm.ppf(tail))
+        reach = float(stdtrit(max(self.groups - 2, 1), tail) if self.groups else ndtri(tail))
         half = reach * float(np.sqrt(_variance(np.array(value), self.linear, self.quadratic)))
         return Interval(value, max(0.0, value - half), value + half)
 
@@ -107,6 +106,9 @@ class CountCalibration:
         def loss(place: NDArray[np.float64]) -> float:
             variance = _variance(count, *np.exp(place))
             return float((np.log(variance) + squares / variance).sum())
+
+        # Only a training gets here: whoever counts does not wait for an optimiser to be loaded.
+        from scipy.optimize import minimize
 
         bounds = [tuple(np.log(ends)) for ends in (LINEAR, QUADRATIC)]
         # From both sides, since the two parts can stand for each other where counts are alike.

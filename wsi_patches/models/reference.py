@@ -8,7 +8,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import f as f_distribution
+from scipy.special import fdtri
 
 from wsi_patches.errors import ModelError
 
@@ -97,7 +97,7 @@ class UsualLook:
         n, k = looks.shape
         centre, inverse = _shape(looks)
         scale = (n + 1) * (n - 1) * k / (n * (n - k))
-        normal = np.sqrt(scale * float(f_distribution.ppf(level, k, n - k)))
+        normal = np.sqrt(scale * float(fdtri(k, n - k, level)))
         without = [_distance(looks[row], *_shape(np.delete(looks, row, axis=0))) for row in range(n)]
         limit = float(max(normal, np.quantile(without, OWN_LEVEL)))
         return cls(centre=tuple(centre.tolist()), inverse=tuple(map(tuple, inverse.tolist())), limit=limit)

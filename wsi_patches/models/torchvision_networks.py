@@ -1,9 +1,11 @@
-"""Residual networks of torchvision, so that a card may name them; their weights come from our weight files alone."""
+"""Residual networks of torchvision, so that a card may name them; their weights come from our weight files alone.
+
+torchvision takes seconds and a sixth of a gigabyte to load, so that only who asks for its networks loads it.
+"""
 
 from __future__ import annotations
 
 from torch import nn
-from torchvision import models
 
 __all__ = ["resnet18", "resnet50"]
 
@@ -16,6 +18,8 @@ def resnet18(classes: int) -> nn.Module:
     classes
         How many logits come out.
     """
+    from torchvision import models
+
     network: nn.Module = models.resnet18(weights=None, num_classes=classes)
     return network
 
@@ -28,5 +32,7 @@ def resnet50(classes: int) -> nn.Module:
     classes
         How many logits come out.
     """
+    from torchvision import models
+
     network: nn.Module = models.resnet50(weights=None, num_classes=classes)
     return network
