@@ -77,6 +77,7 @@ wsi-patches infer slide.tif -o reviewed/ --annotations corrected/"""
     type=click.Choice(["torch", "openvino", "onnx"]),
     help="What runs the classifier of cells; all but torch are extras.  [default: torch]",
 )
+@click.option("--compile", is_flag=True, default=None, help="Let torch.compile speed the classifier up; for long runs.")
 @click.option("--batch-size", type=int, metavar="N", help="Cells classified at a time.  [default: measured]")
 @click.option("--sharpen", type=float, metavar="SCORE", help="Sharpen a cell's patch if its focus score is above this.")
 @click.option(

@@ -30,7 +30,7 @@ FINDER_SCORE = "finder_score"
 
 @lru_cache(maxsize=16)
 def load_classifier(
-    model: str, device: str = "auto", precision: str = "auto", backend: str = "torch"
+    model: str, device: str = "auto", precision: str = "auto", backend: str = "torch", *, compiled: bool = False
 ) -> CellClassifier:
     """Return a cell classifier; each process loads it once.
 
@@ -38,7 +38,7 @@ def load_classifier(
     ----------
     model
         Name of a shipped model, or a weight file.
-    device, precision, backend
+    device, precision, backend, compiled
         Where, in which arithmetic and by what its network is run; see `CellClassifier`.
 
     Raises
@@ -52,7 +52,7 @@ def load_classifier(
     """
     from wsi_patches.models import CellClassifier
 
-    classifier = CellClassifier.load(model, device, precision, backend)
+    classifier = CellClassifier.load(model, device, precision, backend, compiled=compiled)
     if tuple(classifier.card.classes) != ALL_IDB_CLASSES:
         found = ", ".join(classifier.card.classes)
         msg = f"model {model} tells {found}; counting blasts needs one that tells {', '.join(ALL_IDB_CLASSES)}"
@@ -68,6 +68,8 @@ def load_committee(
     precision: str = "auto",
     backend: str = "torch",
     batch_size: int | None = None,
+    *,
+    compiled: bool = False,
 ) -> Committee:
     """Return classifiers whose probabilities are averaged, each patch seen in several views.
 
@@ -77,7 +79,7 @@ def load_committee(
         Names or files, one or more.
     views
         One of `wsi_patches.models.committee.VIEWS`.
-    device, precision, backend
+    device, precision, backend, compiled
         As `load_classifier` takes them.
     batch_size
         How many patches go through the networks at a time; measured if None.
@@ -89,7 +91,8 @@ def load_committee(
     """
     from wsi_patches.models.committee import Committee
 
-    return Committee(tuple(load_classifier(model, device, precision, backend) for model in models), views, batch_size)
+    loaded = [load_classifier(model, device, precision, backend, compiled=compiled) for model in models]
+    return Committee(tuple(loaded), views, batch_size)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,8 @@ class ModelChoice:
     """Of the networks: bfloat16 where the hardware has it, or always ``fp32`` or ``bf16``."""
     backend: str = "torch"
     """What runs the classifier: ``torch``, ``openvino`` or ``onnx``."""
+    compile: bool = False
+    """Let torch.compile write the classifier's kernels: faster after the half minute that it takes."""
     batch_size: int | None = None
     """How many cells are classified at a time; measured if not given."""
     sharpen: float | None = None
@@ -92,7 +94,8 @@ class ModelChoice:
         if self.model is None:
             return None
         models = (self.model, *self.ensemble)
-        return load_committee(models, self.tta, self.device, self.precision, self.backend, self.batch_size)
+        how = (self.tta, self.device, self.precision, self.backend, self.batch_size)
+        return load_committee(models, *how, compiled=self.compile)
 
     def weights_sha256(self) -> tuple[str, str]:
         """Return the hashes of the finder's weights and of the model's, empty where there are none.

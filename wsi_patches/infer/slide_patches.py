@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +21,9 @@ from wsi_patches.stores import MosaicSlide
 __all__ = ["SlidePatches", "patches_of", "slide_grid"]
 
 BATCH = 16
-"""Patches that are in memory at a time."""
+"""Patches that are counted at a time."""
+AHEAD = 2
+"""Batches that are read, or being read, before they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,22 @@ class SlidePatches:
         return np.asarray(self.cores.of(row) - corner, np.int64)
 
     def batches(self, outside: int) -> Iterator[tuple[range, NDArray[np.uint8]]]:
-        """Yield rows and their pixels; what lies outside of the slide is grey of the value ``outside``."""
-        for start in range(0, len(self), BATCH):
-            rows = range(start, min(start + BATCH, len(self)))
-            images = self.read(np.arange(rows.start, rows.stop))
-            for image, (x, y) in zip(images, self.xy_px[rows.start : rows.stop].tolist(), strict=True):
+        """Yield rows and their pixels, the next ones being read meanwhile.
+
+        What lies outside of the slide is grey of the value ``outside``.
+        """
+        from wsi_patches.infer.batches import read_ahead
+
+        def read(rows: NDArray[np.int64]) -> tuple[range, NDArray[np.uint8]]:
+            images = self.read(rows)
+            for image, (x, y) in zip(images, self.xy_px[rows].tolist(), strict=True):
                 image[max(0, self.size_px.height - y) :] = outside
                 image[:, max(0, self.size_px.width - x) :] = outside
-            yield rows, images
+            return range(rows[0], rows[-1] + 1), images
+
+        runs = [np.arange(start, min(start + BATCH, len(self))) for start in range(0, len(self), BATCH)]
+        with closing(read_ahead(read, runs, 1, lambda: AHEAD)) as found:
+            yield from found
 
     def counted(self, class_names: tuple[str, ...], counts: NDArray[np.float64]) -> PatchCounts:
         """Return what was counted in each core, ``(n, classes)``, with where that is on the slide."""

@@ -71,6 +71,8 @@ class CellClassifier:
     backend
         What runs the network; see `make_backend`. Without one PyTorch does, with the weights that it has at each call,
         so that a network in training can be asked.
+    compiled
+        Let torch.compile write the kernels, which takes half a minute once.
     """
 
     network: nn.Module
@@ -80,6 +82,7 @@ class CellClassifier:
     batch_size: int = 64
     precision: Precision | str = "fp32"
     backend: BackendName | str | None = None
+    compiled: bool = False
 
     @classmethod
     def load(
@@ -88,6 +91,8 @@ class CellClassifier:
         device: Device | str = "auto",
         precision: Precision | str = "auto",
         backend: BackendName | str = "torch",
+        *,
+        compiled: bool = False,
     ) -> CellClassifier:
         """Load a shipped model by its name, or a ``.safetensors`` file.
 
@@ -95,7 +100,7 @@ class CellClassifier:
         ----------
         name_or_file
             Which.
-        device, precision, backend
+        device, precision, backend, compiled
             Where, in which arithmetic and by what the network is run, as `make_backend` takes them.
 
         Raises
@@ -107,12 +112,12 @@ class CellClassifier:
         UsageError
             The device is not there, or the backend does not have it or the precision.
         """
-        check_backend(backend, device, precision)
+        check_backend(backend, device, precision, compiled=compiled)
         where = choose_device(device if backend == "torch" else "cpu")
         path, expected = find_model(name_or_file)
         network, card, sha256 = build_model(path)
         check_sha256(path, sha256, expected)
-        loaded = cls(network.to(where), card, sha256, where, precision=precision, backend=backend)
+        loaded = cls(network.to(where), card, sha256, where, precision=precision, backend=backend, compiled=compiled)
         _ = loaded.runner  # made now, so that what cannot be is said before any slide is read
         return loaded
 
@@ -122,7 +127,8 @@ class CellClassifier:
         precision = "fp32" if self.precision == "auto" else self.precision
         if self.backend is None:
             return TorchBackend(self.network, self.card, self.device, bf16=uses_bf16(precision, self.device))
-        return make_backend(self.network, self.card, str(self.device), precision, self.backend)
+        name = str(self.device)
+        return make_backend(self.network, self.card, name, precision, self.backend, compiled=self.compiled)
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the probability of each class.

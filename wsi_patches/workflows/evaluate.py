@@ -27,7 +27,6 @@ from wsi_patches.workflows.probe import Folded, colour_alone, fold_patches
 __all__ = ["EvaluateSettings", "Evaluation", "evaluate"]
 
 COUNTS = "counts.csv"
-BATCH_PATCHES = 256
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,7 @@ def evaluate(settings: EvaluateSettings, progress: Progress | None = None) -> Ev
 
 
 def _of_store(settings: EvaluateSettings, progress: Progress | None) -> Evaluation:
+    from wsi_patches.infer.engine import Engine
     from wsi_patches.models import CellClassifier
 
     if settings.model is None:
@@ -82,11 +82,12 @@ def _of_store(settings: EvaluateSettings, progress: Progress | None) -> Evaluati
     classifier = CellClassifier.load(settings.model, settings.device)
     patches = _named_as(classifier.card.classes, labelled_patches(open_store(settings.source), settings.target))
     probabilities = np.empty((len(patches), len(patches.class_names)), np.float32)
-    for start in range(0, len(patches), BATCH_PATCHES):
-        rows = range(start, min(start + BATCH_PATCHES, len(patches)))
-        probabilities[rows.start : rows.stop] = classifier.probabilities(patches.read(rows))
+    done = 0
+    for batch in Engine(classifier.runner).run(patches):
+        probabilities[batch.positions] = classifier.calibrated(batch.outputs)
+        done += len(batch.positions)
         if progress is not None:
-            progress(rows.stop, len(patches))
+            progress(done, len(patches))
     title = f"Model {classifier.card.name} on {settings.source.name}"
     details = {"Model": f"{classifier.card.name}: {classifier.card.title}", "Weights (SHA-256)": classifier.sha256}
     groups = patches.groups

@@ -36,6 +36,7 @@ class InferSettings:
     device: str = "auto"
     precision: str = "auto"
     backend: str = "torch"
+    compile: bool = False
     batch_size: int | None = None
     sharpen: float | None = None
     overlap: float | None = None
