@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wsi_patches.executors import make_executor
 from wsi_patches.infer import DETECTED, FOUND
+from wsi_patches.infer.processors import shared_processors
 from wsi_patches.outcome import Outcome, SlideReport
 from wsi_patches.pipeline import Progress, Stage, run
 from wsi_patches.report import CountsFile, group_counts, remove_slide_reports, write_groups
@@ -83,7 +84,9 @@ def infer(settings: InferSettings, progress: Progress | None = None, told: Told 
             table.add(report)
             tell(report)
 
-        run(Stage("infer", infer_slide, lost_slide), plan.tasks, executor, progress, finished)
+        at_once = 1 if settings.cluster is not None else max(1, min(executor.workers, len(plan.tasks)))
+        with shared_processors(at_once):
+            run(Stage("infer", infer_slide, lost_slide), plan.tasks, executor, progress, finished)
     reports = table.reports
     groups = _write_groups(settings, reports)
     notes = (*plan.notes, *(() if settings.model else (NO_MODEL.format(kind=KINDS[settings.method]),)))
