@@ -59,6 +59,8 @@ def _values(interval: Interval) -> tuple[float, float, float]:
 
 
 def _details(report: SlideReport) -> dict[str, str]:
+    unlike = report.unlike_training
+    likeness = {} if unlike is None else {"Unlike the model's training slides (1 is the limit)": f"{unlike:.2f}"}
     return {
         "Method": report.method,
         "Model": report.model or "none",
@@ -66,5 +68,6 @@ def _details(report: SlideReport) -> dict[str, str]:
         "Share of the slide that was looked at": f"{100 * report.coverage:.1f} %",
         "Patches that were looked at": str(report.patches),
         "Patches that could not be read": str(report.patches_failed),
+        **likeness,
         **{name.replace("_", " ").capitalize(): str(value) for name, value in report.extra.items()},
     }
