@@ -23,6 +23,7 @@ import psutil
 from wsi_patches.executors.choose import available_cpus
 from wsi_patches.geometry import Size
 from wsi_patches.infer import ModelChoice, count_by
+from wsi_patches.infer.processors import shared_processors
 from wsi_patches.slides import ArraySlide
 from wsi_patches.synthetic import SmearSettings, write_slide
 from wsi_patches.synthetic.smear import paint_smear
@@ -78,7 +79,7 @@ def own_rate(fields: Path, choice: ModelChoice) -> float:
     """Return how many fields a second are counted from arrays, models loaded, nothing written."""
     paths = sorted(fields.glob("*.jpg"))[:SAMPLE]
     slides = [ArraySlide(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)) for path in paths]
-    with ThreadPoolExecutor(available_cpus()) as pool:
+    with ThreadPoolExecutor(available_cpus()) as pool, shared_processors(available_cpus()):
         count = partial(count_by, choice, slide_id="field")
         list(pool.map(lambda slide: count(slide=slide), slides[:4]))
         began = time.monotonic()
