@@ -9,7 +9,6 @@ import pytest
 import wsi_patches.counting.windows as windows
 from wsi_patches.annotations import BOX_COLUMNS, boxes_of
 from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL
-from wsi_patches.counting import blast_interval
 from wsi_patches.errors import ModelError
 from wsi_patches.imaging import WhiteCellFinder
 from wsi_patches.infer.classify import FINDER_SCORE
@@ -81,7 +80,7 @@ def test_boxes_classes_and_probabilities_come_from_the_detector(field, monkeypat
     assert cells.attributes["radius_px"] == pytest.approx(
         [np.sqrt((2 * a + 1) * (2 * b + 1)) / 2 for *_, a, b in expected]
     )
-    assert blast_interval(blast).value == pytest.approx(2.2)
+    assert blast.sum() == pytest.approx(2.2)
 
 
 def test_without_classes_nothing_is_said_of_blasts(field):
