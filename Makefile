@@ -47,5 +47,5 @@ $(UV):
 $(STAMP): pyproject.toml constraints.txt | $(UV)
 	@echo "Setting up the project in $(VENV) (about half a minute)"
 	@$(UV) venv -q --clear -p $(PYTHON) $(VENV)
-	@$(UV) pip install -q -p $(BIN)/python -e '.[train]' --group dev -c constraints.txt
+	@$(UV) pip install -q -p $(BIN)/python -e '.[train,cluster,s3]' --group dev -c constraints.txt
 	@touch $@
