@@ -5,7 +5,7 @@ Boxes name their first and last pixel, both inclusive, as annotations do: a widt
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -16,7 +16,17 @@ from wsi_patches.counting.merge import REACH, keep_best
 from wsi_patches.counting.windows import Calibration, CellFinder, Window, windows_of
 from wsi_patches.slide import Slide
 
-__all__ = ["AS_LINES", "BoxFinder", "SlideBoxes", "edges_on_slide", "find_boxes", "merge_boxes", "square_edges"]
+__all__ = [
+    "AS_LINES",
+    "BoxFinder",
+    "SlideBoxes",
+    "boxes_of",
+    "edges_on_slide",
+    "find_boxes",
+    "merge_boxes",
+    "square_edges",
+    "table_of",
+]
 
 AS_LINES = np.array([0.0, 0.0, 1.0, 1.0])
 """What makes first and last pixels the lines around them, which lie where a scale puts them."""
@@ -60,12 +70,20 @@ def find_boxes(
 
     Parameters and errors are those of `wsi_patches.counting.find_cells`.
     """
-    classes = len(finder.class_names)
+    return boxes_of(table_of(windows_of(slide, finder, downsample, window_px, on_progress), len(finder.class_names)))
+
+
+def table_of(windows: Iterable[Window], classes: int) -> NDArray[np.float64]:
+    """Return what windows answer for as rows of edges (level-0 pixels), score and probabilities, ``(n, 5 + c)``."""
     seen = [
         np.column_stack([edges_on_slide(one), one.found.score[one.rows], one.found.probabilities[one.rows]])
-        for one in windows_of(slide, finder, downsample, window_px, on_progress)
+        for one in windows
     ]
-    table = np.concatenate([np.empty((0, 5 + classes)), *seen])
+    return np.concatenate([np.empty((0, 5 + classes)), *seen])
+
+
+def boxes_of(table: NDArray[np.float64]) -> SlideBoxes:
+    """Return the boxes of a slide from what all its windows answer for, as `table_of` returns it."""
     table = table[merge_boxes(table[:, :4], table[:, 4])]
     return SlideBoxes(table[:, :4], table[:, 4], table[:, 5:])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol, TypeVar
@@ -16,11 +16,23 @@ from wsi_patches.errors import UsageError
 from wsi_patches.geometry import Box, Size
 from wsi_patches.slide import Slide
 
-__all__ = ["CellFinder", "Window", "calibrated", "find_cells", "windows_of"]
+__all__ = [
+    "CellFinder",
+    "Prepared",
+    "Window",
+    "calibrated",
+    "cells_of",
+    "circles_of",
+    "find_cells",
+    "prepare",
+    "windows_of",
+]
 
 LARGE_CELL_PX, SHRUNK_CELL_PX = 64.0, 40.0
 """Where the slide's resolution is not known: a slide whose cells are larger than the first is shrunk until they measure
 the second."""
+WINDOW_PX = 1024
+"""Longest side of a window's core, working pixels."""
 SAMPLES, SAMPLE_PX = 16, 1024
 """How many windows a finder is calibrated on, and their side in working pixels."""
 WHOLE_UP_TO = 4
@@ -75,6 +87,18 @@ class CellFinder(Protocol[C]):
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """What is known of a slide before its windows are searched, so that several workers can share them out."""
+
+    scale: float
+    """Level-0 pixels for each working pixel."""
+    calibration: Any
+    """The finder's, for such pixels."""
+    windows: int
+    """How many there are; none where the calibration knows of no cell."""
+
+
+@dataclass(frozen=True)
 class Window:
     """What a finder found in one window of a slide."""
 
@@ -101,7 +125,7 @@ def find_cells(
     slide: Slide,
     finder: CellFinder[Any],
     downsample: float | None = None,
-    window_px: int = 1024,
+    window_px: int = WINDOW_PX,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Cells:
     """Find the cells of a slide with one calibration for all of it.
@@ -132,19 +156,42 @@ def find_cells(
     UsageError
         ``downsample`` is below 1 or ``window_px`` below 64.
     """
-    seen = [one.circles() for one in windows_of(slide, finder, downsample, window_px, on_progress)]
-    x, y, radius, score = np.concatenate([np.empty((4, 0)), *seen], axis=1)
+    return cells_of(circles_of(windows_of(slide, finder, downsample, window_px, on_progress)))
+
+
+def circles_of(windows: Iterable[Window]) -> NDArray[np.float64]:
+    """Return what windows answer for as rows of x, y, radius (level-0 pixels) and score, ``(n, 4)``."""
+    return np.concatenate([np.empty((0, 4)), *(one.circles().T for one in windows)])
+
+
+def cells_of(circles: NDArray[np.float64]) -> Cells:
+    """Return the cells of a slide from what all its windows answer for, ``(n, 4)`` as `circles_of` returns it."""
+    x, y, radius, score = circles.T
     kept = merge_points(x, y, score, radius)
-    xy = np.stack([x, y], axis=1)[kept]
-    return Cells.at(xy, (WHITE_CELL,), score=score[kept], radius_px=radius[kept])
+    return Cells.at(circles[kept, :2], (WHITE_CELL,), score=score[kept], radius_px=radius[kept])
+
+
+def prepare(
+    slide: Slide, finder: CellFinder[Any], downsample: float | None = None, window_px: int = WINDOW_PX
+) -> Prepared:
+    """Calibrate a finder on a slide and lay the windows; parameters and errors are those of `find_cells`."""
+    if window_px < 64 or (downsample is not None and downsample < 1):
+        msg = f"downsample must be 1 or more and window_px 64 or more, found {downsample} and {window_px}"
+        raise UsageError(msg)
+    scale, calibration = calibrated(slide, finder, downsample)
+    if calibration.cell_diameter_px is None:
+        return Prepared(scale, calibration, 0)
+    return Prepared(scale, calibration, len(_cores(slide.info.size, min(window_px * scale, READ_PX))))
 
 
 def windows_of(
     slide: Slide,
     finder: CellFinder[Any],
     downsample: float | None = None,
-    window_px: int = 1024,
+    window_px: int = WINDOW_PX,
     on_progress: Callable[[int, int], None] | None = None,
+    prepared: Prepared | None = None,
+    part: range | None = None,
 ) -> Iterator[Window]:
     """Yield what a finder finds in each window of a slide; none where the calibration knows of no cell.
 
@@ -153,23 +200,28 @@ def windows_of(
     answers for centres up to `REACH` radii outside of its core. Whoever joins windows keeps one of two centres that lie
     no further apart than that.
 
-    Parameters and errors are those of `find_cells`.
+    Parameters
+    ----------
+    slide, finder, downsample, window_px, on_progress
+        As of `find_cells`, and so are the errors.
+    prepared
+        What `prepare` returned for the same slide, finder, downsample and windows; found anew if not given.
+    part
+        The numbers of the windows that are wanted; all of them if not given.
     """
-    if window_px < 64 or (downsample is not None and downsample < 1):
-        msg = f"downsample must be 1 or more and window_px 64 or more, found {downsample} and {window_px}"
-        raise UsageError(msg)
-    scale, calibration = calibrated(slide, finder, downsample)
-    diameter = calibration.cell_diameter_px
-    if diameter is None:
+    known = prepared or prepare(slide, finder, downsample, window_px)
+    if not known.windows:
         return
+    scale, calibration = known.scale, known.calibration
     cores = _cores(slide.info.size, min(window_px * scale, READ_PX))
-    margin = int(np.ceil(MARGIN_DIAMETERS * diameter * scale))
-    for done, core in enumerate(cores, 1):
+    wanted = cores if part is None else [cores[number] for number in part]
+    margin = int(np.ceil(MARGIN_DIAMETERS * calibration.cell_diameter_px * scale))
+    for done, core in enumerate(wanted, 1):
         window = core.grown(margin).clipped(slide.info.size)
         image = slide.read_scaled(window, scale)
         found = finder.find(image, calibration)
         if on_progress is not None:
-            on_progress(done, len(cores))
+            on_progress(done, len(wanted))
         # The pixels in hand may be a hair larger or smaller than asked: a window is a whole number of pixels wide.
         place = (window.x, window.y, window.width / image.shape[1], window.height / image.shape[0])
         x, y, radius, _ = _circles(found, *place)
