@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from wsi_patches.models import CellClassifier
     from wsi_patches.models.committee import Committee
 
-__all__ = ["FOUND", "MARKED", "count_slide", "started", "with_focus"]
+__all__ = ["FOUND", "MARKED", "Known", "count_slide", "started", "with_focus"]
 
 FOUND, MARKED = "cells", "marked"
 """The methods: cells that were found, and cells that a person marked or corrected."""
@@ -38,6 +38,16 @@ NO_SCALE = (
 )
 
 
+@dataclass(frozen=True)
+class Known:
+    """What several workers found out of one slide."""
+
+    cells: Cells
+    """As they were found, level-0 pixels."""
+    told: tuple[Cells, NDArray[np.float64] | None] | None = None
+    """The cells with their classes, and the probability of being a blast for each; None where nothing told."""
+
+
 def count_slide(
     slide: Slide,
     slide_id: str,
@@ -45,6 +55,7 @@ def count_slide(
     sharpen: SharpenSettings | None = None,
     marked: Cells | None = None,
     finder: ChosenFinder | None = None,
+    known: Known | None = None,
 ) -> tuple[SlideReport, Cells]:
     """Count the white cells of one slide and, with a classifier, its blasts.
 
@@ -62,6 +73,8 @@ def count_slide(
         Cells that a person marked, of the classes `MARKED_CLASSES`: counted instead of what a finder finds.
     finder
         Finds the cells; the shipped one if not given.
+    known
+        The cells, and their classes where there is a classifier, if they were found and told already.
 
     Returns
     -------
@@ -76,7 +89,7 @@ def count_slide(
         The classifier's patches have a size in um, and the slide does not state its resolution.
     """
     began, finder = time.monotonic(), finder or load_finder()
-    cells = find_cells(slide, finder.finder) if marked is None else marked
+    cells = _cells(slide, finder, known) if marked is None else marked
     diameter_px = diameter_of(cells)
     report = started(slide, slide_id, cells, FOUND if marked is None else MARKED)
     if marked is None:
@@ -87,13 +100,18 @@ def count_slide(
     elif classifier is not None:
         scores = cells.score
         report = with_likeness(report, slide, cells, classifier.card, diameter_px)
-        cells, probabilities = classify_cells(slide, cells, classifier, diameter_px, sharpen=sharpen)
+        told = known.told if known is not None else None
+        cells, probabilities = told or classify_cells(slide, cells, classifier, diameter_px, sharpen=sharpen)
         report = with_found(
             _with_model(report, classifier), scores, probabilities, finder.reliability, classifier.card.slide_shift
         )
     else:
         report = with_found(report, cells.score, None, finder.reliability)
     return replace(report, extra={**report.extra, "seconds": round(time.monotonic() - began, 2)}), cells
+
+
+def _cells(slide: Slide, finder: ChosenFinder, known: Known | None) -> Cells:
+    return find_cells(slide, finder.finder) if known is None else known.cells
 
 
 def started(slide: Slide, slide_id: str, cells: Cells, method: str) -> SlideReport:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from wsi_patches.annotations import BOX_COLUMNS
 from wsi_patches.cells import ALL_IDB_CLASSES, Cells
-from wsi_patches.counting import CellFinder, find_cells
-from wsi_patches.counting.boxes import BoxFinder, find_boxes, merge_boxes, square_edges
+from wsi_patches.counting import CellFinder
+from wsi_patches.counting.boxes import BoxFinder, boxes_of, merge_boxes, square_edges, table_of
 from wsi_patches.counting.slide_counts import FinderReliability
+from wsi_patches.counting.windows import Prepared, cells_of, circles_of, windows_of
 from wsi_patches.infer.classify import FINDER_SCORE
 from wsi_patches.infer.finder import CLASSICAL, load_finder
 from wsi_patches.models.table import DEFAULT_FINDER, MODELS
@@ -24,7 +25,7 @@ from wsi_patches.slide import Slide
 if TYPE_CHECKING:
     from wsi_patches.models.card import DetectorCard
 
-__all__ = ["DETECTED", "ChosenDetector", "detect_cells", "load_detector"]
+__all__ = ["DETECTED", "ChosenDetector", "detect_cells", "detected", "load_detector", "search"]
 
 DETECTED = "detector"
 """The method: cells that were found with their boxes."""
@@ -113,12 +114,32 @@ def detect_cells(
     SlideError
         Pixels cannot be read.
     """
+    return detected(detector, search(slide, detector, on_progress=on_progress))
+
+
+def search(
+    slide: Slide,
+    finder: CellFinder[Any],
+    prepared: Prepared | None = None,
+    part: range | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float64]:
+    """Return what some of a slide's windows answer for, one row each, as `detected` and `cells_of` take them.
+
+    Parameters are those of `wsi_patches.counting.windows.windows_of`.
+    """
+    windows = windows_of(slide, finder, on_progress=on_progress, prepared=prepared, part=part)
+    return table_of(windows, len(finder.class_names)) if isinstance(finder, BoxFinder) else circles_of(windows)
+
+
+def detected(detector: CellFinder[Any], table: NDArray[np.float64]) -> tuple[Cells, NDArray[np.float64] | None]:
+    """Return the cells of a slide from what all its windows answer for, as `detect_cells` does."""
     if not isinstance(detector, BoxFinder):
-        cells = find_cells(slide, detector, on_progress=on_progress)
+        cells = cells_of(table)
         edges = square_edges(cells.x, cells.y, cells.attributes["radius_px"])
         kept = merge_boxes(edges, cells.score)
         return _with_boxes(cells.take(kept), edges[kept]), None
-    found, names = find_boxes(slide, detector, on_progress=on_progress), detector.class_names
+    found, names = boxes_of(table), detector.class_names
     edges, xy = found.edges, (found.edges[:, :2] + found.edges[:, 2:]) / 2
     radius = np.sqrt(np.prod(edges[:, 2:] - edges[:, :2] + 1, axis=1)) / 2
     cells = _with_boxes(Cells.at(xy, names, score=found.score, radius_px=radius), edges)

@@ -15,7 +15,7 @@ from wsi_patches.counting.cores import PatchCounts
 from wsi_patches.errors import UsageError
 from wsi_patches.imaging.sharpen import SharpenSettings
 from wsi_patches.infer.classify import FINDER_SCORE, load_committee
-from wsi_patches.infer.count import FOUND, count_slide, started, with_focus
+from wsi_patches.infer.count import FOUND, Known, count_slide, started, with_focus
 from wsi_patches.infer.detect import DETECTED, ChosenDetector, detect_cells, load_detector
 from wsi_patches.infer.finder import load_finder
 from wsi_patches.infer.intervals import with_found
@@ -142,7 +142,9 @@ class Counted:
     """What each patch counted in its core, by ``patches``."""
 
 
-def count_by(choice: ModelChoice, slide: Slide, slide_id: str, marked: Cells | None = None) -> Counted:
+def count_by(
+    choice: ModelChoice, slide: Slide, slide_id: str, marked: Cells | None = None, known: Known | None = None
+) -> Counted:
     """Count one slide in the way that was chosen.
 
     Parameters
@@ -155,6 +157,8 @@ def count_by(choice: ModelChoice, slide: Slide, slide_id: str, marked: Cells | N
         Its name in the output.
     marked
         Cells that a person marked: they are counted, whatever the method.
+    known
+        The cells, if they were found already, and told where the method tells them.
 
     Raises
     ------
@@ -167,13 +171,16 @@ def count_by(choice: ModelChoice, slide: Slide, slide_id: str, marked: Cells | N
         sharpen = None if choice.sharpen is None else SharpenSettings(choice.sharpen)
         finder = load_finder(choice.finder, choice.device, choice.precision)
         classifier = choice.committee() if choice.method == FOUND else None
-        return Counted(*count_slide(slide, slide_id, classifier, sharpen, marked, finder))
-    return _by_patches(choice, slide, slide_id) if choice.method == PATCHES else _by_boxes(choice, slide, slide_id)
+        return Counted(*count_slide(slide, slide_id, classifier, sharpen, marked, finder, known))
+    if choice.method == PATCHES:
+        return _by_patches(choice, slide, slide_id)
+    return _by_boxes(choice, slide, slide_id, known)
 
 
-def _by_boxes(choice: ModelChoice, slide: Slide, slide_id: str) -> Counted:
+def _by_boxes(choice: ModelChoice, slide: Slide, slide_id: str, known: Known | None) -> Counted:
     began, chosen = time.monotonic(), choice.detector()
-    cells, probabilities = detect_cells(slide, chosen.detector)
+    told = known.told if known is not None else None
+    cells, probabilities = told or detect_cells(slide, chosen.detector)
     report = with_focus(started(slide, slide_id, cells, DETECTED), slide, cells)
     if probabilities is None:
         report = replace(report, extra={**report.extra, "finder": chosen.name, "finder_sha256": chosen.sha256})
