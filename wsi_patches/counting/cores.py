@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from wsi_patches.geometry import Size
 
-__all__ = ["Cores", "PatchCounts", "core_counts", "patch_cores"]
+__all__ = ["Cores", "PatchCounts", "core_counts", "densest_place", "patch_cores"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,21 @@ def core_counts(density: NDArray[np.floating], boxes: NDArray[np.int64], step_px
         down = _shares(density.shape[1], top, bottom, step_px)
         total += np.einsum("h,chw,w->c", down, density, across)
     return total
+
+
+def densest_place(density: NDArray[np.floating], boxes: NDArray[np.int64], step_px: float) -> NDArray[np.float64]:
+    """Return where in a core the density of all classes is highest, ``(x, y)`` in pixels of the patch.
+
+    Parameters are those of `core_counts`; of a core without any place, it is the first place of the patch.
+    """
+    total = density.sum(axis=0)
+    middle = [(np.arange(places) + 0.5) * step_px - 0.5 for places in total.shape]
+    inside = np.zeros(total.shape, bool)
+    for left, top, right, bottom in boxes - 0.5:
+        across, down = (middle[1] >= left) & (middle[1] < right), (middle[0] >= top) & (middle[0] < bottom)
+        inside |= down[:, None] & across
+    row, column = np.unravel_index(np.where(inside, total, -np.inf).argmax(), total.shape)
+    return np.array([middle[1][column], middle[0][row]])
 
 
 def _spans(at: NDArray[np.int64], side: int, length: int) -> NDArray[np.int64]:

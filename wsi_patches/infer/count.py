@@ -171,7 +171,7 @@ def _with_marked(
 ) -> tuple[SlideReport, Cells]:
     """Count the blasts among marked cells, if every cell has a class or a model can tell it."""
     untold, shift = marked.count(WHITE_CELL), 0.0
-    cells, probabilities = classify_marked(slide, marked, classifier, finder.finder, sharpen)
+    report, cells, probabilities = classify_marked(report, slide, marked, classifier, finder.finder, sharpen)
     if probabilities is None:
         warning = f"{untold} of {len(marked)} marked cells have no class, so blasts cannot be told: give a --model"
         report = replace(report, warnings=(*report.warnings, warning))

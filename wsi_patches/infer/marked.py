@@ -14,6 +14,8 @@ from wsi_patches.counting.centred import diameter_of
 from wsi_patches.errors import ResolutionUnknown
 from wsi_patches.imaging.sharpen import SharpenSettings
 from wsi_patches.infer.classify import classify_cells
+from wsi_patches.infer.unlike import with_likeness
+from wsi_patches.outcome import SlideReport
 from wsi_patches.slide import Slide
 
 if TYPE_CHECKING:
@@ -28,16 +30,19 @@ BLAST, UNTOLD = MARKED_CLASSES.index("blast"), MARKED_CLASSES.index(WHITE_CELL)
 
 
 def classify_marked(
+    report: SlideReport,
     slide: Slide,
     cells: Cells,
     classifier: CellClassifier | Committee | None,
     finder: CellFinder[Any],
     sharpen: SharpenSettings | None = None,
-) -> tuple[Cells, NDArray[np.float64] | None]:
+) -> tuple[SlideReport, Cells, NDArray[np.float64] | None]:
     """Return marked cells with every class that is known, and the probability of being a blast for each.
 
     Parameters
     ----------
+    report
+        Of the slide.
     slide
         Where they lie.
     cells
@@ -51,8 +56,9 @@ def classify_marked(
 
     Returns
     -------
-    The cells, and the probabilities of shape ``(n,)``: 1 and 0 where a person said so. None where some cells have no
-    class and there is no model to ask.
+    The report, which says how unlike the model's training slides this one is where the model was asked; the cells; and
+    the probabilities of shape ``(n,)``: 1 and 0 where a person said so. None where some cells have no class and there
+    is no model to ask.
 
     Raises
     ------
@@ -61,15 +67,16 @@ def classify_marked(
     """
     untold = cells.class_index == UNTOLD
     if untold.any() and classifier is None:
-        return cells, None
+        return report, cells, None
     blast, score = (cells.class_index == BLAST).astype(np.float64), cells.score.copy()
     class_index = np.where(blast > 0, 0, 1).astype(np.int32)
     if untold.any() and classifier is not None:
         asked = cells.take(untold)
         diameter_px = _typical_diameter(slide, cells, finder)
+        report = with_likeness(report, slide, asked, classifier.card, diameter_px)
         told, blast[untold] = classify_cells(slide, asked, classifier, diameter_px, sharpen=sharpen)
         class_index[untold], score[untold] = told.class_index, told.score
-    return replace(cells, class_index=class_index, score=score, class_names=ALL_IDB_CLASSES), blast
+    return report, replace(cells, class_index=class_index, score=score, class_names=ALL_IDB_CLASSES), blast
 
 
 def _typical_diameter(slide: Slide, marked: Cells, finder: CellFinder[Any]) -> float:

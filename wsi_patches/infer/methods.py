@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wsi_patches.cells import Cells
+from wsi_patches.counting.centred import diameter_of
 from wsi_patches.counting.cores import PatchCounts
 from wsi_patches.errors import UsageError
 from wsi_patches.imaging.sharpen import SharpenSettings
@@ -21,6 +22,7 @@ from wsi_patches.infer.finder import load_finder
 from wsi_patches.infer.intervals import with_found
 from wsi_patches.infer.patches import PATCHES, count_patches
 from wsi_patches.infer.presence import count_presence, read_presence_calibration
+from wsi_patches.infer.unlike import with_likeness
 from wsi_patches.models.table import DEFAULT_FINDER, MODELS
 from wsi_patches.outcome import SlideReport
 from wsi_patches.slide import Slide
@@ -184,6 +186,8 @@ def _by_boxes(choice: ModelChoice, slide: Slide, slide_id: str, known: Known | N
     report = with_focus(started(slide, slide_id, cells, DETECTED), slide, cells)
     if probabilities is None:
         report = replace(report, extra={**report.extra, "finder": chosen.name, "finder_sha256": chosen.sha256})
+    if chosen.card is not None:
+        report = with_likeness(report, slide, cells, chosen.card, diameter_of(cells))
     limits = "" if chosen.card is None else chosen.card.limits
     warnings = (*report.warnings, f"model {chosen.name}: {limits}") if limits else report.warnings
     report = replace(report, model=chosen.name, weights_sha256=chosen.sha256, warnings=warnings)

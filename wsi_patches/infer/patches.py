@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL, Cells
-from wsi_patches.counting.cores import PatchCounts, core_counts, patch_cores
+from wsi_patches.counting.cores import PatchCounts, core_counts, densest_place, patch_cores
 from wsi_patches.counting.scale import red_cell_px
 from wsi_patches.errors import UsageError
 from wsi_patches.geometry import Size
@@ -19,6 +19,7 @@ from wsi_patches.grid import PatchGrid
 from wsi_patches.infer.count import NO_SCALE, with_focus
 from wsi_patches.infer.finder import CLASSICAL, ChosenFinder, load_finder
 from wsi_patches.infer.slide_patches import SlidePatches, patches_of, slide_grid
+from wsi_patches.infer.unlike import with_likeness
 from wsi_patches.outcome import DONE, Interval, SlideReport
 from wsi_patches.slide import Slide
 
@@ -38,7 +39,7 @@ NARROW_PX = 64
 COARSE = 2.0
 """A slide that must be enlarged more than so many times is too coarse for the counter."""
 HOLDS = 0.5
-"""A patch with so many cells in its core is looked at for focus."""
+"""A patch with so many cells in its core is looked at for focus and likeness, where they are densest."""
 CALIBRATED = (
     "Each patch answers for its own core. Intervals are for the cells of this slide: how far counts were off on "
     "{groups} patients or slides that the counter was not trained on."
@@ -104,13 +105,15 @@ def count_patches(
     UsageError
         The overlap is out of range or was asked of a store, or the finder cannot measure cells.
     """
+    from wsi_patches.models.cell_scale import WHITE_OVER_RED
+
     began = time.monotonic()
     red_px = red_cells_of(slide, counter.card.red_cell_px * counter.working_mpp, finder) if red_px is None else red_px
     report = _report(slide, slide_id, counter)
     if red_px is None:
         return _nothing(report, counter.card, began)
     patches = patches_of(slide, lambda: grid or _own_grid(slide, counter, red_px, overlap or 0.0), overlap)
-    counts = _counts(patches, counter, red_px / patches.downsample, progress)
+    counts, densest = _counts(patches, counter, red_px / patches.downsample, progress)
     counted = patches.counted(counter.card.classes, counts)
     extra = {
         "patch_px": patches.side_px,
@@ -125,7 +128,8 @@ def count_patches(
         warnings=(*report.warnings, *_scale_warnings(patches, counter, red_px)),
         extra={**report.extra, **extra},
     )
-    report = with_focus(report, slide, _cores_with_cells(counted))
+    cells = Cells.at(densest[counts.sum(axis=1) >= HOLDS], (WHITE_CELL,))
+    report = with_likeness(with_focus(report, slide, cells), slide, cells, counter.card, WHITE_OVER_RED * red_px)
     return replace(report, extra={**report.extra, "seconds": round(time.monotonic() - began, 2)}), counted
 
 
@@ -175,18 +179,23 @@ def red_cells_of(slide: Slide, red_cell_um: float, finder: ChosenFinder | None =
 
 def _counts(
     patches: SlidePatches, counter: CellCounter, red_px: float, progress: Callable[[int, int], None] | None
-) -> NDArray[np.float64]:
-    """Return the cells of each class in the core of each patch; a red cell is ``red_px`` of the patches' pixels."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the cells of each class in the core of each patch, and where in it they are densest, level-0 pixels.
+
+    A red cell is ``red_px`` of the patches' pixels.
+    """
     from wsi_patches.models.finder_network import GREY
 
-    counts = np.zeros((len(patches), len(counter.card.classes)), np.float64)
+    counts, densest = np.zeros((len(patches), len(counter.card.classes))), np.zeros((len(patches), 2))
     for rows, images in patches.batches(GREY):
         densities, step_px = counter.densities(images, red_px)
         for row, density in zip(rows, densities, strict=True):
-            counts[row] = core_counts(density, patches.core(row), step_px)
+            core = patches.core(row)
+            counts[row] = core_counts(density, core, step_px)
+            densest[row] = patches.xy_px[row] + densest_place(density, core, step_px)
         if progress is not None:
             progress(rows.stop, len(patches))
-    return counts
+    return counts, (densest + 0.5) * patches.downsample - 0.5
 
 
 def _own_grid(slide: Slide, counter: CellCounter, red_px: float, overlap: float) -> PatchGrid:
@@ -250,9 +259,3 @@ def _scale_warnings(patches: SlidePatches, counter: CellCounter, red_px: float) 
     if seen_px < NARROW_PX:
         warnings.append(f"patches of {patches.side_px} px hardly hold one white cell each: cut larger ones")
     return tuple(warnings)
-
-
-def _cores_with_cells(counted: PatchCounts) -> Cells:
-    """Return the middles of cores in which there are cells, as if these lay there."""
-    boxes = counted.cores.boxes[counted.counts.sum(axis=1)[counted.cores.patch] >= HOLDS]
-    return Cells.at((boxes[:, :2] + boxes[:, 2:]) / 2, (WHITE_CELL,))

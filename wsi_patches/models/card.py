@@ -111,6 +111,8 @@ class CounterCard(Card):
     calibration: dict[str, CountCalibration] = field(default_factory=dict)
     """How far counts of whole slides may be off: of each class, and of ``white_cell``, which is all of them together.
     Empty before it was learnt."""
+    reference: InputReference | None = None
+    """What the slides that it was trained on looked like around their white cells."""
 
     def __post_init__(self) -> None:
         if not self.red_cell_px > 0:
@@ -149,6 +151,8 @@ class DetectorCard(Card):
     """Rising points (score, share of the found cells of such a score that are cells), on the same slides."""
     slide_shift: float = 0.0
     """Standard deviation, over the same slides, of a common shift of the logits of a slide's classes."""
+    reference: InputReference | None = None
+    """What the slides that it was trained on looked like around their white cells."""
 
     def __post_init__(self) -> None:
         shares = {"threshold": self.threshold, "nms": self.nms}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,7 +13,7 @@ from scipy.special import fdtri
 
 from wsi_patches.errors import ModelError
 
-__all__ = ["InputReference", "UsualLook", "patch_looks", "slide_look"]
+__all__ = ["SIDE_PX", "InputReference", "UsualLook", "look_of", "patch_looks"]
 
 SIDE_PX = 96
 """Patches are looked at in this size, so that a look does not hang on how large a network wants them."""
@@ -25,6 +26,8 @@ STAINS = tuple(f"the {one} of {part}" for part in ("the glass", "the cells", "th
 SHARPNESS = len(BLURS_PX) - 2
 """Columns of a look that are sharpness; the others are stain."""
 DARKEST = 1 / 255
+MOST_PATCHES = 64
+"""Of a slide that are looked at."""
 LEAST_SLIDES = 12
 LEVEL, OWN_LEVEL = 0.99, 0.985
 MPP_SLACK = 1.5
@@ -58,9 +61,20 @@ def _look(patch: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.concatenate([-np.diff(contrast), *stains])
 
 
-def slide_look(looks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what a slide looks like, ``(11,)``: the medians of its patches' looks ``(n, 11)``."""
-    return np.asarray(np.median(looks, axis=0), np.float64)
+def look_of(
+    rows: NDArray[np.int64] | range, read: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+) -> NDArray[np.float64]:
+    """Return what a slide looks like, ``(11,)``: the medians of its patches' looks.
+
+    Parameters
+    ----------
+    rows
+        Of its patches, one or more; of many, `MOST_PATCHES` that are spread evenly are looked at.
+    read
+        Returns the patches of some rows, uint8 RGB ``(n, s, s, 3)``.
+    """
+    some = np.linspace(0, len(rows) - 1, min(len(rows), MOST_PATCHES)).astype(np.int64)
+    return np.asarray(np.median(patch_looks(read(np.asarray(rows)[some])), axis=0), np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from wsi_patches.models.reference import InputReference, patch_looks, slide_look
+from wsi_patches.models.reference import InputReference, look_of
 from wsi_patches.train.patch_task import PatchView
 
 __all__ = ["reference_of"]
-
-MOST_PATCHES = 64
-"""Of one slide that are looked at."""
 
 
 def reference_of(*views: PatchView) -> InputReference | None:
@@ -19,7 +16,5 @@ def reference_of(*views: PatchView) -> InputReference | None:
     for view in views:
         of_slide = view.patches.slide[view.rows]
         for slide in np.unique(of_slide):
-            rows = np.flatnonzero(of_slide == slide)
-            some = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_PATCHES)).astype(int))]
-            looks.append(slide_look(patch_looks(view.read(some))))
+            looks.append(look_of(np.flatnonzero(of_slide == slide), view.read))
     return InputReference.fit(np.stack(looks), views[0].patches.mpp)

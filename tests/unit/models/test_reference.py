@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from wsi_patches.errors import ModelError
-from wsi_patches.models.reference import InputReference, UsualLook, patch_looks, slide_look
+from wsi_patches.models.reference import InputReference, UsualLook, look_of, patch_looks
 
 USUAL = {"centre": (0.0, 0.0), "inverse": ((1.0, 0.0), (0.0, 1.0)), "limit": 3.0}
 
@@ -44,7 +44,20 @@ def test_blur_lowers_the_first_look_and_stain_raises_the_others(rng):
     assert looks.shape == (3, 11)
     assert (looks[1, :2] < looks[0, :2] - 0.3).all()
     assert (looks[2, 2:] > looks[0, 2:]).all()
-    np.testing.assert_allclose(slide_look(looks), np.median(looks, axis=0))
+
+
+def test_a_slide_looks_like_the_median_of_some_of_its_patches(rng):
+    patches, asked = rng.integers(0, 256, (200, 24, 24, 3), dtype=np.uint8), []
+
+    def read(rows):
+        asked.append(rows.tolist())
+        return patches[rows]
+
+    np.testing.assert_allclose(look_of(range(40, 80), read), np.median(patch_looks(patches[40:80]), axis=0))
+    look_of(np.arange(200)[::-1], read)
+    assert asked[0] == list(range(40, 80))
+    assert (len(asked[1]), asked[1][0], asked[1][-1]) == (64, 199, 0)
+    assert np.diff(asked[1]).max() < 0
 
 
 def test_a_look_does_not_hang_on_the_size_of_the_patch(rng):
