@@ -6,9 +6,11 @@ from contextlib import contextmanager
 
 __all__ = [
     "AnnotationError",
+    "ClusterLost",
     "MissingExtra",
     "ModelError",
     "NoPatches",
+    "OutputBusy",
     "OutputExists",
     "ResolutionUnknown",
     "SlideError",
@@ -37,6 +39,10 @@ class OutputExists(UsageError, FileExistsError):
     """The output is already there and neither resuming nor overwriting was asked for."""
 
 
+class OutputBusy(UsageError):
+    """Another run is writing the output right now."""
+
+
 class SlideError(WsiPatchesError, OSError):
     """A slide cannot be opened or read; only that slide fails."""
 
@@ -63,6 +69,10 @@ class ModelError(UsageError):
 
 class WorkerLost(WsiPatchesError, RuntimeError):
     """A worker process died before its task was done."""
+
+
+class ClusterLost(WsiPatchesError, RuntimeError):
+    """The cluster can do no more work: its scheduler is gone, or no worker comes; what is complete stays."""
 
 
 @contextmanager

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from wsi_patches.errors import OutputExists, UsageError
 
-__all__ = ["Existing", "check_output", "make_folder"]
+__all__ = ["Existing", "check_output", "clear_output", "is_run_file", "make_folder"]
+
+RUN_FILE = re.compile(r"run(\.\d+-of-\d+)?\.jsonl|\.lock(\.\d+-of-\d+)?")
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,8 @@ def check_output(path: Path, existing: Existing, *, ours: bool, what: str) -> bo
     if path.is_file():
         msg = f"-o {path} is a file, and {what} is a folder: give another path"
         raise UsageError(msg)
-    # A run that was killed in its first moments leaves an empty folder, or a file that was never completed.
-    if not path.exists() or all(entry.name.endswith(".partial") for entry in path.iterdir()):
+    # A run that was killed in its first moments leaves its log, or a file that was never completed.
+    if not path.exists() or all(_is_nothing(entry.name) for entry in path.iterdir()):
         return False
     if not ours:
         msg = f"-o {path} holds something else than {what}: give another path, or remove it yourself"
@@ -59,6 +63,26 @@ def check_output(path: Path, existing: Existing, *, ours: bool, what: str) -> bo
         msg = f"{path} is already there: go on with --resume, replace it with --overwrite, or give another -o"
         raise OutputExists(msg)
     return True
+
+
+def is_run_file(name: str) -> bool:
+    """Tell the log and the lock of a run from what it makes, by a file's name."""
+    return RUN_FILE.fullmatch(name) is not None
+
+
+def _is_nothing(name: str) -> bool:
+    return name.endswith(".partial") or is_run_file(name)
+
+
+def clear_output(path: Path) -> None:
+    """Remove everything that an earlier run made, but neither the lock, which this run holds, nor the log."""
+    for entry in path.iterdir():
+        if is_run_file(entry.name):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def make_folder(path: Path) -> None:
