@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,11 @@ class ForgivingSlide(SlideBase):
     def holes(self) -> list[Box]:
         """What could not be read so far, level-0 pixels, in reading order."""
         return sorted(self._holes, key=lambda box: (box.y, box.x))
+
+    def add_holes(self, holes: Iterable[Box]) -> None:
+        """Remember what others could not read of the same slide, level-0 pixels."""
+        with self._lock:
+            self._holes |= set(holes)
 
     def coverage(self) -> float:
         """Return the share of the slide's area that no hole takes, 0 to 1; holes of two levels may overlap."""

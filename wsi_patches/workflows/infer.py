@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from wsi_patches.executors import make_executor
 from wsi_patches.infer import DETECTED, FOUND
 from wsi_patches.infer.processors import shared_processors
 from wsi_patches.outcome import Outcome, SlideReport
-from wsi_patches.pipeline import Progress, Stage, run
+from wsi_patches.pipeline import Job, Progress, run_jobs
 from wsi_patches.report import CountsFile, group_counts, remove_slide_reports, write_groups
+from wsi_patches.workflows.infer_jobs import INFER, infer_jobs
 from wsi_patches.workflows.infer_plan import COUNTS, InferPlan, plan_infer, weights_of
 from wsi_patches.workflows.infer_settings import InferSettings
-from wsi_patches.workflows.infer_task import failed_report, infer_slide, lost_slide
+from wsi_patches.workflows.infer_task import failed_report
 from wsi_patches.workflows.output import make_folder
 
 __all__ = ["InferPlan", "InferResult", "InferSettings", "infer", "plan_infer"]
@@ -84,9 +86,14 @@ def infer(settings: InferSettings, progress: Progress | None = None, told: Told 
             table.add(report)
             tell(report)
 
-        at_once = 1 if settings.cluster is not None else max(1, min(executor.workers, len(plan.tasks)))
-        with shared_processors(at_once):
-            run(Stage("infer", infer_slide, lost_slide), plan.tasks, executor, progress, finished)
+        def ended(job: Job, result: Any) -> None:
+            for report in result if job.stage is INFER else ():
+                finished(report)
+
+        spread = settings.cluster is not None
+        jobs = infer_jobs(plan.tasks, executor.workers, finished, spread=spread)
+        with shared_processors(1 if spread else max(1, min(executor.workers, len(plan.tasks)))):
+            run_jobs(jobs, executor, ended, progress)
     reports = table.reports
     groups = _write_groups(settings, reports)
     notes = (*plan.notes, *(() if settings.model else (NO_MODEL.format(kind=KINDS[settings.method]),)))

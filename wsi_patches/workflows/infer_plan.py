@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
@@ -59,7 +60,10 @@ class InferPlan:
 
 def weights_of(settings: InferSettings) -> Weights:
     """Return the hashes of what was asked for, or say why it cannot be used."""
-    finder, model = settings.models().weights_sha256()
+    models = settings.models()
+    if settings.is_elsewhere:  # whoever leads the run needs no GPU
+        models = replace(models, device="cpu", precision="auto")
+    finder, model = models.weights_sha256()
     return Weights(finder, model, settings.method, settings.tta)
 
 
@@ -98,7 +102,8 @@ def plan_infer(settings: InferSettings, weights: Weights | None = None) -> Infer
     kept = tuple(done[task.slide_id] for task in tasks if task.slide_id in done)
     order = (*(one.slide_id for one in looked), *(task.slide_id for task in tasks if task.in_store))
     left = [task for task in tasks if task.slide_id not in done]
-    return InferPlan(_dealt(left, settings.device), failed, kept, order, inputs.problems)
+    dealt = tuple(left) if settings.is_elsewhere else _dealt(left, settings.device)
+    return InferPlan(dealt, failed, kept, order, inputs.problems)
 
 
 def _dealt(tasks: Sequence[InferTask], device: str) -> tuple[InferTask, ...]:
@@ -139,6 +144,7 @@ def _task(one: Looked, settings: InferSettings) -> InferTask:
         group_kind=one.item.group_kind,
         options=settings.read_options(),
         models=settings.models(),
+        pixels=0 if one.info is None else one.info.size.width * one.info.size.height,
     )
 
 
@@ -156,6 +162,6 @@ def _store_tasks(stores: Sequence[Path], settings: InferSettings, taken: set[str
             warnings = (f"counted on the patches of {path.name}, not on the slide itself",)
             out = str(settings.out / record.id)
             task = InferTask(str(path), record.id, out, in_store=True, warnings=warnings)
-            task = replace(task, group=record.group, group_kind=record.group_kind)
+            task = replace(task, group=record.group, group_kind=record.group_kind, pixels=math.prod(record.size))
             tasks.append(replace(task, models=settings.models()))
     return tasks

@@ -69,6 +69,11 @@ class InferSettings:
         self.read_options()
         self.group_rule()
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether slides are counted on other machines than this one."""
+        return self.cluster not in (None, "local")
+
     def models(self) -> ModelChoice:
         """Return what slides are counted with."""
         return ModelChoice(**{one.name: getattr(self, one.name) for one in fields(ModelChoice)})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wsi_patches.annotations import AnnotationFile
+from wsi_patches.executors.base import TASK_ERRORS
 from wsi_patches.geometry import Box
 from wsi_patches.infer import ModelChoice, count_by
+from wsi_patches.infer.count import Known
 from wsi_patches.outcome import FAILED, PARTIAL, Outcome, SlideReport
 from wsi_patches.report import overview, write_slide_report
 from wsi_patches.slide import AS_IT_IS, ReadOptions
@@ -15,7 +18,7 @@ from wsi_patches.slides import ForgivingSlide, open_as
 from wsi_patches.stores import MosaicSlide, shared_store
 from wsi_patches.workflows.review import digest_of, read_marks
 
-__all__ = ["InferTask", "failed_report", "infer_slide", "lost_slide"]
+__all__ = ["InferTask", "failed_report", "infer_slide", "infer_slides", "lost_slide", "needs_of"]
 
 HOLES_NAMED = 5
 
@@ -39,6 +42,28 @@ class InferTask:
     marks: tuple[AnnotationFile, ...] = ()
     """Cells that a person marked: counted as they are."""
     warnings: tuple[str, ...] = ()
+    pixels: int = 0
+    """Of level 0: how much work it is."""
+    known: Known | None = None
+    """Its cells, where several workers found them."""
+    holes: tuple[Box, ...] = ()
+    """What these could not read."""
+
+
+def needs_of(task: InferTask) -> Mapping[str, float]:
+    """Return what a worker must have for a slide: a GPU, unless the processor was asked for."""
+    return {} if task.models.device == "cpu" else {"GPU": 1}
+
+
+def infer_slides(tasks: tuple[InferTask, ...]) -> list[SlideReport]:
+    """Count some slides one after the other; what a worker does. One that fails is reported and stops no other."""
+    reports = []
+    for task in tasks:
+        try:
+            reports.append(infer_slide(task))
+        except TASK_ERRORS as error:
+            reports.append(lost_slide(task, error))
+    return reports
 
 
 def infer_slide(task: InferTask) -> SlideReport:
@@ -53,9 +78,10 @@ def infer_slide(task: InferTask) -> SlideReport:
     """
     with _open(task) as slide:
         marked = read_marks(task.marks, slide.info.size) if task.marks else None
-        counted = count_by(task.models, slide, task.slide_id, marked)
+        counted = count_by(task.models, slide, task.slide_id, marked, task.known)
         picture, downsample = overview(slide)
         if isinstance(slide, ForgivingSlide):
+            slide.add_holes(task.holes)
             slide.check()
         coverage = counted.report.coverage if counted.patches is not None else slide.coverage()
         report = _with_holes(replace(counted.report, coverage=coverage), slide.holes)
