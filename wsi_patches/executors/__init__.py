@@ -4,6 +4,7 @@ from wsi_patches.executors.base import Executor, Finished
 from wsi_patches.executors.choose import make_executor
 from wsi_patches.executors.dask import DaskExecutor
 from wsi_patches.executors.serial import SerialExecutor
+from wsi_patches.executors.site import Site
 from wsi_patches.executors.threads import ThreadExecutor
 
-__all__ = ["DaskExecutor", "Executor", "Finished", "SerialExecutor", "ThreadExecutor", "make_executor"]
+__all__ = ["DaskExecutor", "Executor", "Finished", "SerialExecutor", "Site", "ThreadExecutor", "make_executor"]

@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 from wsi_patches.errors import UsageError
 from wsi_patches.executors.base import Executor
+from wsi_patches.executors.clusters import RunningScheduler
 from wsi_patches.executors.dask import DaskExecutor
 from wsi_patches.executors.serial import SerialExecutor
+from wsi_patches.executors.site import Site
 from wsi_patches.executors.threads import ThreadExecutor
 
 __all__ = ["available_cpus", "make_executor"]
@@ -23,7 +25,11 @@ def available_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def make_executor(workers: int | None = None, cluster: str | None = None) -> Executor:
+def make_executor(
+    workers: int | None = None,
+    cluster: str | None = None,
+    site: Site | None = None,  # noqa: ARG001 - SLURM's, next
+) -> Executor:
     """Return the executor for a number of workers and a cluster.
 
     Parameters
@@ -48,7 +54,7 @@ def make_executor(workers: int | None = None, cluster: str | None = None) -> Exe
         return DaskExecutor(count)
     if "://" in cluster:
         _check_answers(cluster)
-        return DaskExecutor(count, cluster)
+        return DaskExecutor(count, RunningScheduler(cluster))
     msg = f"--cluster must be local or a scheduler's address such as tcp://host:8786, found {cluster!r}"
     raise UsageError(msg)
 

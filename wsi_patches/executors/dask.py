@@ -1,101 +1,100 @@
-"""Dask: worker processes on this machine, or a cluster's scheduler by its address."""
+"""Dask: the same function and tasks on the workers of a cluster."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
-from wsi_patches.errors import UsageError, WorkerLost
-from wsi_patches.executors.base import TASK_ERRORS, Finished, Result, Task
+from wsi_patches.executors.base import Finished, Needs, Result, Task
+from wsi_patches.executors.clusters import Cluster, WorkerProcesses, dashboard_of
+from wsi_patches.executors.flight import Flight
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client
 
 __all__ = ["DaskExecutor"]
 
-IN_FLIGHT_PER_WORKER = 2
-"""One task running and one waiting, so that no worker idles and the scheduler holds few."""
-ALLOWED_FAILURES = 2
-CONNECT_TIMEOUT_S = 20
+logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
 class DaskExecutor:
     """Runs tasks on Dask workers.
 
     Parameters
     ----------
     workers
-        How many processes to start on this machine; not used with an address.
-    address
-        A scheduler's address such as ``tcp://host:8786``, or None to start processes here.
+        How many tasks run at a time.
+    cluster
+        Where the workers come from; ``workers`` processes on this machine if not given.
     """
 
-    workers: int
-    address: str | None = None
+    def __init__(self, workers: int, cluster: Cluster | None = None) -> None:
+        self.workers = workers
+        self._cluster = cluster or WorkerProcesses(workers)
+        self._stack = ExitStack()
+        self._client: Client | None = None
+        self._told: set[str] = set()
 
-    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Finished[Task, Result]]:
-        """Run ``function`` on each task, which must both be picklable.
+    def __enter__(self) -> Self:
+        """Open the cluster.
 
         Raises
         ------
         UsageError
-            No scheduler answers at the address.
+            It cannot be had: no scheduler answers, or the batch system refuses the job.
         """
-        from distributed import as_completed
-
-        waiting = iter(tasks)
         with ExitStack() as stack:
-            client = self._client(stack)
-            width = IN_FLIGHT_PER_WORKER * max(1, sum(client.nthreads().values()))
-            running: dict[Any, Task] = {}
-            queue = as_completed()
-            _submit(client, function, islice(waiting, width), running, queue)
-            while running:
-                future = next(queue)
-                task = running.pop(future)
-                yield _finished(task, future)
-                _submit(client, function, islice(waiting, 1), running, queue)
+            self._client = self._cluster.open(stack)
+            self._stack = stack.pop_all()
+        return self
 
-    def _client(self, stack: ExitStack) -> Client:
-        import dask
-        from distributed import Client, LocalCluster
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the cluster, or the connection to one that is not ours."""
+        self._client = None
+        self._stack.close()
 
-        stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": ALLOWED_FAILURES}))
-        if self.address is None:
-            cluster = LocalCluster(
-                n_workers=self.workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
-            )
-            client: Client = stack.enter_context(Client(stack.enter_context(cluster)))
-            return client
-        try:
-            client = stack.enter_context(Client(self.address, timeout=CONNECT_TIMEOUT_S))
-        except (OSError, ValueError) as error:
-            msg = f"no Dask scheduler answers at {self.address} ({error}): start one, or leave --cluster out"
-            raise UsageError(msg) from error
-        return client
+    @property
+    def dashboard(self) -> str | None:
+        """Where a browser sees the cluster at work, while it is open; None without bokeh."""
+        return None if self._client is None else dashboard_of(self._client)
 
+    def map(
+        self, function: Callable[[Task], Result], tasks: Iterable[Task], needs: Needs | None = None
+    ) -> Iterator[Finished[Task, Result]]:
+        """Run ``function`` on each task, which must both be picklable.
 
-def _submit(client: Client, function: Any, tasks: Iterable[Any], running: dict[Any, Any], queue: Any) -> None:
-    for task in tasks:
-        future = client.submit(function, task, pure=False)
-        running[future] = task
-        queue.add(future)
+        Tasks that need what no worker has, such as a GPU, run on any, and a warning says so once. While workers of one
+        kind are busy, tasks for them are put aside here and the others go on.
 
+        Raises
+        ------
+        UsageError
+            The cluster cannot be had.
+        ClusterLost
+            Its scheduler is gone, or no worker came for a long time.
+        """
+        if self._client is None:
+            with self:
+                yield from self.map(function, tasks, needs)
+            return
+        flight = Flight(
+            self._client,
+            function,
+            needs,
+            promised=self._cluster.resources,
+            patience_s=self._cluster.patience_s,
+            watch=self._cluster.watch,
+            explain=self._cluster.explain,
+            unmet=self._unmet,
+        )
+        yield from flight.run(iter(tasks))
 
-def _finished(task: Task, future: Future[Any]) -> Finished[Task, Any]:
-    from distributed import KilledWorker
-
-    error = future.exception()
-    if error is None:
-        return Finished(task, future.result())
-    if isinstance(error, KilledWorker):
-        msg = f"the worker died {ALLOWED_FAILURES + 1} times over this task: it may need more memory than there is"
-        return Finished(task, error=WorkerLost(msg))
-    if isinstance(error, TASK_ERRORS):
-        return Finished(task, error=error)
-    raise error
+    def _unmet(self, resource: str) -> None:
+        if resource not in self._told:
+            self._told.add(resource)
+            logger.warning("no worker of the cluster has a %s: tasks that would use one run on any worker", resource)

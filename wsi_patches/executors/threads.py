@@ -7,18 +7,23 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 
-from wsi_patches.executors.base import TASK_ERRORS, Finished, Result, Task
+from wsi_patches.executors.base import TASK_ERRORS, Finished, InThisProcess, Needs, Result, Task
 
 __all__ = ["ThreadExecutor"]
 
 
 @dataclass(frozen=True)
-class ThreadExecutor:
+class ThreadExecutor(InThisProcess):
     """Runs tasks on ``workers`` threads."""
 
     workers: int
 
-    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Finished[Task, Result]]:
+    def map(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        needs: Needs | None = None,  # noqa: ARG002 - all threads have what this machine has
+    ) -> Iterator[Finished[Task, Result]]:
         """Run ``function`` on each task; no more tasks are taken than there are threads to run them.
 
         Whoever stops listening, an interrupted user above all, does not wait for tasks that are running.
@@ -31,8 +36,8 @@ class ThreadExecutor:
                     running[pool.submit(function, task)] = task
                 if not running:
                     return
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield finished(running.pop(future), future)
+                future = wait(running, return_when=FIRST_COMPLETED).done.pop()
+                yield finished(running.pop(future), future)
         except (KeyboardInterrupt, GeneratorExit):
             patient = False
             raise

@@ -4,6 +4,7 @@ import pytest
 
 from wsi_patches.errors import SlideError, UsageError, WorkerLost
 from wsi_patches.executors import DaskExecutor, SerialExecutor, ThreadExecutor, make_executor
+from wsi_patches.executors.clusters import RunningScheduler
 from wsi_patches.pipeline import Stage, run
 
 EXECUTORS = [SerialExecutor(), ThreadExecutor(2), pytest.param(DaskExecutor(2), marks=pytest.mark.slow)]
@@ -104,9 +105,9 @@ def test_a_scheduler_is_reached_by_its_address():
 
 @pytest.mark.slow
 def test_a_scheduler_that_does_not_answer_is_wrong_usage(monkeypatch):
-    monkeypatch.setattr("wsi_patches.executors.dask.CONNECT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("wsi_patches.executors.clusters.CONNECT_TIMEOUT_S", 0.5)
     with pytest.raises(UsageError, match="no Dask scheduler answers at tcp://127"):
-        run(Stage("square", square_or_fail, give_up), [1], DaskExecutor(1, "tcp://127.0.0.1:9"))
+        run(Stage("square", square_or_fail, give_up), [1], DaskExecutor(1, RunningScheduler("tcp://127.0.0.1:9")))
 
 
 def test_nothing_is_begun_where_no_scheduler_answers():
