@@ -13,7 +13,7 @@ from wsi_patches.locations.remote import SCHEME, RemotePath, as_remote
 
 __all__ = ["Location", "is_remote", "path_of"]
 
-S3_ADDRESS = re.compile(rf"{SCHEME}:/+(.*)", re.IGNORECASE | re.DOTALL)
+S3_ADDRESS = re.compile(rf"{SCHEME}:/{{1,2}}(.*)", re.IGNORECASE | re.DOTALL)
 """With one slash too: ``str(Path("s3://bucket/key"))`` is ``s3:/bucket/key``."""
 OTHER_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}")
@@ -84,8 +84,8 @@ class _AsLocation:
 
 def _validated(value: Any) -> Path:
     if not isinstance(value, str | os.PathLike | RemotePath):
-        msg = f"a path or an s3:// address was expected, found {type(value).__name__}"
-        raise UsageError(msg)
+        msg = "a path or an s3:// address is expected"
+        raise ValueError(msg)  # to which pydantic adds where, and what was found
     return path_of(value)
 
 

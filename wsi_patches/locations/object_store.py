@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from wsi_patches.errors import needs_extra
 from wsi_patches.locations.patience import patiently
 
-__all__ = ["AddressError", "ask"]
+__all__ = ["AddressError", "ask", "forget_connection"]
 
 Result = TypeVar("Result")
 
@@ -96,12 +96,17 @@ def _file_system(_process: int) -> Any:
     )
 
 
+def forget_connection() -> None:
+    """Let the connection go; the next request makes one, with the credentials and the endpoint of that time."""
+    _file_system.cache_clear()
+
+
 def _told(address: str, error: Exception) -> AddressError | None:
     """Return an error as a sentence; None for a bug. What the library says may quote credentials and is left out."""
     code = _code(error)
     if isinstance(error, FileNotFoundError):
         bucket = address.split("/")[2]
-        if code == "NoSuchBucket" or "bucket" in str(error).lower():
+        if code == "NoSuchBucket" or "specified bucket" in str(error):
             return MissingObject(errno.ENOENT, f"{address}: there is no bucket {bucket}: make it, or check the address")
         return MissingObject(errno.ENOENT, f"{address} does not exist: check the address")
     if isinstance(error, PermissionError):

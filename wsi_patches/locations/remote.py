@@ -54,6 +54,16 @@ class RemotePath:
     def __str__(self) -> str:
         return f"{SCHEME}://{self.key}"
 
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return self.key.parts[0]
+
+    @property
+    def object_key(self) -> str:
+        """The key in the bucket."""
+        return "/".join(self.key.parts[1:])
+
     def __truediv__(self, name: str | PurePosixPath) -> RemotePath:
         return RemotePath(self.key / name)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from wsi_patches.locations.object_store import AddressError, ask
 from wsi_patches.locations.patience import patiently
@@ -43,13 +44,20 @@ def remove_tree(folder: Path, *, ignore_errors: bool = False) -> None:
 
 
 def _remove_keys(folder: RemotePath) -> None:
-    address = str(folder)
-    keys = sorted(map(str, folder.sizes_below()), key=lambda key: (not key.endswith(f"/{FIRST}"), key))
+    keys = sorted(folder.sizes_below(), key=lambda path: (path.name != FIRST, path))
     for start in range(0, len(keys), MOST_KEYS):
-        some = keys[start : start + MOST_KEYS]
-        ask(address, lambda store, some=some: store.bulk_delete(some))  # type: ignore[misc]
-    if keys and folder.exists():  # the store tells of keys that it kept in its answer, which fsspec does not look at
-        raise AddressError(errno.EACCES, f"{address} cannot be removed: check the rights of your credentials")
+        some = [{"Key": path.object_key} for path in keys[start : start + MOST_KEYS]]
+        request = {"Bucket": folder.bucket, "Delete": {"Objects": some, "Quiet": True}}
+        answer = ask(str(folder), partial(_delete, request=request))
+        if answer.get("Errors"):
+            codes = ", ".join(sorted({one.get("Code", "") for one in answer["Errors"]}))
+            msg = f"{folder} cannot be removed ({codes}): check the rights of your credentials"
+            raise AddressError(errno.EACCES, msg)
+
+
+def _delete(store: Any, request: Mapping[str, Any]) -> Any:
+    # fsspec's own way takes [ and * in a name for a pattern, and does not look at what the store could not remove.
+    return store.call_s3("delete_objects", **request)
 
 
 def copy_tree(source: Path, target: Path) -> None:
