@@ -27,9 +27,12 @@ from wsi_patches.outcome import Outcome, SlideReport
 from wsi_patches.workflows.log_files import LogFile, open_log_file
 from wsi_patches.workflows.shards import Shard
 
-__all__ = ["LOG", "RunLog", "log_path", "now", "plain_values", "read_events"]
+__all__ = ["LOG", "RunLog", "find_logs", "last_event", "log_path", "now", "plain_values", "read_events"]
 
 LOG = "run.jsonl"
+OF_SHARD = re.compile(r"run\.\d+-of-\d+\.jsonl")
+TAIL_BYTES = 1 << 16
+"""Of a log, in which its last line lies."""
 LISTED = 100
 """How many members of a list of settings are written; a run may have a million inputs."""
 SECRET_NAME = re.compile(r"secret|passw|token|credential|(access|api|private)[-_]?key", re.IGNORECASE)
@@ -206,13 +209,33 @@ class RunLog:
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the events of a log in order; a line that a power cut or a full disk tore is left out."""
     with path.open("rb") as stream:
-        for line in stream:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict) and {"time", "run", "event"} <= event.keys():
-                yield event
+        yield from (event for line in stream if (event := _parsed(line)) is not None)
+
+
+def find_logs(out: Path) -> list[Path]:
+    """Return the logs of an output: of runs of all of the work, then of shards."""
+    shards = [entry for entry in out.iterdir() if OF_SHARD.fullmatch(entry.name)]
+    plain = out / LOG
+    return [*([plain] if plain.is_file() else []), *sorted(shards, key=lambda path: path.name)]
+
+
+def last_event(path: Path) -> str | None:
+    """Return the name of a log's last event, None where there is no such log or nothing whole in it."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL_BYTES))
+            events = [event["event"] for line in stream if (event := _parsed(line)) is not None]
+    except FileNotFoundError:
+        return None
+    return events[-1] if events else None
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and {"time", "run", "event"} <= event.keys() else None
 
 
 def now() -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TypeVar
 
-from wsi_patches.errors import UsageError
+from wsi_patches.datasets import assign_ids
+from wsi_patches.errors import SlideError, UsageError
 
-__all__ = ["Shard", "take_shard"]
+__all__ = ["Shard", "check_same_slide", "ids_of_shard", "take_shard"]
 
 Item = TypeVar("Item")
 
@@ -76,3 +78,44 @@ def take_shard(items: Sequence[Item], shard: Shard | None) -> Sequence[Item]:
         Which share; None takes everything.
     """
     return items if shard is None else items[shard.number - 1 :: shard.of]
+
+
+def ids_of_shard(paths: Sequence[str], shard: Shard) -> Sequence[str]:
+    """Return the ids of a shard's slides, unique among all slides, without opening any.
+
+    Parameters
+    ----------
+    paths
+        Of all slides, in the same order for every shard.
+    shard
+        Which share.
+
+    Notes
+    -----
+    A run without shards also knows slides again that were moved, or that had other neighbours before; a shard would
+    have to open all slides for that. `check_same_slide` finds where it matters.
+    """
+    return take_shard(assign_ids([(path, "") for path in paths]), shard)
+
+
+def check_same_slide(slide_id: str, path: str, fingerprint: str, known: tuple[str, str] | None) -> None:
+    """Make sure that what the output holds under an id is this slide.
+
+    Parameters
+    ----------
+    slide_id, path, fingerprint
+        The slide.
+    known
+        Path and fingerprint of what the output holds under the id; None where it holds nothing.
+
+    Raises
+    ------
+    SlideError
+        It is another slide.
+    """
+    if known is not None and (PurePath(known[0]).name, known[1]) != (PurePath(path).name, fingerprint):
+        msg = (
+            f"the output holds another slide under the id {slide_id}, {known[0]}: run without --shard, which gives "
+            "free ids, or give another -o"
+        )
+        raise SlideError(msg)
