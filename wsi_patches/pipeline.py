@@ -144,7 +144,7 @@ class _Run:
     def __call__(self, jobs: Iterable[Job]) -> None:
         self.first = deque((job, (number,)) for number, job in enumerate(jobs))
         self.total = sum(job.stage.size(job.task) for job, _ in self.first)
-        for ended in self.executor.map(_do, _Waiting(self)):
+        for ended in self.executor.map(_do, _Waiting(self), _needs):
             job, place = self.running.pop(ended.task.number)
             if not self._was_split(job, place, ended.error):
                 self._end(job, place, ended.result, ended.error)

@@ -4,6 +4,7 @@ import pytest
 
 from wsi_patches.errors import SlideError, WorkerLost
 from wsi_patches.executors import Finished, SerialExecutor, ThreadExecutor
+from wsi_patches.executors.base import InThisProcess
 from wsi_patches.pipeline import Job, Stage, run, run_jobs
 
 EXECUTORS = [SerialExecutor(), ThreadExecutor(3)]
@@ -54,7 +55,7 @@ def test_what_follows_from_a_failure_is_up_to_the_stage():
     assert ended == [("first", "7: 7 cannot be read"), ("again", 8)]
 
 
-class DyingExecutor:
+class DyingExecutor(InThisProcess):
     """Workers that die over every task that holds a certain number."""
 
     workers = 1
