@@ -21,7 +21,7 @@ from wsi_patches.outcome import Interval
 from wsi_patches.pipeline import Progress
 from wsi_patches.slides import open_slide
 from wsi_patches.stores.files import write_json
-from wsi_patches.train.classifier_settings import TEST, VALIDATION
+from wsi_patches.train.classifier_settings import TEST, TRAIN, VALIDATION
 from wsi_patches.train.counter import TrainedCounter, train_counter
 from wsi_patches.train.counter_settings import CounterSettings
 from wsi_patches.train.curves import write_training_page
@@ -29,6 +29,7 @@ from wsi_patches.train.marked_fields import SplitField
 from wsi_patches.workflows.evaluation_files import write_evaluation
 from wsi_patches.workflows.output import Existing
 from wsi_patches.workflows.train_folder import TrainingData, open_training, plain
+from wsi_patches.workflows.train_looks import reference_of_fields
 
 __all__ = ["CounterTraining", "train_counter_on_folder"]
 
@@ -91,6 +92,8 @@ def train_counter_on_folder(
     told = None if progress is None else lambda _what, done, total: progress(done, total)
     trained = train_counter(settings, items, out, told, resume=existing.resume)
     card = _calibrated(settings, trained)
+    seen = (*trained.of(TRAIN), *trained.of(VALIDATION))
+    card = replace(card, reference=reference_of_fields(seen, card, settings.slide_mpp))
     test = trained.of(TEST)
     counted = _counted(settings, trained, test)
     results = _measured(trained, card, counted, settings.split_seed)

@@ -28,7 +28,7 @@ from wsi_patches.pipeline import Progress
 from wsi_patches.slides import ArraySlide, open_slide
 from wsi_patches.stores.files import write_json
 from wsi_patches.train.calibrate import fit_isotonic, fit_slide_shift
-from wsi_patches.train.classifier_settings import TEST, VALIDATION
+from wsi_patches.train.classifier_settings import TEST, TRAIN, VALIDATION
 from wsi_patches.train.curves import write_training_page
 from wsi_patches.train.detector import TrainedDetector, train_detector
 from wsi_patches.train.detector_settings import DetectorSettings
@@ -36,6 +36,7 @@ from wsi_patches.train.marked_fields import SplitField
 from wsi_patches.workflows.evaluation_files import write_evaluation
 from wsi_patches.workflows.output import Existing
 from wsi_patches.workflows.train_folder import TrainingData, open_training, plain
+from wsi_patches.workflows.train_looks import reference_of_fields
 
 __all__ = ["DetectorTraining", "train_detector_on_folder"]
 
@@ -107,6 +108,8 @@ def train_detector_on_folder(
     detector = CellDetector.of(trained.network, trained.card, "", finder, device)
     held_out, test = ([_seen(settings, detector, one) for one in trained.of(name)] for name in (VALIDATION, TEST))
     card = _reliable(trained.card, held_out)
+    seen = (*trained.of(TRAIN), *trained.of(VALIDATION))
+    card = replace(card, reference=reference_of_fields(seen, card, settings.slide_mpp))
     fields = _fields(card, test)
     kind = "patient" if all(one.field.item.group_kind == "patient" for one in test) else "slide"
     results = {

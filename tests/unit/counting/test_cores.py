@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsi_patches.counting.cores import core_counts, patch_cores
+from wsi_patches.counting.cores import core_counts, densest_place, patch_cores
 from wsi_patches.geometry import Size
 from wsi_patches.grid import PatchGrid, PatchSpec
 
@@ -127,3 +127,24 @@ def test_points_are_counted_once_whatever_the_overlap(grid, seed):
         local = cores.of(row) - np.array([x, y, x, y])
         total += core_counts(slide[:, y : y + side, x : x + side], local, 1.0)[0]
     assert total == slide[0, : grid.size.height, : grid.size.width].sum()
+
+
+@given(irregular(), st.integers(0, 2**32))
+def test_the_densest_place_lies_in_the_core_and_nothing_there_is_denser(grid, seed):
+    cores, side = cores_of(grid), grid.spec.size_px
+    density = np.random.default_rng(seed).random((2, side, side))
+    for row, corner in enumerate(grid.xy_px()):
+        local = cores.of(row) - np.tile(corner, 2)
+        inside = painted(local, (side, side)) > 0
+        if inside.any():
+            x, y = densest_place(density, local, 1.0).astype(int)
+            assert inside[y, x]
+            assert density.sum(axis=0)[y, x] == density.sum(axis=0)[inside].max()
+
+
+def test_a_place_is_said_by_its_middle():
+    density = np.zeros((1, 8, 8))
+    density[0, 2, 5], density[0, 6, 1] = 1, 2
+    whole, above = np.array([[0, 0, 32, 32]]), np.array([[0, 0, 32, 16]])
+    assert densest_place(density, whole, 4.0).tolist() == [5.5, 25.5]
+    assert densest_place(density, above, 4.0).tolist() == [21.5, 9.5]

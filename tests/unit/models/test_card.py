@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsi_patches.errors import ModelError
-from wsi_patches.models.card import ModelCard
+from wsi_patches.models.card import CounterCard, DetectorCard, ModelCard
+from wsi_patches.models.count_calibration import CountCalibration
+from wsi_patches.models.reference import InputReference
 
 shares = st.floats(0.01, 1)
 cards = st.builds(
@@ -78,3 +80,28 @@ def test_isotonic_points_are_kept_and_impossible_ones_refused(card):
     for points in (((0.5, 0.2), (0.4, 0.3)), ((0.4, 0.3), (0.5, 0.2)), ((0.1, 0.0), (0.9, 1.1))):
         with pytest.raises(ModelError, match="isotonic must be rising points"):
             replace(card, isotonic=points)
+
+
+MARKED = {
+    "name": "ours",
+    "title": "",
+    "architecture": "",
+    "settings": {},
+    "classes": ("blast", "other"),
+    "trained_on": "",
+    "limits": "",
+    "licence": "",
+    "red_cell_px": 26.0,
+    "split": "",
+}
+COUNTER = CounterCard(**MARKED, calibration=dict.fromkeys(("blast", "other", "white_cell"), CountCalibration()))
+
+
+@pytest.mark.parametrize("card", [COUNTER, DetectorCard(**MARKED, threshold=0.4, nms=0.5)])
+def test_what_slides_looked_like_is_kept_and_older_cards_have_none(card, rng):
+    told = replace(card, reference=InputReference.fit(rng.normal(size=(14, 11)), (0.2, 0.25)))
+    assert type(card).from_dict(json.loads(json.dumps(told.to_dict()))) == told
+
+    older = card.to_dict()
+    del older["reference"]
+    assert type(card).from_dict(older) == card

@@ -1,6 +1,7 @@
 """`train` with `task: counts`, by the command: a counter with intervals, measured, that counts alike on any grid."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -51,9 +52,9 @@ def run(*arguments):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Twelve painted fields and a recipe."""
+    """Sixteen painted fields and a recipe."""
     folder = tmp_path_factory.mktemp("counts")
-    write_all_idb1(folder / "ALL_IDB1", painted_fields(12))
+    write_all_idb1(folder / "ALL_IDB1", painted_fields(16))
     (folder / "mine.yaml").write_text(yaml.safe_dump(RECIPE))
     return folder
 
@@ -74,7 +75,7 @@ def test_all_is_written_and_told(trained):
         assert (out / name).is_file()
     for name in ("blasts", "white_cells"):
         assert "small on its test split" in (out / "test" / name / "evaluation.html").read_text()
-    for line in ("BLASTS", "WHITE CELLS", "true count within the interval", "weights.safetensors", "12 of 12 rows"):
+    for line in ("BLASTS", "WHITE CELLS", "true count within the interval", "weights.safetensors", "16 of 16 rows"):
         assert line in output
 
 
@@ -83,15 +84,31 @@ def test_the_card_has_intervals_from_validation_and_scores_from_the_test_split(t
     card = counter.card
     assert json.loads((trained[1] / "card.json").read_text()) == card.to_dict()
     assert set(card.calibration) == {*ALL_IDB_CLASSES, WHITE_CELL}
-    assert {one.groups for one in card.calibration.values()} == {3}
+    assert {one.groups for one in card.calibration.values()} == {4}
     assert card.calibration[WHITE_CELL].factor == 1
     assert {
         "test_blasts_count_mae",
         "test_blasts_interval_coverage",
         "test_white_cells_count_mae",
     } <= card.scores.keys()
-    assert card.scores["test_slides"] == 3
+    assert card.scores["test_slides"] == 4
     assert card.scores["test_white_cells_count_mae"] < 5  # of ten on each
+
+
+def test_a_field_that_is_unlike_the_training_makes_a_trained_counter_abstain(trained):
+    counter = CellCounter.load(trained[1] / "weights.safetensors", "cpu")
+    assert counter.card.reference.slides == 12  # of training and validation
+    assert counter.card.reference.mpp == pytest.approx((MPP, MPP))
+    (field,) = painted_fields(1, seed=500)
+    shifted = replace(field.settings, blur_px=field.settings.blur_px + 3.0)
+    usual, blurred = (
+        count_patches(ArraySlide(paint_smear(field.size, one)[0], mpp=MPP), "field", counter)[0]
+        for one in (field.settings, shifted)
+    )
+    assert 0 < usual.unlike_training <= 1
+    assert blurred.abstains
+    assert any("What it says of cells here" in warning for warning in blurred.warnings)
+    assert not any("unlike those" in warning for warning in usual.warnings)
 
 
 def test_a_trained_counter_counts_alike_at_any_overlap(trained):

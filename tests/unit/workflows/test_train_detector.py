@@ -13,10 +13,11 @@ from wsi_patches.annotations import BOX_COLUMNS
 from wsi_patches.cli import main
 from wsi_patches.counting.slide_counts import FinderReliability
 from wsi_patches.datasets.split_file import read_split
+from wsi_patches.infer import ModelChoice, count_by
 from wsi_patches.infer.detect import detect_cells, load_detector
 from wsi_patches.models.weights import build_detector
-from wsi_patches.slides import open_slide
-from wsi_patches.synthetic import write_all_idb1
+from wsi_patches.slides import ArraySlide, open_slide
+from wsi_patches.synthetic import paint_smear, write_all_idb1
 from wsi_patches.workflows.output import Existing
 from wsi_patches.workflows.train_detector import train_detector_on_folder
 from wsi_patches.workflows.train_folder import TrainingData
@@ -25,7 +26,7 @@ from wsi_patches.workflows.train_folder import TrainingData
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("painted") / "ALL_IDB1"
-    write_all_idb1(folder, painted_fields(8))
+    write_all_idb1(folder, painted_fields(16))
     return folder
 
 
@@ -41,10 +42,10 @@ def done(data, tmp_path_factory):
 
 def test_white_cells_of_the_test_split_are_found(done):
     result = done.results["white_cells"]
-    assert result.sampling.n == 2
+    assert result.sampling.n == 4
     assert result.metrics["f1"].value > 0.6, result.metrics["f1"]
     assert done.card.scores["test_white_cells_f1"] == result.metrics["f1"].value
-    assert done.card.scores["test_slides"] == 2
+    assert done.card.scores["test_slides"] == 4
     assert set(done.results) == set(done.evaluations) == {"white_cells", "blasts"}
 
 
@@ -70,6 +71,20 @@ def test_the_weight_file_detects_as_the_training_did(done):
         cells, blast = detect_cells(slide, chosen.detector)
     assert len(cells) == len(blast) == done.results["white_cells"].found[0]
     assert set(BOX_COLUMNS) <= set(cells.attributes)
+
+
+def test_a_field_that_is_unlike_the_training_makes_it_abstain(done):
+    assert done.card.reference.slides == 12  # of training and validation
+    choice = ModelChoice(method="detector", model=str(done.weights), device="cpu", precision="fp32")
+    (field,) = painted_fields(1, seed=500)
+    shifted = replace(field.settings, blur_px=field.settings.blur_px + 3.0)
+    usual, blurred = (
+        count_by(choice, ArraySlide(paint_smear(field.size, one)[0], mpp=MPP), "field").report
+        for one in (field.settings, shifted)
+    )
+    assert 0 < usual.unlike_training <= 1
+    assert blurred.abstains
+    assert any("unlike those that model" in warning for warning in blurred.warnings)
 
 
 def test_settings_of_a_detector_are_not_searched(data, tmp_path):
