@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from wsi_patches.errors import StoreError
+from wsi_patches.locations import patiently
 from wsi_patches.stores.codecs import ChunkCodec, chunk_codec
 from wsi_patches.stores.files import write_json, write_whole
 
@@ -108,8 +109,8 @@ def _check_sharding(configuration: Mapping[str, Any]) -> None:
         raise StoreError(msg)
 
 
-def read_metadata(folder: Path) -> ArrayMetadata:
-    """Return the metadata of the array in a folder.
+def read_metadata(folder: Path, content: bytes | None = None) -> ArrayMetadata:
+    """Return the metadata of the array in a folder, whose metadata file may have been read already.
 
     Raises
     ------
@@ -117,7 +118,8 @@ def read_metadata(folder: Path) -> ArrayMetadata:
         There is no array, or one that this program does not read.
     """
     try:
-        return ArrayMetadata.from_dict(json.loads((folder / METADATA).read_bytes()))
+        content = patiently((folder / METADATA).read_bytes) if content is None else content
+        return ArrayMetadata.from_dict(json.loads(content))
     except StoreError as error:
         msg = f"{folder.name} cannot be read: {error}"
         raise StoreError(msg) from error
@@ -159,7 +161,7 @@ def read_column(folder: Path) -> NDArray[Any]:
         msg = f"{folder.name} is cut into several chunks, and a column has one"
         raise StoreError(msg)
     try:
-        metadata.codec.decode(chunk_path(folder, 0, out.ndim).read_bytes(), out)
+        metadata.codec.decode(patiently(chunk_path(folder, 0, out.ndim).read_bytes), out)
     except (OSError, StoreError) as error:
         msg = f"{folder.name} cannot be read: {error}"
         raise StoreError(msg) from error

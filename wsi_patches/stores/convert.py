@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from wsi_patches.errors import UsageError
+from wsi_patches.locations import copy_tree, path_of, remove_tree
 from wsi_patches.stores.arrays import METADATA
 from wsi_patches.stores.codecs import ChunkCodec
-from wsi_patches.stores.files import sync_tree, write_whole
+from wsi_patches.stores.files import new_folder, sync_tree, write_whole
 from wsi_patches.stores.format import PARTS, patches_in_shard
 from wsi_patches.stores.reader import Store, is_store, open_store
 from wsi_patches.stores.shards import ImageReader, ImageWriter
@@ -53,7 +53,7 @@ def start_conversion(store: Path, out: Path, codec: str, *, durable: bool = True
     write_whole(out / PARTS / METADATA, (store / PARTS / METADATA).read_bytes(), durable=durable)
     sweep_unfinished(out, open_store(out).unfinished)
     for folder in (entry for entry in store.iterdir() if entry.is_dir() and entry.name != PARTS):
-        shutil.copytree(folder, out / folder.name, dirs_exist_ok=True)
+        copy_tree(folder, out / folder.name)
     return [
         ConvertTask(str(store), part.id, str(out), codec, part.count, durable)
         for part in source.parts
@@ -77,11 +77,11 @@ def convert_part(task: ConvertTask) -> int:
     StoreError
         A patch cannot be read.
     """
-    old, new = (Path(store) / PARTS / task.part_id for store in (task.store, task.out))
+    old, new = (path_of(store) / PARTS / task.part_id for store in (task.store, task.out))
     try:
-        new.mkdir()
+        new_folder(new)
         for folder in (entry for entry in old.iterdir() if entry.is_dir() and entry.name != "images"):
-            shutil.copytree(folder, new / folder.name)
+            copy_tree(folder, new / folder.name)
         _convert_images(old / "images", new / "images", task)
         if task.durable:
             sync_tree(new)
@@ -89,7 +89,7 @@ def convert_part(task: ConvertTask) -> int:
         write_whole(new / METADATA, (old / METADATA).read_bytes(), durable=task.durable)
     finally:
         if not (new / METADATA).exists():
-            shutil.rmtree(new, ignore_errors=True)
+            remove_tree(new, ignore_errors=True)
     return task.patches
 
 

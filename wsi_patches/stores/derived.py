@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,6 +16,7 @@ from typing import Any
 from numpy.typing import DTypeLike, NDArray
 
 from wsi_patches.errors import StoreError, UsageError
+from wsi_patches.locations import patiently, remove_tree
 from wsi_patches.stores.arrays import METADATA, METADATA_ERRORS, group_metadata, read_column, write_column
 from wsi_patches.stores.codecs import ChunkCodec
 from wsi_patches.stores.files import sync_folder, sync_tree, write_json
@@ -72,7 +72,7 @@ class Derived:
 def derived_settings(part: Path, name: str) -> dict[str, Any] | None:
     """Return what a part's derived group was made with, or None where there is none that is complete."""
     try:
-        attributes = json.loads((part / DERIVED / name / METADATA).read_bytes())["attributes"]
+        attributes = json.loads(patiently((part / DERIVED / name / METADATA).read_bytes))["attributes"]
         complete = attributes["status"] == COMPLETE
         settings: dict[str, Any] = attributes["settings"]
     except METADATA_ERRORS:  # absent, or cut off by a kill: either way it does not count
@@ -155,7 +155,7 @@ class DerivedWriter:
                 write_json(folder / METADATA, group_metadata({}), durable=durable)
         # Its metadata go first, so that a kill in the middle of the removal does not leave half a group that counts.
         (self.folder / METADATA).unlink(missing_ok=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove_tree(self.folder, ignore_errors=True)
         self.folder.mkdir()
 
     def column(self, name: str, values: NDArray[Any], dtype: DTypeLike) -> None:

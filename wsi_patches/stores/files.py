@@ -4,21 +4,40 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PARTIAL_SUFFIX", "WholeFile", "replacing", "sync_folder", "sync_tree", "write_json", "write_whole"]
+from wsi_patches.locations import is_remote, patiently
+from wsi_patches.locations.remote import as_remote
+
+__all__ = [
+    "PARTIAL_SUFFIX",
+    "WholeFile",
+    "new_folder",
+    "replacing",
+    "sync_folder",
+    "sync_names",
+    "sync_tree",
+    "write_json",
+    "write_whole",
+]
 
 PARTIAL_SUFFIX = ".partial"
 """Of a file that is being written; a killed writer leaves it behind, and the next run sweeps it."""
+SCRATCH = "wsi-patches-"
+"""Begins the names of temporary files, on their way to an object store."""
 BUFFER_BYTES = 1 << 20
 """A JPEG tile is some kilobytes, and a call of the system for each would cost more than the tile."""
 
 
 class WholeFile:
     """A file that is written beside its place and renamed there when it is complete.
+
+    For an object store it is written to local scratch and put when it is complete: a put is whole or not there.
 
     Parameters
     ----------
@@ -29,8 +48,8 @@ class WholeFile:
     """
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
-        self.path, self.durable = path, durable
-        self._partial = path.with_name(path.name + PARTIAL_SUFFIX)
+        self.path, self.durable, self._remote = path, durable, as_remote(path)
+        self._partial = path.with_name(path.name + PARTIAL_SUFFIX) if self._remote is None else _scratch_file()
         self._stream = self._partial.open("wb", BUFFER_BYTES)
 
     def write(self, data: bytes) -> None:
@@ -40,6 +59,11 @@ class WholeFile:
     def commit(self) -> None:
         """Put the file in its place."""
         self._stream.flush()
+        if self._remote is not None:
+            self._stream.close()
+            self._remote.upload(self._partial)
+            self._partial.unlink()
+            return
         if self.durable:
             os.fsync(self._stream.fileno())
         self._stream.close()
@@ -51,23 +75,43 @@ class WholeFile:
         self._partial.unlink(missing_ok=True)
 
 
+def _scratch_file() -> Path:
+    number, name = tempfile.mkstemp(prefix=SCRATCH, suffix=PARTIAL_SUFFIX)
+    os.close(number)
+    return Path(name)
+
+
 @contextmanager
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Yield a path beside ``path`` to write to; it takes the name once it was written without an error."""
-    partial = path.with_name(path.name + PARTIAL_SUFFIX)
+    """Yield a local path to write to; what is there takes the name ``path`` once it was written without an error."""
+    remote = as_remote(path)
+    if remote is not None:
+        with tempfile.TemporaryDirectory(prefix=SCRATCH) as scratch:
+            beside = Path(scratch, path.name)
+            yield beside
+            remote.upload(beside)
+        return
+    beside = path.with_name(path.name + PARTIAL_SUFFIX)
     try:
-        yield partial
+        yield beside
         if durable:
-            _sync_file(partial)
-        partial.replace(path)
+            _sync_file(beside)
+        beside.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write a file that is whole or absent."""
-    with replacing(path, durable=durable) as partial:
-        partial.write_bytes(data)
+    """Write a file that is whole or absent; tried again while its file server is gone."""
+    patiently(partial(_write_whole, path, data, durable=durable))
+
+
+def _write_whole(path: Path, data: bytes, *, durable: bool) -> None:
+    if is_remote(path):
+        path.write_bytes(data)
+        return
+    with replacing(path, durable=durable) as beside:
+        beside.write_bytes(data)
 
 
 def write_json(path: Path, values: dict[str, Any], *, durable: bool = True) -> None:
@@ -75,9 +119,22 @@ def write_json(path: Path, values: dict[str, Any], *, durable: bool = True) -> N
     write_whole(path, json.dumps(values).encode(), durable=durable)
 
 
+def new_folder(folder: Path) -> None:
+    """Make a folder that one writer will fill.
+
+    Raises
+    ------
+    FileExistsError
+        It is there; of an object store, something lies below it.
+    """
+    if is_remote(folder) and folder.exists():
+        raise FileExistsError(folder)
+    folder.mkdir()
+
+
 def sync_folder(folder: Path) -> None:
     """Wait until the disk knows the names in a folder; without this a renamed file may be lost with the power."""
-    if os.name == "nt":  # Windows knows no such thing and refuses to open folders
+    if os.name == "nt" or is_remote(folder):  # Windows knows no such thing and refuses to open folders
         return
     number = os.open(folder, os.O_RDONLY)
     try:
@@ -88,12 +145,22 @@ def sync_folder(folder: Path) -> None:
 
 def sync_tree(folder: Path) -> None:
     """Wait until the disk has every file and every name below a folder."""
+    if is_remote(folder):  # what was put is there
+        return
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             _sync_file(path)
         else:
             sync_folder(path)
     sync_folder(folder)
+
+
+def sync_names(folder: Path) -> None:
+    """Wait until the disk knows the names in all folders below one; their files were waited for."""
+    if is_remote(folder):
+        return
+    for below in (entry for entry in folder.rglob("*") if entry.is_dir()):
+        sync_folder(below)
 
 
 def _sync_file(path: Path) -> None:

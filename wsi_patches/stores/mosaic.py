@@ -17,6 +17,7 @@ __all__ = ["MosaicSlide"]
 
 COVERAGE_PX = 8
 """Coverage is counted in squares of this side."""
+BATCH_PATCHES = 32
 CACHED_PATCHES = 256
 """Windows overlap, and so a patch is asked for a few times in a row."""
 
@@ -69,26 +70,32 @@ class MosaicSlide(SlideBase):
         out = np.full((box_px.height, box_px.width, 3), self.background, np.uint8)
         x, y = self.xy_px[:, 0], self.xy_px[:, 1]
         touches = (x < box_px.right) & (x + side > box_px.x) & (y < box_px.bottom) & (y + side > box_px.y)
-        for row in np.flatnonzero(touches).tolist():
-            left, top = int(x[row]) - box_px.x, int(y[row]) - box_px.y
-            cut = Box(left, top, side, side).clipped(Size(box_px.width, box_px.height))
-            patch = self._patch(int(self.positions[row]))
-            out[cut.y : cut.bottom, cut.x : cut.right] = patch[
-                cut.y - top : cut.bottom - top, cut.x - left : cut.right - left
-            ]
+        rows = np.flatnonzero(touches)
+        for start in range(0, len(rows), BATCH_PATCHES):
+            some = rows[start : start + BATCH_PATCHES].tolist()
+            for row, patch in zip(some, self._patches(self.positions[some].tolist()), strict=True):
+                left, top = int(x[row]) - box_px.x, int(y[row]) - box_px.y
+                cut = Box(left, top, side, side).clipped(Size(box_px.width, box_px.height))
+                out[cut.y : cut.bottom, cut.x : cut.right] = patch[
+                    cut.y - top : cut.bottom - top, cut.x - left : cut.right - left
+                ]
         return out
 
-    def _patch(self, position: int) -> NDArray[np.uint8]:
+    def _patches(self, positions: list[int]) -> list[NDArray[np.uint8]]:
+        """Return some patches; those that are not at hand are read in one call."""
         with self._lock:
-            if position in self._recent:
-                self._recent.move_to_end(position)
-                return self._recent[position]
-        patch: NDArray[np.uint8] = self.store.read([position])[0]
-        with self._lock:
-            self._recent[position] = patch
-            if len(self._recent) > CACHED_PATCHES:
-                self._recent.popitem(last=False)
-        return patch
+            found = {one: self._recent[one] for one in positions if one in self._recent}
+            for one in found:
+                self._recent.move_to_end(one)
+        lacking = [one for one in positions if one not in found]
+        if lacking:
+            read = dict(zip(lacking, self.store.read(lacking), strict=True))
+            with self._lock:
+                self._recent |= read
+                while len(self._recent) > CACHED_PATCHES:
+                    self._recent.popitem(last=False)
+            found |= read
+        return [found[one] for one in positions]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _open_mosaic, (str(self.store.path), self.record.id)

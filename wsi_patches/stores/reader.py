@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,42 +15,14 @@ from wsi_patches.cells import Cells
 from wsi_patches.errors import StoreError, UsageError
 from wsi_patches.geometry import Box, round_half_up
 from wsi_patches.grid import PatchPlace
+from wsi_patches.locations import is_remote, path_of, patiently
 from wsi_patches.patch import SlideRecord
-from wsi_patches.stores.arrays import METADATA, METADATA_ERRORS, read_column
+from wsi_patches.stores.arrays import METADATA, METADATA_ERRORS
 from wsi_patches.stores.derived import read_derived
-from wsi_patches.stores.format import COMPLETE, PARTS, StoreSettings
-from wsi_patches.stores.shards import ImageReader
+from wsi_patches.stores.format import PARTS, StoreSettings
+from wsi_patches.stores.parts import Part, attributes_in, columns_of, each_part, read_parts
 
 __all__ = ["Part", "Store", "is_store", "open_store", "shared_store"]
-
-
-@dataclass(frozen=True)
-class Part:
-    """One complete part."""
-
-    id: str
-    folder: Path
-    slides: tuple[SlideRecord, ...]
-    images: ImageReader
-
-    @property
-    def count(self) -> int:
-        """How many patches it holds."""
-        return len(self.images)
-
-    def column(self, name: str) -> NDArray[Any]:
-        """Return one of the part's small arrays.
-
-        Raises
-        ------
-        StoreError
-            The array is absent or damaged.
-        """
-        try:
-            return read_column(self.folder / name)
-        except StoreError as error:
-            msg = f"part {self.id}: {error}: run wsi-patches verify on the store"
-            raise StoreError(msg) from error
 
 
 def is_store(path: Path) -> bool:
@@ -76,14 +46,14 @@ def open_store(path: Path | str, threads: int = 1) -> Store:
     StoreError
         There is no store, or it is of another format or damaged.
     """
-    path = Path(path)
+    path = path_of(path)
     if not path.exists():
         msg = f"{path} does not exist: give a store that wsi-patches extract wrote"
         raise StoreError(msg)
     try:
-        settings = StoreSettings.from_attributes(_attributes(path), str(path))
+        settings = StoreSettings.from_attributes(attributes_in(patiently((path / METADATA).read_bytes)), str(path))
         folders = sorted(entry for entry in (path / PARTS).glob("*") if entry.is_dir())
-        parts = [part for part in map(_part, folders) if part is not None]
+        parts = read_parts(folders)
     except METADATA_ERRORS as error:
         msg = f"{path} cannot be read as a store: {error}"
         raise StoreError(msg) from error
@@ -99,33 +69,29 @@ def shared_store(path: Path | str) -> Store:
     StoreError
         As `open_store`.
     """
-    folder = Path(path)
+    folder = path_of(path)
     try:
-        state = tuple((folder / name).stat().st_mtime_ns for name in (METADATA, PARTS))
+        state = _state(folder)
     except OSError:
         return open_store(folder)  # which says what is wrong
-    return _shared(str(path), state)
+    store = _shared(str(path), state)
+    if store.unfinished and is_remote(folder):  # nothing in a listing tells when such a part becomes complete
+        _shared.cache_clear()
+        store = _shared(str(path), state)
+    return store
+
+
+def _state(folder: Path) -> tuple[Any, ...]:
+    """Return what changes when a part is added to a store, or the store is replaced."""
+    if not is_remote(folder):
+        return tuple((folder / name).stat().st_mtime_ns for name in (METADATA, PARTS))
+    names = (entry.name for entry in (folder / PARTS).iterdir())  # a folder of an object store has no time
+    return (folder / METADATA).stat().st_mtime_ns, *names
 
 
 @lru_cache(maxsize=2)
-def _shared(path: str, _state: tuple[int, ...]) -> Store:
+def _shared(path: str, _state: tuple[Any, ...]) -> Store:
     return open_store(path)
-
-
-def _attributes(folder: Path) -> dict[str, Any]:
-    attributes: dict[str, Any] = json.loads((folder / METADATA).read_bytes()).get("attributes", {})
-    return attributes
-
-
-def _part(folder: Path) -> Part | None:
-    """Return a part, or None for one that was begun and never completed."""
-    if not (folder / METADATA).exists():
-        return None
-    attributes = _attributes(folder)
-    if attributes.get("status") != COMPLETE:
-        return None
-    records = tuple(SlideRecord.from_dict(row) for row in attributes["slides"])
-    return Part(folder.name, folder, records, ImageReader(folder / "images"))
 
 
 class Store:
@@ -213,27 +179,29 @@ class Store:
     def slide_rows(self) -> NDArray[np.int64]:
         """Row in `slides` of each patch, shape ``(n,)``."""
         rows = [np.empty(0, np.int64)]
-        for part in self.parts:
+        for part, slide in zip(self.parts, columns_of(self.parts, "slide"), strict=True):
             of_part = np.array([self.row_of[record.id] for record in part.slides], np.int64)
-            rows.append(of_part[part.column("slide").astype(np.int64)])
+            rows.append(of_part[slide.astype(np.int64)])
         return np.concatenate(rows)
 
     @cached_property
     def labels(self) -> NDArray[np.uint16]:
         """Annotated cells of each class in each patch, shape ``(n, classes)``."""
         empty = np.empty((0, len(self.settings.rule.class_names)), np.uint16)
-        return np.concatenate([empty, *(part.column("counts").astype(np.uint16) for part in self.parts)])
+        return np.concatenate([empty, *(one.astype(np.uint16) for one in columns_of(self.parts, "counts"))])
 
     @cached_property
     def xy(self) -> NDArray[np.int64]:
         """Level-0 top left corners, shape ``(n, 2)``."""
-        blocks = [part.column("xy").astype(np.int64) for part in self.parts]
+        blocks = [one.astype(np.int64) for one in columns_of(self.parts, "xy")]
         return np.concatenate([np.empty((0, 2), np.int64), *blocks])
 
     @cached_property
     def grid_index(self) -> NDArray[np.int64]:
         """Each patch's index in its slide's grid, shape ``(n,)``."""
-        return np.concatenate([np.empty(0, np.int64), *(part.column("index").astype(np.int64) for part in self.parts)])
+        return np.concatenate(
+            [np.empty(0, np.int64), *(one.astype(np.int64) for one in columns_of(self.parts, "index"))]
+        )
 
     def place(self, position: int) -> PatchPlace:
         """Return where a patch lies on its slide."""
@@ -285,7 +253,7 @@ class Store:
         StoreError
             Not every part holds that derived group complete.
         """
-        return np.concatenate([read_derived(part.folder, name).column(column) for part in self.parts])
+        return np.concatenate(each_part(self.parts, lambda part: read_derived(part.folder, name).column(column)))
 
     def cells(self, slide_id: str) -> Cells:
         """Return the annotated cells of a slide, level-0 pixels."""

@@ -6,9 +6,9 @@ endian), then the index's CRC-32C.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.errors import StoreError
+from wsi_patches.locations import open_ranges, patiently, read_pieces
+from wsi_patches.locations.ranges import LocalRanges, RemoteRanges
 from wsi_patches.stores.arrays import METADATA, ArrayMetadata, chunk_path, read_metadata
 from wsi_patches.stores.codecs import SEAL_BYTES, ChunkCodec, checked, sealed
 from wsi_patches.stores.files import WholeFile, write_json
@@ -98,14 +100,21 @@ class ImageWriter:
 class ImageReader:
     """Reads an array that `ImageWriter` or zarr-python wrote; safe in several threads.
 
+    Parameters
+    ----------
+    folder
+        The array's folder.
+    metadata
+        The content of its metadata file, where that was read already.
+
     Raises
     ------
     StoreError
         The array is absent, or coded in a way that this program does not read.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.metadata = folder, read_metadata(folder)
+    def __init__(self, folder: Path, metadata: bytes | None = None) -> None:
+        self.folder, self.metadata = folder, read_metadata(folder, metadata)
         if self.metadata.shard is None or self.metadata.chunk != 1:
             msg = f"{folder.name} is not cut into shards of single images"
             raise StoreError(msg)
@@ -128,48 +137,55 @@ class ImageReader:
         StoreError
             A shard is absent, or an image damaged.
         """
-        open_shard, shard = ExitStack(), -1
-        with open_shard:
-            for position, row in enumerate(rows):
-                if row // self.shard != shard:
-                    open_shard.close()
-                    shard = row // self.shard
-                    number = open_shard.enter_context(self._opened(shard))
-                try:
-                    self.metadata.codec.decode(self._chunk(number, shard, row % self.shard), out[position])
-                except StoreError as error:
-                    msg = f"patch {row} of {self.folder} cannot be read, {error}: run wsi-patches verify on the store"
-                    raise StoreError(msg) from error
+        start = 0
+        for shard, of_shard in groupby(rows, key=lambda row: row // self.shard):
+            some = list(of_shard)
+            with self._opened(shard) as file:
+                self._read_shard(file, shard, some, out[start : start + len(some)])
+            start += len(some)
+
+    def _read_shard(
+        self, file: LocalRanges | RemoteRanges, shard: int, rows: Sequence[int], out: Sequence[NDArray[np.uint8]]
+    ) -> None:
+        chunks = self._chunks(file, shard, [row % self.shard for row in rows])
+        for row, image in zip(rows, out, strict=True):
+            try:
+                self.metadata.codec.decode(next(chunks), image)
+            except (StoreError, OSError) as error:
+                msg = f"patch {row} of {self.folder} cannot be read, {error}: run wsi-patches verify on the store"
+                raise StoreError(msg) from error
+
+    def _chunks(self, file: LocalRanges | RemoteRanges, shard: int, rows: Sequence[int]) -> Iterator[bytes]:
+        """Yield the bytes of some chunks; of an object store neighbours are fetched at once."""
+        if shard not in self._indices:
+            self._indices[shard] = self._read_index(file)
+        pieces = [(int(offset), int(length)) for offset, length in self._indices[shard][list(rows)]]
+        if isinstance(file, LocalRanges):  # the disk's cache reads ahead, and nothing need be copied
+            yield from (_whole(file.read(*_held(piece)), piece[1]) for piece in pieces)
+            return
+        held = [piece if piece[0] != ABSENT else (0, 0) for piece in pieces]
+        for piece, data in zip(pieces, read_pieces(file, held), strict=True):
+            yield _whole(data, _held(piece)[1])
 
     @contextmanager
-    def _opened(self, shard: int) -> Iterator[int]:
+    def _opened(self, shard: int) -> Iterator[LocalRanges | RemoteRanges]:
         path = chunk_path(self.folder, shard, len(self.metadata.shape))
         try:
-            number = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            file = patiently(lambda: open_ranges(path))
         except OSError as error:
             msg = f"shard {shard} of {self.folder} cannot be opened: {error.strerror or error}"
             raise StoreError(msg) from error
         try:
-            yield number
+            yield file
         finally:
-            os.close(number)
+            file.close()
 
-    def _chunk(self, number: int, shard: int, row: int) -> bytes:
-        if shard not in self._indices:
-            self._indices[shard] = self._read_index(number)
-        offset, length = (int(value) for value in self._indices[shard][row])
-        if offset == ABSENT:
-            msg = "its shard does not hold it"
-            raise StoreError(msg)
-        return _read_at(number, offset, length)
-
-    def _read_index(self, number: int) -> NDArray[np.uint64]:
-        index_bytes = self.shard * 2 * INDEX_DTYPE.itemsize + SEAL_BYTES
-        start = os.fstat(number).st_size - index_bytes
+    def _read_index(self, file: LocalRanges | RemoteRanges) -> NDArray[np.uint64]:
+        data, start = file.tail(self.shard * 2 * INDEX_DTYPE.itemsize + SEAL_BYTES)
         if start < 0:
             msg = "its shard is cut short"
             raise StoreError(msg)
-        index = np.frombuffer(checked(_read_at(number, start, index_bytes)), INDEX_DTYPE).reshape(-1, 2)
+        index = np.frombuffer(checked(data), INDEX_DTYPE).reshape(-1, 2)
         held = index[index[:, 0] != ABSENT]
         if np.any(held[:, 0] > start) or np.any(held[:, 1] > start - held[:, 0]):
             msg = "its shard's index points beyond the file"
@@ -180,9 +196,15 @@ class ImageReader:
         return ImageReader, (self.folder,)
 
 
-def _read_at(number: int, offset: int, length: int) -> bytes:
-    """Return bytes of a file without moving its position, so that threads may share it."""
-    data = os.pread(number, length, offset)
+def _held(piece: tuple[int, int]) -> tuple[int, int]:
+    """Return a chunk's offset and length, unless the index says that the shard lacks it."""
+    if piece[0] == ABSENT:
+        msg = "its shard does not hold it"
+        raise StoreError(msg)
+    return piece
+
+
+def _whole(data: bytes, length: int) -> bytes:
     if len(data) != length:
         msg = "its shard is cut short"
         raise StoreError(msg)

@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsi_patches.errors import StoreError
 from wsi_patches.stores.derived import IMAGES, derived_groups
-from wsi_patches.stores.reader import Part, Store, open_store
+from wsi_patches.stores.parts import Part
+from wsi_patches.stores.reader import Store, open_store
 from wsi_patches.stores.shards import ImageReader
 
 __all__ = ["verify_store"]
 
 COLUMNS = ("slide", "index", "xy", "counts", "patch_indptr", "patch_cells")
+BATCH_PATCHES = 32
 NAMED = 10
 """How many damaged patches of a part are named."""
 CELL_COLUMNS = ("cells/slide", "cells/x", "cells/y", "cells/class")
@@ -55,14 +58,23 @@ def _shortened(where: str, damaged: list[str], count: int) -> Iterator[str]:
 def _images(images: ImageReader) -> Iterator[list[str]]:
     """Yield, for each image, what is wrong with it: absent, cut short, changed since it was written, undecodable."""
     _, *shape = images.metadata.shape
-    out = [np.empty(shape, np.uint8)]
-    for row in range(len(images)):
+    out = np.empty((BATCH_PATCHES, *shape), np.uint8)
+    for start in range(0, len(images), BATCH_PATCHES):
+        rows = range(start, min(start + BATCH_PATCHES, len(images)))
         try:
-            images.read([row], out)
-        except StoreError as error:
-            yield [str(error)]
+            images.read(rows, list(out[: len(rows)]))
+        except StoreError:
+            yield from (_image(images, row, out[0]) for row in rows)
         else:
-            yield []
+            yield from ([] for _ in rows)
+
+
+def _image(images: ImageReader, row: int, out: NDArray[np.uint8]) -> list[str]:
+    try:
+        images.read([row], [out])
+    except StoreError as error:
+        return [str(error)]
+    return []
 
 
 def _columns(part: Part) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +12,11 @@ from numpy.typing import DTypeLike, NDArray
 from wsi_patches.cells import Cells
 from wsi_patches.errors import StoreError, UsageError
 from wsi_patches.jpeg_tile import JpegTiles
+from wsi_patches.locations import remove_tree
 from wsi_patches.patch import SlideRecord
 from wsi_patches.stores.arrays import METADATA, group_metadata, write_column
 from wsi_patches.stores.codecs import ChunkCodec
-from wsi_patches.stores.files import PARTIAL_SUFFIX, sync_folder, write_json
+from wsi_patches.stores.files import PARTIAL_SUFFIX, new_folder, sync_folder, sync_names, write_json
 from wsi_patches.stores.format import COMPLETE, PARTS, StoreSettings, patches_in_shard
 from wsi_patches.stores.shards import ImageWriter
 
@@ -53,7 +53,7 @@ def create_group(folder: Path, attributes: Mapping[str, Any] | None = None, *, d
 def sweep_unfinished(path: Path, part_ids: Sequence[str]) -> None:
     """Remove parts that were never completed, and what a killed writer left half written beside the parts."""
     for part_id in part_ids:
-        shutil.rmtree(path / PARTS / part_id)
+        remove_tree(path / PARTS / part_id)
     for orphan in (*path.glob(f"*{PARTIAL_SUFFIX}"), *(path / PARTS).glob(f"*{PARTIAL_SUFFIX}")):
         orphan.unlink()
 
@@ -117,7 +117,7 @@ class PartWriter:
             raise UsageError(msg)
         self.folder, self.settings, self.durable = store / PARTS / part_id, settings, durable
         try:
-            self.folder.mkdir()
+            new_folder(self.folder)
         except FileExistsError as error:
             msg = f"part {part_id} of {store} is already there, and a part has one writer"
             raise StoreError(msg) from error
@@ -158,8 +158,7 @@ class PartWriter:
             self._column(name, np.concatenate(blocks), COLUMNS[name])
         self._write_cells()
         if self.durable:
-            for folder in (entry for entry in self.folder.rglob("*") if entry.is_dir()):
-                sync_folder(folder)
+            sync_names(self.folder)
         attributes = {"status": COMPLETE, "slides": [record.to_dict() for record in records]}
         write_json(self.folder / METADATA, group_metadata(attributes), durable=self.durable)
         if self.durable:
@@ -170,7 +169,7 @@ class PartWriter:
     def abandon(self) -> None:
         """Remove a part that came to hold nothing, or that cannot be completed."""
         self.images.abandon()
-        shutil.rmtree(self.folder)
+        remove_tree(self.folder)
 
     def _write_cells(self) -> None:
         create_group(self.folder / "cells", durable=self.durable)
