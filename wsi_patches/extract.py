@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from wsi_patches.errors import NoPatches, WsiPatchesError
 from wsi_patches.geometry import Size, round_half_up
 from wsi_patches.grid import Kept, PatchGrid, PatchSpec
 from wsi_patches.jpeg_tile import JpegTiles
+from wsi_patches.locations import path_of
 from wsi_patches.outcome import DONE, PARTIAL, Outcome
 from wsi_patches.patch import GridSource, SlideRecord, jpeg_tiles_of
 from wsi_patches.reading import read_batches
@@ -100,7 +100,7 @@ def grid_for(info: SlideInfo, spec: PatchSpec) -> PatchGrid:
 def extract_part(task: ExtractTask) -> list[Outcome]:
     """Write one part and return the outcome of each of its slides; a slide that fails leaves no patch behind."""
     writer = PartWriter(
-        Path(task.store), task.part_id, task.settings, task.patches, task.codec, task.tiles, durable=task.durable
+        path_of(task.store), task.part_id, task.settings, task.patches, task.codec, task.tiles, durable=task.durable
     )
     outcomes: list[Outcome] = []
     records: list[SlideRecord] = []

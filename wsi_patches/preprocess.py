@@ -15,6 +15,7 @@ from wsi_patches.grid import Kept
 from wsi_patches.imaging.colour import fitted_from_dict
 from wsi_patches.imaging.focus import Precision, fqpath
 from wsi_patches.imaging.sharpen import SharpenSettings, sharpen_adaptively
+from wsi_patches.locations import path_of
 from wsi_patches.stores import DerivedWriter, derived_settings, read_derived
 from wsi_patches.stores.arrays import read_column
 from wsi_patches.stores.format import PARTS
@@ -52,7 +53,7 @@ class PreprocessTask:
     @property
     def folder(self) -> Path:
         """The part."""
-        return Path(self.store) / PARTS / self.part_id
+        return path_of(self.store) / PARTS / self.part_id
 
     def wanted(self) -> dict[str, dict[str, Any]]:
         """Return the settings of every derived group that is asked for, by its name."""

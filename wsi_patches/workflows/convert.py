@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
 from wsi_patches.errors import StoreError, UsageError
 from wsi_patches.executors import make_executor
+from wsi_patches.locations import Location, remove_tree
 from wsi_patches.pipeline import Progress, Stage, run
 from wsi_patches.stores import ConvertTask, convert_part, is_store, open_store, start_conversion
 from wsi_patches.workflows.output import Existing, check_output, make_folder
@@ -22,8 +21,8 @@ CONVERT_CODECS = ("zstd", "lz4", "none")
 class ConvertSettings:
     """What ``convert`` is asked to do."""
 
-    store: Path
-    out: Path
+    store: Location
+    out: Location
     codec: str = "zstd"
     workers: int | None = None
     resume: bool = False
@@ -55,7 +54,7 @@ def convert(settings: ConvertSettings, progress: Progress | None = None) -> int:
     check_output(out, existing, ours=is_store(out), what="a store of patches")
     executor = make_executor(settings.workers)
     if settings.overwrite and out.exists():
-        shutil.rmtree(out)
+        remove_tree(out)
     make_folder(out)
     tasks = start_conversion(settings.store, out, settings.codec, durable=settings.fsync)
     run(Stage("convert", convert_part, _stop, lambda task: task.patches), tasks, executor, progress)

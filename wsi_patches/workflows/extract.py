@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -15,6 +14,7 @@ from wsi_patches.executors import Executor, make_executor
 from wsi_patches.extract import ExtractTask, SlideJob, extract_part
 from wsi_patches.grid import PatchSpec
 from wsi_patches.jpeg_tile import JpegTiles
+from wsi_patches.locations import path_of, remove_tree
 from wsi_patches.outcome import DONE, PARTIAL, Outcome, merge_outcomes
 from wsi_patches.patch import SlideRecord
 from wsi_patches.pipeline import Progress, Stage, run
@@ -197,7 +197,7 @@ def _prepare(settings: ExtractSettings, survey: _Survey) -> None:
     """Make the store, or clear what a killed run left in it."""
     out = settings.out
     if settings.overwrite and out.exists():
-        shutil.rmtree(out)
+        remove_tree(out)
     make_folder(out)
     create_store(out, survey.asked, durable=settings.fsync)
     sweep_unfinished(out, survey.unfinished)
@@ -229,7 +229,7 @@ def _task(
 
 def _lost(task: ExtractTask, error: BaseException) -> list[Outcome]:
     """Fail every slide of a part that could not be written, and leave nothing of the part."""
-    shutil.rmtree(Path(task.store) / PARTS / task.part_id, ignore_errors=True)
+    remove_tree(path_of(task.store) / PARTS / task.part_id, ignore_errors=True)
     return [Outcome.failed(job.slide_id, job.item.path, error) for job in task.jobs]
 
 

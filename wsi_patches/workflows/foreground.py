@@ -10,6 +10,7 @@ from wsi_patches.errors import NoPatches
 from wsi_patches.executors import Executor
 from wsi_patches.extract import grid_for
 from wsi_patches.grid import Kept, PatchSpec
+from wsi_patches.locations import path_of
 from wsi_patches.pipeline import Progress, Stage, run
 from wsi_patches.slide import ReadOptions
 from wsi_patches.slides.pool import borrow_slide
@@ -103,7 +104,7 @@ def find_kept(task: ForegroundTask) -> FoundForeground:
         mask = foreground.keep(grid)
         if task.preview is not None:
             _, png = cv2.imencode(".png", cv2.cvtColor(foreground.preview(grid), cv2.COLOR_RGB2BGR))
-            write_whole(Path(task.preview), png.tobytes(), durable=False)
+            write_whole(path_of(task.preview), png.tobytes(), durable=False)
     if not mask.any():
         msg = (
             f"{task.path} holds no foreground: every one of its {len(mask)} patches looks like bare glass; "

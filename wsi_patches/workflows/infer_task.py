@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from wsi_patches.annotations import AnnotationFile
 from wsi_patches.executors.base import TASK_ERRORS
 from wsi_patches.geometry import Box
 from wsi_patches.infer import ModelChoice, count_by
 from wsi_patches.infer.count import Known
+from wsi_patches.locations import path_of
 from wsi_patches.outcome import FAILED, PARTIAL, Outcome, SlideReport
 from wsi_patches.report import overview, write_slide_report
 from wsi_patches.slide import AS_IT_IS, ReadOptions
@@ -96,7 +96,7 @@ def infer_slide(task: InferTask) -> SlideReport:
     if task.marks:
         extra["marks"], extra["marks_sha256"] = [file.path for file in task.marks], digest_of(task.marks)
     report = replace(report, group=task.group, warnings=warnings, extra=extra)
-    write_slide_report(Path(task.out), report, counted.cells, picture, downsample, counted.patches)
+    write_slide_report(path_of(task.out), report, counted.cells, picture, downsample, counted.patches)
     return report
 
 

@@ -15,6 +15,7 @@ from wsi_patches.errors import StoreError, UsageError
 from wsi_patches.executors import Executor, make_executor
 from wsi_patches.grid import Kept
 from wsi_patches.imaging.sharpen import SharpenSettings
+from wsi_patches.locations import Location
 from wsi_patches.outcome import OUT_OF_FOCUS
 from wsi_patches.pipeline import Progress, Stage, run
 from wsi_patches.preprocess import LEFT, PreprocessTask, preprocess_part
@@ -36,7 +37,7 @@ class PreprocessSettings:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    store: Path
+    store: Location
     focus: bool = False
     """Score every patch; always done before sharpening."""
     sharpen: float | str | None = None
