@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wsi_patches.models.backends import Backend
     from wsi_patches.models.committee import Committee
 
-__all__ = ["FINDER_SCORE", "CellPatches", "classify_cells", "load_classifier", "load_committee"]
+__all__ = ["FINDER_SCORE", "CellPatches", "classify_cells", "engine_for", "load_classifier", "load_committee"]
 
 FINDER_SCORE = "finder_score"
 """The attribute that keeps how sure the finder was, when the score becomes that of the class."""
@@ -123,9 +123,13 @@ class CellPatches:
         return np.stack([centred_patch(self.slide, x[row], y[row], self.side, self.input_px) for row in rows])
 
 
+def engine_for(backend: Backend, sharpen: SharpenSettings | None = None, batch_size: int | None = None) -> Engine:
+    """Return what runs a network; kept for the next slide, so that the batch size is found once."""
+    return _engine(backend, sharpen, batch_size)  # type: ignore[arg-type] # protocols are not known to be hashable
+
+
 @lru_cache(maxsize=2)
 def _engine(backend: Backend, sharpen: SharpenSettings | None, batch_size: int | None) -> Engine:
-    """Return what runs a network; kept, so that the batch size is found once and not on every slide."""
     from wsi_patches.infer.engine import Engine, EngineSettings
 
     return Engine(backend, EngineSettings(batch_size, sharpen=sharpen))
@@ -168,7 +172,7 @@ def classify_cells(
     blast, done = np.empty(len(cells), np.float64), 0
     doubts: dict[str, NDArray[np.float64]] = {}
     asked = classifier.batch_size if isinstance(classifier, Committee) else None
-    engine = _engine(classifier.runner, sharpen, asked)  # type: ignore[arg-type] # protocols are not known to be hashable
+    engine = engine_for(classifier.runner, sharpen, asked)
     for batch in engine.run(CellPatches(slide, cells, side, card.input_px)):
         blast[batch.positions] = classifier.calibrated(batch.outputs)[:, ALL_IDB_CLASSES.index("blast")]
         if isinstance(classifier, Committee) and classifier.size > 1:

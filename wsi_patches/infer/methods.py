@@ -65,7 +65,7 @@ class ModelChoice:
     compile: bool = False
     """Let torch.compile write the classifier's kernels: faster after the half minute that it takes."""
     batch_size: int | None = None
-    """How many cells are classified at a time; measured if not given."""
+    """How many cells, or patches, are classified at a time; measured if not given."""
     sharpen: float | None = None
     """Sharpen a cell's patch before it is classified if its focus score is above this."""
     overlap: float | None = None
@@ -130,7 +130,7 @@ class ModelChoice:
         if self.model is None:
             msg = "--method patches needs --model FILE: a counter, or a classifier of patches"
             raise UsageError(msg)
-        return _patch_model(self.model, self.device, self.precision)
+        return _patch_model(self.model, self.device, self.precision, self.backend, compiled=self.compile)
 
 
 @dataclass(frozen=True)
@@ -206,14 +206,24 @@ def _by_patches(choice: ModelChoice, slide: Slide, slide_id: str) -> Counted:
     else:
         told = choice.patch_calibration
         calibration = None if told is None else read_presence_calibration(told)
-        report, counted = count_presence(slide, slide_id, model, choice.overlap, calibration=calibration, finder=finder)
+        report, counted = count_presence(
+            slide,
+            slide_id,
+            model,
+            choice.overlap,
+            calibration=calibration,
+            finder=finder,
+            batch_size=choice.batch_size,
+        )
     extra = {"finder": finder.name, "finder_sha256": finder.sha256} if slide.info.mpp is None else {}
     report = replace(report, extra={**report.extra, **extra})
     return Counted(report, Cells.at(np.empty((0, 2)), counted.class_names), counted)
 
 
 @lru_cache(maxsize=2)
-def _patch_model(model: str, device: str, precision: str) -> CellCounter | CellClassifier:
+def _patch_model(
+    model: str, device: str, precision: str, backend: str, *, compiled: bool
+) -> CellCounter | CellClassifier:
     """Return a counter, or a classifier of patches, by what the file says that it is; each process loads it once."""
     from wsi_patches.models import CellClassifier
     from wsi_patches.models.counter import CellCounter
@@ -221,4 +231,4 @@ def _patch_model(model: str, device: str, precision: str) -> CellCounter | CellC
 
     if model not in MODELS and Path(model).is_file() and kind_of(model) == "counter":
         return CellCounter.load(model, device, precision)
-    return CellClassifier.load(model, device, precision)
+    return CellClassifier.load(model, device, precision, backend, compiled=compiled)

@@ -106,13 +106,14 @@ def count_patches(
         The overlap is out of range or was asked of a store, or the finder cannot measure cells.
     """
     from wsi_patches.models.cell_scale import WHITE_OVER_RED
+    from wsi_patches.models.finder_network import GREY
 
     began = time.monotonic()
     red_px = red_cells_of(slide, counter.card.red_cell_px * counter.working_mpp, finder) if red_px is None else red_px
     report = _report(slide, slide_id, counter)
     if red_px is None:
         return _nothing(report, counter.card, began)
-    patches = patches_of(slide, lambda: grid or _own_grid(slide, counter, red_px, overlap or 0.0), overlap)
+    patches = patches_of(slide, lambda: grid or _own_grid(slide, counter, red_px, overlap or 0.0), overlap, GREY)
     counts, densest = _counts(patches, counter, red_px / patches.downsample, progress)
     counted = patches.counted(counter.card.classes, counts)
     extra = {
@@ -184,10 +185,8 @@ def _counts(
 
     A red cell is ``red_px`` of the patches' pixels.
     """
-    from wsi_patches.models.finder_network import GREY
-
     counts, densest = np.zeros((len(patches), len(counter.card.classes))), np.zeros((len(patches), 2))
-    for rows, images in patches.batches(GREY):
+    for rows, images in patches.batches():
         densities, step_px = counter.densities(images, red_px)
         for row, density in zip(rows, densities, strict=True):
             core = patches.core(row)

@@ -21,10 +21,13 @@ from wsi_patches.counting.centred import patch_side
 from wsi_patches.counting.cores import PatchCounts
 from wsi_patches.errors import ModelError, ResolutionUnknown
 from wsi_patches.grid import PatchGrid
+from wsi_patches.infer.classify import engine_for
 from wsi_patches.infer.finder import ChosenFinder
 from wsi_patches.infer.patches import PATCHES, red_cells_of
 from wsi_patches.infer.slide_patches import SlidePatches, patches_of, slide_grid
+from wsi_patches.infer.unlike import with_look
 from wsi_patches.models.count_calibration import CountCalibration
+from wsi_patches.models.reference import look_of
 from wsi_patches.outcome import DONE, Interval, SlideReport
 from wsi_patches.slide import Slide
 
@@ -101,6 +104,7 @@ def count_presence(
     *,
     calibration: PresenceCalibration | None = None,
     finder: ChosenFinder | None = None,
+    batch_size: int | None = None,
 ) -> tuple[SlideReport, PatchCounts]:
     """Say which patches of a slide hold a blast, and how many blasts that means if that is known.
 
@@ -118,6 +122,8 @@ def count_presence(
         How many blasts a positive patch of this very grid means; without one, blasts stay None.
     finder
         Measures the cells of a slide that does not state its resolution; the shipped one if not given.
+    batch_size
+        How many patches are classified at a time; measured if not given.
 
     Returns
     -------
@@ -150,11 +156,14 @@ def count_presence(
         downsample = max(slide.info.levels[0].downsample, side / card.input_px)
         return slide_grid(slide, max(1, round(side / downsample)), downsample, overlap or 0.0)
 
-    patches = patches_of(slide, grid, overlap)
+    patches = patches_of(slide, grid, overlap, OUTSIDE)
     positive = np.zeros((len(patches), 1), np.float64)
-    for rows, images in patches.batches(OUTSIDE):
-        positive[rows.start : rows.stop, 0] = classifier.probabilities(images)[:, card.classes.index(BLAST)] >= 0.5
+    for batch in engine_for(classifier.runner, batch_size=batch_size).run(patches):
+        said = classifier.calibrated(batch.outputs)[:, card.classes.index(BLAST)]
+        positive[batch.positions, 0] = said >= 0.5
     report = _report(slide, slide_id, classifier, patches, float(positive.mean()))
+    if card.reference is not None:
+        report = with_look(report, slide, look_of(range(len(patches)), patches.read), card)
     wide = patches.side_px * patches.downsample / red_px
     report = _with_blasts(report, int(positive.sum()), wide, patches.overlap, calibration)
     extra = {**report.extra, "patch_red_cells": round(wide, 3), "seconds": round(time.monotonic() - began, 2)}

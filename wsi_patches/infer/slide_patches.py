@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from wsi_patches.counting.cores import Cores, PatchCounts, patch_cores
 from wsi_patches.errors import UsageError
@@ -28,7 +28,7 @@ AHEAD = 2
 
 @dataclass(frozen=True)
 class SlidePatches:
-    """The patches of one slide, row by row, in their own pixels."""
+    """The patches of one slide, row by row, in their own pixels; an `Engine` can read them."""
 
     xy_px: NDArray[np.int64]
     """Top left corners, ``(n, 2)``."""
@@ -39,8 +39,10 @@ class SlidePatches:
     """Level-0 pixels for each."""
     overlap: float
     """Share of a patch that its right neighbour repeats, where the border does not move it."""
-    read: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+    pixels: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
     """Returns the patches of some rows, uint8 RGB ``(k, side_px, side_px, 3)``."""
+    outside: int
+    """Grey value of what lies outside of the slide."""
 
     def __len__(self) -> int:
         return len(self.xy_px)
@@ -60,19 +62,27 @@ class SlidePatches:
         corner = np.tile(self.xy_px[row], 2)
         return np.asarray(self.cores.of(row) - corner, np.int64)
 
-    def batches(self, outside: int) -> Iterator[tuple[range, NDArray[np.uint8]]]:
-        """Yield rows and their pixels, the next ones being read meanwhile.
+    def read(self, positions: ArrayLike) -> NDArray[np.uint8]:
+        """Return the patches of some rows, uint8 RGB ``(k, side_px, side_px, 3)``.
 
-        What lies outside of the slide is grey of the value ``outside``.
+        Raises
+        ------
+        SlideError, StoreError
+            The pixels cannot be read.
         """
+        rows = np.asarray(positions, np.int64)
+        images = self.pixels(rows)
+        for image, (x, y) in zip(images, self.xy_px[rows].tolist(), strict=True):
+            image[max(0, self.size_px.height - y) :] = self.outside
+            image[:, max(0, self.size_px.width - x) :] = self.outside
+        return images
+
+    def batches(self) -> Iterator[tuple[range, NDArray[np.uint8]]]:
+        """Yield rows and their pixels, the next ones being read meanwhile."""
         from wsi_patches.infer.batches import read_ahead
 
         def read(rows: NDArray[np.int64]) -> tuple[range, NDArray[np.uint8]]:
-            images = self.read(rows)
-            for image, (x, y) in zip(images, self.xy_px[rows].tolist(), strict=True):
-                image[max(0, self.size_px.height - y) :] = outside
-                image[:, max(0, self.size_px.width - x) :] = outside
-            return range(rows[0], rows[-1] + 1), images
+            return range(rows[0], rows[-1] + 1), self.read(rows)
 
         runs = [np.arange(start, min(start + BATCH, len(self))) for start in range(0, len(self), BATCH)]
         with closing(read_ahead(read, runs, 1, lambda: AHEAD)) as found:
@@ -85,7 +95,7 @@ class SlidePatches:
         return PatchCounts(class_names, xy, side, counts, self.cores.scaled(self.downsample))
 
 
-def patches_of(slide: Slide, grid: Callable[[], PatchGrid], overlap: float | None) -> SlidePatches:
+def patches_of(slide: Slide, grid: Callable[[], PatchGrid], overlap: float | None, outside: int) -> SlidePatches:
     """Return a store's own patches, or those of a grid that is laid over a slide.
 
     Parameters
@@ -96,6 +106,8 @@ def patches_of(slide: Slide, grid: Callable[[], PatchGrid], overlap: float | Non
         Lays the grid; not asked where there is a store.
     overlap
         What was asked for, None if nothing was.
+    outside
+        Grey value of what lies outside of the slide.
 
     Raises
     ------
@@ -103,7 +115,7 @@ def patches_of(slide: Slide, grid: Callable[[], PatchGrid], overlap: float | Non
         An overlap was asked of a store, whose patches lie as they lie.
     """
     if not isinstance(slide, MosaicSlide):
-        return _of_grid(slide, grid())
+        return _of_grid(slide, grid(), outside)
     if overlap is not None:
         msg = f"{slide.store.path} holds patches that lie as they lie, and an overlap was asked for: leave it out"
         raise UsageError(msg)
@@ -115,7 +127,8 @@ def patches_of(slide: Slide, grid: Callable[[], PatchGrid], overlap: float | Non
         size_px=slide.info.levels[0].size,
         downsample=slide.info.levels[0].downsample,
         overlap=1 - spec.step_px / spec.size_px,
-        read=lambda rows: slide.store.read(positions[rows]),
+        pixels=lambda rows: slide.store.read(positions[rows]),
+        outside=outside,
     )
 
 
@@ -143,10 +156,10 @@ def slide_grid(slide: Slide, side_px: int, downsample: float, overlap: float) ->
     return PatchGrid(size, PatchSpec(side_px, edge=edge, overlap=overlap), downsample)
 
 
-def _of_grid(slide: Slide, grid: PatchGrid) -> SlidePatches:
+def _of_grid(slide: Slide, grid: PatchGrid, outside: int) -> SlidePatches:
     info = slide.info
     levels = tuple((*level.size, level.downsample) for level in info.levels)
     source = GridSource(slide, grid, SlideRecord("", info.path, info.fingerprint, info.size, levels, info.mpp))
     spec = grid.spec
     overlap = 1 - spec.step_px / spec.size_px
-    return SlidePatches(grid.xy_px(), spec.size_px, grid.size, grid.downsample, overlap, source.read)
+    return SlidePatches(grid.xy_px(), spec.size_px, grid.size, grid.downsample, overlap, source.read, outside)

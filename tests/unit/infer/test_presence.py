@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -18,6 +20,7 @@ from wsi_patches.infer.presence import (
 from wsi_patches.models import CellClassifier, ModelCard
 from wsi_patches.models.cell_finder import RED_CELL_UM, FieldScale
 from wsi_patches.models.count_calibration import CountCalibration
+from wsi_patches.models.reference import InputReference, look_of
 from wsi_patches.slides import ArraySlide
 
 MPP, SIDE = 0.3, 128
@@ -64,6 +67,50 @@ def test_the_rate_of_positive_patches_and_no_count(slide):
     assert extra["positive_patch_rate_low"] < extra["positive_patch_rate"] < extra["positive_patch_rate_high"]
     assert (report.blasts, report.white_cells, report.blast_fraction) == (None, None, None)
     assert any("no calibration for this grid was given: blasts are not counted" in one for one in report.warnings)
+
+
+class ShortOfMemory(DotSeer):
+    """Has not the memory for more than five patches; keeps how many it was shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.shown = []
+
+    def forward(self, x):
+        if len(x) > 5:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        self.shown.append(len(x))
+        return super().forward(x)
+
+
+def test_where_memory_is_short_fewer_patches_at_a_time_come_to_the_same(slide):
+    plenty = count_presence(slide, "dots", seer(), 0.5, batch_size=16)
+    short = ShortOfMemory()
+    scarce = count_presence(slide, "dots", replace(seer(), network=short), 0.5, batch_size=16)
+    assert (scarce[1].counts == plenty[1].counts).all()
+    assert 0 < scarce[1].counts.sum() < len(scarce[1].counts)
+    assert max(short.shown) == 4
+    assert sum(short.shown) == scarce[0].patches
+
+
+def field(seed, blur_px=0.6):
+    """Dots on noise, a little brighter or darker from one seed to the next."""
+    rng = np.random.default_rng(seed)
+    image = dotted((384, 384), 4, 4, seed=seed)[0] * rng.normal(1, 0.02, 3) + rng.normal(0, 6, (384, 384, 3))
+    return ArraySlide(cv2.GaussianBlur(image.clip(0, 255), (0, 0), blur_px).astype(np.uint8), mpp=MPP)
+
+
+def test_patches_that_are_unlike_those_of_the_training_make_it_abstain():
+    known = [
+        field(seed).pixels.reshape(3, SIDE, 3, SIDE, 3).swapaxes(1, 2).reshape(9, SIDE, SIDE, 3) for seed in range(30)
+    ]
+    reference = InputReference.fit([look_of(range(9), patches.__getitem__) for patches in known])
+    usual = [count_presence(field(seed), "dots", seer(reference=reference))[0] for seed in range(100, 110)]
+    assert all(one.unlike_training > 0 for one in usual)
+    assert sum(one.abstains for one in usual) <= 1
+    blurred, _ = count_presence(field(100, 4.0), "dots", seer(reference=reference))
+    assert blurred.abstains
+    assert any("most in sharpness" in one for one in blurred.warnings)
 
 
 def test_overlap_makes_more_patches_and_no_surer_rate(slide):
