@@ -21,6 +21,7 @@ COMMANDS = {
     "train": "Train a model from a recipe.",
     "evaluate": "Measure counts, a model or predictions, with intervals over patients.",
     "run": "Run a recipe: a pipeline or a command with its settings.",
+    "status": "Say what a run has come to, while it runs and afterwards.",
     "demo": "Paint three slides, count their blasts, and show where the pictures are.",
     "inspect": "Say what a slide, a folder or a store is.",
     "convert": "Write a store anew in another codec, without loss.",

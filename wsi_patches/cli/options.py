@@ -18,6 +18,7 @@ __all__ = [
     "group_options",
     "output_options",
     "read_command_recipe",
+    "shard_option",
     "work_options",
 ]
 
@@ -59,6 +60,15 @@ def work_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def shard_option(command: Command) -> Command:
+    """Add which share of the work this process does."""
+    return click.option(
+        "--shard",
+        metavar="K/N",
+        help="Do the K-th of N shares of the slides, as a job of a job array; what is there is kept, as by --resume.",
+    )(command)
 
 
 def existing_options(command: Command) -> Command:
