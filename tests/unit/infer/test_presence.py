@@ -110,7 +110,7 @@ def test_patches_that_are_unlike_those_of_the_training_make_it_abstain():
     assert sum(one.abstains for one in usual) <= 1
     blurred, _ = count_presence(field(100, 4.0), "dots", seer(reference=reference))
     assert blurred.abstains
-    assert any("most in sharpness" in one for one in blurred.warnings)
+    assert any("unlike those that model seer learnt from" in one for one in blurred.warnings)
 
 
 def test_overlap_makes_more_patches_and_no_surer_rate(slide):
