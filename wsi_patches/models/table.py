@@ -36,7 +36,7 @@ class ShippedModel:
 MODELS: dict[str, ShippedModel] = {
     "painted-cells-lbp": ShippedModel(
         file="painted_cells_lbp.safetensors",
-        sha256="4f76b693244b741a792aba77ae8a74ac496622ff0bc027d7a29226b04730b585",
+        sha256="a8f984149dd118a93c5bbaf84ac3e97a5681c68ac61702f9d2d4cc15ba922859",
         description="The demo's small LBP network: blast or other, knows only painted cells, of no use on real blood",
     ),
     DEFAULT_FINDER: ShippedModel(
