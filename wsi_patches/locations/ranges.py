@@ -29,10 +29,7 @@ class LocalRanges:
     gap, most = LOCAL_GAP, LOCAL_MOST
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._open()
-
-    def _open(self) -> None:
+        self.path, self._is_lost = path, False
         self._descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
         self._close = weakref.finalize(self, os.close, self._descriptor)
 
@@ -41,7 +38,13 @@ class LocalRanges:
         try:
             return os.pread(self._descriptor, count, offset)
         except OSError:
+            if self._is_lost:
+                raise
+        try:
             return patiently(lambda: self._again(offset, count))
+        except OSError:
+            self._is_lost = True  # what was waited for once, such as a bad sector, is not waited for at every tile
+            raise
 
     def _again(self, offset: int, count: int) -> bytes:
         """Read through a name looked up anew: a file server that was restarted may not know the old handle."""

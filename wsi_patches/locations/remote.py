@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from wsi_patches.locations.object_store import AddressError, ask
 
-__all__ = ["SCHEME", "ObjectStat", "RemotePath", "as_remote"]
+__all__ = ["SCHEME", "HeldObject", "ObjectStat", "RemotePath", "as_remote"]
 
 SCHEME = "s3"
 FILE, FOLDER = "file", "directory"
@@ -258,6 +258,31 @@ class RemotePath:
         return None if about is None else str(about["type"])
 
 
+@dataclass(frozen=True, order=True)
+class HeldObject(RemotePath):
+    """An object whose content was fetched and is in memory: no further request is made to read it."""
+
+    content: bytes = field(default=b"", compare=False, repr=False)
+    about: ObjectStat = field(default=ObjectStat(stat.S_IFREG, 0, 0), compare=False, repr=False)
+
+    @classmethod
+    def fetched(cls, path: RemotePath, about: ObjectStat) -> HeldObject:
+        """Fetch an object of which `RemotePath.stat` told."""
+        return cls(path.key, FILE, path.read_bytes(), about)
+
+    def stat(self) -> ObjectStat:
+        """Return what was known when it was fetched."""
+        return self.about
+
+    def read_bytes(self) -> bytes:
+        """Return the content."""
+        return self.content
+
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return parts of the content."""
+        return [self.content[start:] if start < 0 else self.content[start:stop] for start, stop in ranges]
+
+
 def as_remote(path: object) -> RemotePath | None:
     """Return a path that lies in an object store, else None: many a `Path` in this program may be either."""
     return path if isinstance(path, RemotePath) else None
@@ -267,7 +292,7 @@ class _Blocks(io.RawIOBase):
     """An object as a raw stream that can be sought in; the blocks that were used last are kept."""
 
     def __init__(self, path: RemotePath) -> None:
-        self.name = path.name
+        self.name = str(path)  # in full: beside a bare name a library would look for its parts in the working folder
         self._path, self._size, self._at = path, path.stat().st_size, 0
         self._block = lru_cache(BLOCKS)(self._fetched)
 

@@ -12,6 +12,7 @@ import openslide
 from numpy.typing import NDArray
 
 from wsi_patches.errors import SlideError, UsageError
+from wsi_patches.locations import is_remote, path_of
 from wsi_patches.slides import dicom
 from wsi_patches.slides.openslide_reader import OPENSLIDE_ERRORS, detect_vendor
 from wsi_patches.slides.pixels import guard_size, over
@@ -25,6 +26,8 @@ WHITE = (255, 255, 255)
 def associated_names(path: Path | str) -> tuple[str, ...]:
     """Return the names of the pictures beside a slide, as OpenSlide has them; none where it does not read the file.
 
+    Of a slide in an object store none are listed: that would take a copy of it.
+
     Parameters
     ----------
     path
@@ -35,8 +38,8 @@ def associated_names(path: Path | str) -> tuple[str, ...]:
     SlideError
         The file is missing or damaged.
     """
-    file = _file_of(Path(path))
-    if file is None or detect_vendor(file) is None:
+    file = _file_of(path_of(path))
+    if file is None or is_remote(file) or detect_vendor(file) is None:  # OpenSlide looks at local files alone
         return ()
     try:
         with openslide.OpenSlide(str(file)) as handle:
@@ -66,6 +69,9 @@ def read_associated(path: Path | str, name: str) -> NDArray[np.uint8]:
     SlideError
         The file or the picture is damaged.
     """
+    if is_remote(path_of(path)):
+        msg = f"picture {name!r} was asked of {path}: it is read from files of this machine alone; copy the slide here"
+        raise UsageError(msg)
     names, file = associated_names(path), _file_of(Path(path))
     if file is None or name not in names:
         msg = f"picture {name!r} was asked of {path}, which has {', '.join(names) or 'none beside the slide'}"

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 from wsi_patches.errors import SlideError
+from wsi_patches.locations import RemotePath
+from wsi_patches.locations.remote import as_remote
 
 __all__ = ["fingerprint"]
 
@@ -33,6 +35,13 @@ def fingerprint(path: Path) -> str:
 
 def _of_file(path: Path) -> str:
     digest = hashlib.blake2b(digest_size=12)
+    remote = as_remote(path)
+    if remote is not None:
+        total = remote.stat().st_size
+        ends = [(0, min(MIB, total)), (max(MIB, total - MIB), total)]
+        for content in remote.read_ranges([(start, stop) for start, stop in ends if start < stop]):
+            digest.update(content)
+        return f"{total}-{digest.hexdigest()}"
     with path.open("rb") as stream:
         total = stream.seek(0, 2)
         stream.seek(0)
@@ -44,7 +53,9 @@ def _of_file(path: Path) -> str:
 
 def _of_folder(folder: Path) -> str:
     digest = hashlib.blake2b(digest_size=12)
-    sizes = dict(sorted(_sizes(str(folder), "")))
+    sizes = dict(
+        sorted(_remote_sizes(remote) if (remote := as_remote(folder)) is not None else _sizes(str(folder), ""))
+    )
     digest.update("".join(f"{name}\0{size}\0" for name, size in sizes.items()).encode(errors="surrogateescape"))
     left = MIB
     for name in sorted(sizes, key=lambda name: (sizes[name], name)):
@@ -55,6 +66,10 @@ def _of_folder(folder: Path) -> str:
         if left <= 0:
             break
     return f"{sum(sizes.values())}-{digest.hexdigest()}"
+
+
+def _remote_sizes(folder: RemotePath) -> list[tuple[str, int]]:
+    return [(str(path.relative_to(folder)), size) for path, size in folder.sizes_below().items()]
 
 
 def _sizes(folder: str, below: str) -> list[tuple[str, int]]:

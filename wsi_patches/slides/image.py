@@ -19,6 +19,8 @@ from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugi
 from wsi_patches.errors import SlideError, WsiPatchesError
 from wsi_patches.geometry import Box, Size
 from wsi_patches.jpeg_tile import GREY, check_not_cut, check_scans
+from wsi_patches.locations import path_of
+from wsi_patches.locations.object_store import AddressError
 from wsi_patches.slide import AS_IT_IS, Level, ReadOptions, SlideBase, SlideInfo
 from wsi_patches.slides.channels import refuse_channels
 from wsi_patches.slides.fingerprint import fingerprint
@@ -88,7 +90,7 @@ class ImageSlide(SlideBase):
     """
 
     def __init__(self, path: Path | str, options: ReadOptions = AS_IT_IS) -> None:
-        self._path, self._options = Path(path), options
+        self._path, self._options = path_of(path), options
         identity = fingerprint(self._path)
         with _opened(self._path) as image:
             size, own, sixteen = Size(*image.size), _pixel_size(image), is_16bit(_head(self._path))
@@ -142,6 +144,8 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
             yield image
     except WsiPatchesError:
         raise
+    except AddressError as error:
+        raise SlideError(str(error)) from error
     except (*IMAGE_ERRORS, Warning) as error:
         msg = (
             f"{path} cannot be read as a photograph ({reason_of(error)}): the file is damaged; "

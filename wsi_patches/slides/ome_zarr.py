@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from wsi_patches.errors import SlideError, WsiPatchesError
 from wsi_patches.geometry import Box
+from wsi_patches.locations import path_of
+from wsi_patches.locations.object_store import AddressError
+from wsi_patches.locations.remote import as_remote
 from wsi_patches.slide import AS_IT_IS, Level, ReadOptions, SlideBase, SlideInfo
 from wsi_patches.slides.channels import Channel, as_rgb, colour_order, shown_channels
 from wsi_patches.slides.fingerprint import fingerprint
@@ -89,7 +92,7 @@ class OmeZarrSlide(SlideBase):
     """
 
     def __init__(self, path: Path | str, options: ReadOptions = AS_IT_IS) -> None:
-        self._path, self._options = Path(path), options
+        self._path, self._options = path_of(path), options
         identity = fingerprint(self._path)
         with _zarr_errors(self._path, "opened"):
             pictures = _open_pictures(self._path)
@@ -138,6 +141,8 @@ def _zarr_errors(path: Path, what: str) -> Iterator[None]:
         yield
     except WsiPatchesError:
         raise
+    except AddressError as error:
+        raise SlideError(str(error)) from error
     except ZARR_ERRORS as error:
         msg = (
             f"{path} cannot be {what} as an OME-Zarr ({type(error).__name__}): an array or a chunk is damaged, or "
@@ -163,6 +168,11 @@ def _open_array(folder: Path) -> Any:
     import zarr  # slow to import, and most slides are no Zarr
 
     check_metadata_files(folder)
+    remote = as_remote(folder)
+    if remote is not None:
+        from wsi_patches.slides.ome_zarr_remote import ObjectsBelow
+
+        return zarr.open_array(ObjectsBelow(remote), mode="r")
     return zarr.open_array(zarr.storage.LocalStore(folder, read_only=True), mode="r")
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from wsi_patches.errors import SlideError
 from wsi_patches.geometry import Box, Size
+from wsi_patches.locations.remote import as_remote
 from wsi_patches.slides.ome_zarr_chunk import check_encoded_chunk
 from wsi_patches.slides.pixels import check_dtype
 
@@ -144,7 +145,7 @@ class ZarrLevel:
     def _check_chunks(self, channels: Sequence[int], box_px: Box) -> None:
         """Refuse a chunk file that is cut short or too long, or a link to nothing, which zarr takes for none."""
         for file in {self._chunk_file(channel, box_px) for channel in channels}:
-            if not os.path.lexists(file):
+            if not (os.path.lexists(file) if as_remote(file) is None else file.exists()):
                 if not self.folder.is_dir():
                     raise self._damaged(self.folder, "is not there any more")
                 continue
@@ -190,6 +191,10 @@ def _codec_name(codec: Any) -> str:
 
 def _files(folder: Path) -> Iterator[str]:
     """Yield the files below a folder, relative to it, with slashes."""
+    remote = as_remote(folder)
+    if remote is not None:
+        yield from (str(path.relative_to(remote)) for path in remote.sizes_below())
+        return
     for below, _, names in os.walk(folder):
         within = Path(below).relative_to(folder).as_posix()
         yield from names if within == "." else (f"{within}/{name}" for name in names)

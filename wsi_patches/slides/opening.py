@@ -7,20 +7,25 @@ photographs. A reader that was chosen and fails is an error: nothing is tried be
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from wsi_patches.errors import SlideError, UsageError
+from wsi_patches.locations import RemotePath, path_of
+from wsi_patches.locations.remote import HeldObject, ObjectStat, as_remote
 from wsi_patches.slide import ReadOptions, SlideBase
 from wsi_patches.slides import dicom
 from wsi_patches.slides.image import ImageSlide, image_format
 from wsi_patches.slides.ome_zarr import OmeZarrSlide
 from wsi_patches.slides.ome_zarr_metadata import is_ome_zarr
 from wsi_patches.slides.openslide_reader import OpenSlideSlide, detect_vendor
+from wsi_patches.slides.staged import StagedSlide
 from wsi_patches.slides.tiff import TiffSlide
 from wsi_patches.slides.tiff_pages import needs_openslide
-from wsi_patches.slides.tiff_tags import is_tiff
+from wsi_patches.slides.tiff_tags import is_tiff, opened_tiff, scanner_of
 
 __all__ = ["READERS", "SUFFIXES", "is_slide_folder", "open_as", "open_slide"]
 
@@ -39,6 +44,10 @@ SUFFIXES = frozenset(
 )
 """Last suffixes, in lower case, of the files that count as slides when a folder is searched (OME-TIFF ends in .tif)."""
 
+STAGED_SUFFIXES = frozenset({".mrxs", ".vms", ".vmu", ".czi", ".svslide"})
+"""Of the formats that OpenSlide reads and that are neither TIFF nor DICOM."""
+HELD_BYTES = 8 << 20
+"""An object up to this size is fetched whole."""
 HEAD_BYTES = 512
 SIGNATURES = {
     b"PK\x03\x04": "a ZIP archive",
@@ -87,14 +96,17 @@ def open_slide(
 
 def open_as(path: Path | str, options: ReadOptions) -> SlideBase:
     """Open a slide as `open_slide` does, with the options in one."""
-    path = Path(path)
+    path = path_of(path)
     if options.reader is not None and options.reader not in READERS:
         msg = f"reader {options.reader!r} was asked for {path}: readers are {', '.join(READERS)}"
         raise UsageError(msg)
-    mode = _mode(path)
-    if stat.S_ISDIR(mode):
+    state = _state(path)
+    if stat.S_ISDIR(state.st_mode):
         return _open_folder(path, options)
-    if not stat.S_ISREG(mode):  # reading a pipe or a device may never end
+    remote = as_remote(path)
+    if remote is not None:
+        return _open_remote(remote, state, options)
+    if not stat.S_ISREG(state.st_mode):  # reading a pipe or a device may never end
         msg = f"{path} is no file but a pipe, a socket or a device: give a slide's file"
         raise SlideError(msg)
     head = _head(path)
@@ -106,15 +118,40 @@ def is_slide_folder(folder: Path) -> bool:
     return is_ome_zarr(folder) or dicom.is_one_series(folder)
 
 
-def _mode(path: Path) -> int:
+def _state(path: Path) -> os.stat_result:
     """Return what a path is, in the way of `os.stat`."""
     try:
-        return path.stat().st_mode
+        return path.stat()
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # a ValueError is a null byte in the name
         msg = f"{path} does not exist: check the path"
         raise SlideError(msg) from error
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def _open_remote(path: RemotePath, state: os.stat_result, options: ReadOptions) -> SlideBase:
+    """Open an object: in pieces where our own readers do, else from a copy on this machine."""
+    # A photograph is read whole, and of a small TIFF a dozen requests would cost more than all of its bytes.
+    near = HeldObject.fetched(path, cast(ObjectStat, state)) if state.st_size <= HELD_BYTES else path
+    where = cast(Path, near)
+    head = _head(where)
+    reader = options.reader or _choose_remote(where, head)
+    if reader == "openslide":
+        return StagedSlide(where, options)
+    return READERS[reader](where, options)
+
+
+def _choose_remote(path: Path, head: bytes) -> str:
+    """Choose as `_choose` does, by tags and names: OpenSlide looks at local files alone."""
+    if is_tiff(head):
+        with opened_tiff(path) as tiff:
+            vendor = scanner_of(tiff.pages.first)
+        return "openslide" if vendor is not None and needs_openslide(path, vendor) else "tifffile"
+    if path.suffix.lower() in STAGED_SUFFIXES or dicom.is_dicom(head):
+        return "openslide"
+    if image_format(head) is None:
+        raise _unrecognised(path, head)
+    return "image"
 
 
 def _unreadable(path: Path, error: OSError) -> SlideError:
@@ -157,11 +194,14 @@ def _choose(path: Path, head: bytes) -> str:
         return "openslide"
     if image_format(head) is not None:
         return "image"
-    msg = (
+    raise _unrecognised(path, head)
+
+
+def _unrecognised(path: Path, head: bytes) -> SlideError:
+    return SlideError(
         f"{path} is recognised by no reader ({', '.join(READERS)}): it looks like {_looks_like(head)}. "
         "Give a scanner's file, a TIFF, or a JPEG, PNG, BMP or WebP photograph"
     )
-    raise SlideError(msg)
 
 
 def _looks_like(head: bytes) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wsi_patches.locations import path_of
 from wsi_patches.slide import ReadOptions, SlideBase
 from wsi_patches.slides.opening import open_as
 
@@ -40,7 +41,7 @@ def borrow_slide(path: Path | str, options: ReadOptions) -> Iterator[SlideBase]:
     SlideError
         It cannot be opened.
     """
-    key = _key(Path(path), options)
+    key = _key(path_of(path), options)
     with _lock:
         shared = _shared.setdefault(key, _Shared())
         shared.users += 1

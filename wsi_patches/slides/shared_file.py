@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wsi_patches.errors import SlideError
+from wsi_patches.locations import open_ranges, read_pieces
+from wsi_patches.locations.ranges import LocalRanges, RemoteRanges
+from wsi_patches.slides.segment_cache import SegmentCache
 
 __all__ = ["SharedFile"]
 
-MERGE_GAP_BYTES, MERGE_BYTES = 4 << 10, 4 << 20
-"""Pieces that lie this close are read at once, up to so many bytes."""
+BLOCK_BYTES, HELD_BYTES = 1 << 20, 64 << 20
+"""Of an object store whole blocks are asked for: a slide's tiles lie row by row, and so the next ones come along."""
 
 
 class SharedFile:
-    """A file to be read at positions without a lock.
-
-    It closes when nobody holds it any more, so that a slide may be closed while another thread still reads: a
-    descriptor that was closed under a reader could by then be another file's.
+    """A file to be read at positions without a lock, on this machine or in an object store.
 
     Parameters
     ----------
@@ -29,8 +30,8 @@ class SharedFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        weakref.finalize(self, os.close, self._descriptor)
+        ranges = open_ranges(path)
+        self._file: LocalRanges | _Blocks = ranges if isinstance(ranges, LocalRanges) else _Blocks(ranges)
 
     def read(self, offset: int, count: int) -> bytes:
         """Return exactly ``count`` bytes from ``offset``.
@@ -38,13 +39,9 @@ class SharedFile:
         Raises
         ------
         SlideError
-            The file ends before.
+            The file ends before, or cannot be read.
         """
-        data = os.pread(self._descriptor, count, offset)
-        if len(data) != count:
-            msg = f"{self._path} ends within a tile or strip: it was cut off; copy it again from its source"
-            raise SlideError(msg)
-        return data
+        return self._whole(self._file.read(offset, count), count)
 
     def read_pieces(self, pieces: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return the bytes of many ``(offset, count)``, reading neighbours in the file at once.
@@ -52,28 +49,42 @@ class SharedFile:
         Raises
         ------
         SlideError
-            The file ends before.
+            The file ends before, or cannot be read.
         """
-        found = [b""] * len(pieces)
-        for run in _runs(pieces):
-            begin, end = pieces[run[0]][0], max(sum(pieces[i]) for i in run)
-            data = self.read(begin, end - begin)
-            for i in run:
-                offset, count = pieces[i]
-                found[i] = data[offset - begin : offset - begin + count]
-        return found
+        if isinstance(self._file, LocalRanges):
+            found = read_pieces(self._file, pieces)
+        else:
+            found = [self._file.read(*piece) for piece in pieces]
+        return [self._whole(data, count) for data, (_, count) in zip(found, pieces, strict=True)]
+
+    def _whole(self, data: bytes, count: int) -> bytes:
+        if len(data) != count:
+            msg = f"{self._path} ends within a tile or strip: it was cut off; copy it again from its source"
+            raise SlideError(msg)
+        return data
 
 
-def _runs(pieces: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
-    """Yield the indices of pieces that lie close together, in the file's order."""
-    run: list[int] = []
-    for i in sorted((i for i, (_, count) in enumerate(pieces) if count), key=pieces.__getitem__):
-        offset, count = pieces[i]
-        if run:
-            begin, end = pieces[run[0]][0], sum(pieces[run[-1]])
-            if offset - end > MERGE_GAP_BYTES or offset + count - begin > MERGE_BYTES:
-                yield run
-                run = []
-        run.append(i)
-    if run:
-        yield run
+class _Blocks:
+    """An object, of which the blocks that were used last are held."""
+
+    def __init__(self, file: RemoteRanges) -> None:
+        self._file = file
+        self._held = SegmentCache(HELD_BYTES)
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Return bytes, fewer where the object ends."""
+        if not count:
+            return b""
+        parts = []
+        for number in range(offset // BLOCK_BYTES, (offset + count - 1) // BLOCK_BYTES + 1):
+            begin = number * BLOCK_BYTES
+            parts.append(self._block(number)[max(0, offset - begin) : offset + count - begin].tobytes())
+        return b"".join(parts)
+
+    def _block(self, number: int) -> NDArray[np.uint8]:
+        block = self._held.get((0, number), lambda: self._fetched(number))
+        assert block is not None
+        return block
+
+    def _fetched(self, number: int) -> NDArray[np.uint8]:
+        return np.frombuffer(self._file.read(number * BLOCK_BYTES, BLOCK_BYTES), np.uint8)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from wsi_patches.errors import SlideError, UsageError
 from wsi_patches.geometry import Box, Size
 from wsi_patches.jpeg_tile import JpegTiles, check_jpeg_tile
+from wsi_patches.locations import path_of
 from wsi_patches.slide import AS_IT_IS, Level, ReadOptions, SlideBase, SlideInfo
 from wsi_patches.slides.fingerprint import fingerprint
 from wsi_patches.slides.ome_xml import OmePicture
@@ -60,7 +61,7 @@ class TiffSlide(SlideBase):
     """
 
     def __init__(self, path: Path | str, options: ReadOptions = AS_IT_IS) -> None:
-        self._path, self._options = Path(path), options
+        self._path, self._options = path_of(path), options
         identity = fingerprint(self._path)
         with opened_tiff(self._path) as tiff:
             channels = level_pages(tiff, self._path)

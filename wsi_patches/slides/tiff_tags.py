@@ -6,7 +6,7 @@ import math
 import struct
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from operator import add
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from typing import Any
 import tifffile
 
 from wsi_patches.errors import SlideError, WsiPatchesError
+from wsi_patches.locations.object_store import AddressError
+from wsi_patches.locations.remote import as_remote
 from wsi_patches.slides.philips import philips_power
 from wsi_patches.slides.pixels import guard_size
 from wsi_patches.slides.quiet import quietly
@@ -39,6 +41,7 @@ __all__ = [
     "is_tiff",
     "objective_power",
     "opened_tiff",
+    "scanner_of",
     "segment_size",
     "tiff_errors",
     "vendor_of",
@@ -53,7 +56,9 @@ TIFF_ERRORS = (
 )
 """What tifffile and imagecodecs raise of damaged or unsupported files."""
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-IMAGE_WIDTH, IMAGE_LENGTH = 256, 257
+IMAGE_WIDTH, IMAGE_LENGTH, SOFTWARE = 256, 257, 305
+TRESTLE = "MedScan"
+"""Begins the name of the software of Trestle's scanners, whose tiles overlap."""
 NDPI_SOURCE_LENS = 65421
 JPEG, APERIO_YCBCR = 7, 33003
 OLD_JPEG = frozenset({6, 33007, 34892})
@@ -83,6 +88,8 @@ def tiff_errors(path: Path, what: str) -> Iterator[None]:
             yield
         except WsiPatchesError:
             raise
+        except AddressError as error:
+            raise SlideError(str(error)) from error
         except TIFF_ERRORS as error:
             msg = (
                 f"{path} cannot be {what} as a TIFF ({reason_of(error)}): the file is damaged, or stored in a way that "
@@ -100,7 +107,9 @@ def opened_tiff(path: Path) -> Iterator[Any]:
     SlideError
         It is damaged, or describes itself at a length that would fill the memory.
     """
-    with tiff_errors(path, "opened"), tifffile.TiffFile(path) as tiff:
+    with tiff_errors(path, "opened"), ExitStack() as closing:
+        file = path if as_remote(path) is None else closing.enter_context(path.open("rb"))
+        tiff = closing.enter_context(tifffile.TiffFile(file))
         if len(tiff.pages):
             _check_first(tiff.pages.first, path)
         yield tiff
@@ -241,6 +250,14 @@ def vendor_of(page: Any) -> str | None:
     """Return the scanner's maker in OpenSlide's words, or None."""
     maker = next((vendor for flag, vendor in VENDORS.items() if getattr(page, f"is_{flag}")), None)
     return maker or (GENERIC_TIFF if page.is_tiled else None)
+
+
+def scanner_of(page: Any) -> str | None:
+    """Return the vendor in whose format OpenSlide would see a TIFF, by its tags, as far as these tell."""
+    software = page.tags.valueof(SOFTWARE)
+    if isinstance(software, str) and software.startswith(TRESTLE):
+        return "trestle"
+    return vendor_of(page)
 
 
 def compression_of(page: Any) -> str:
