@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from wsi_patches.errors import UsageError
@@ -12,6 +13,7 @@ from wsi_patches.executors.clusters import RunningScheduler
 from wsi_patches.executors.dask import DaskExecutor
 from wsi_patches.executors.serial import SerialExecutor
 from wsi_patches.executors.site import Site
+from wsi_patches.executors.slurm import SlurmJobs
 from wsi_patches.executors.threads import ThreadExecutor
 
 __all__ = ["available_cpus", "make_executor"]
@@ -28,7 +30,7 @@ def available_cpus() -> int:
 def make_executor(
     workers: int | None = None,
     cluster: str | None = None,
-    site: Site | None = None,  # noqa: ARG001 - SLURM's, next
+    site: Site | None = None,
 ) -> Executor:
     """Return the executor for a number of workers and a cluster.
 
@@ -37,7 +39,10 @@ def make_executor(
     workers
         How many at a time; all processors that this process may use if not given.
     cluster
-        None for this process's threads, ``local`` for Dask processes on this machine, or a Dask scheduler's address.
+        None for this process's threads, ``local`` for Dask processes on this machine, ``slurm`` for jobs that this
+        machine can submit, or a Dask scheduler's address.
+    site
+        For ``slurm``, what to ask of a job; ``workers`` is then how many jobs are kept at work.
 
     Raises
     ------
@@ -52,11 +57,19 @@ def make_executor(
         return SerialExecutor() if count == 1 else ThreadExecutor(count)
     if cluster == "local":
         return DaskExecutor(count)
+    if cluster == "slurm":
+        return _slurm(workers, site or Site())
     if "://" in cluster:
         _check_answers(cluster)
         return DaskExecutor(count, RunningScheduler(cluster))
-    msg = f"--cluster must be local or a scheduler's address such as tcp://host:8786, found {cluster!r}"
+    msg = f"--cluster must be local, slurm or a scheduler's address such as tcp://host:8786, found {cluster!r}"
     raise UsageError(msg)
+
+
+def _slurm(workers: int | None, site: Site) -> DaskExecutor:
+    if workers is not None:
+        site = replace(site, jobs=workers, minimum_jobs=min(site.minimum_jobs or workers, workers))
+    return DaskExecutor(site.jobs * site.cores, SlurmJobs(site))
 
 
 def _check_answers(address: str) -> None:

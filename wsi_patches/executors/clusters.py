@@ -75,7 +75,7 @@ class WorkerProcesses:
             "host": "127.0.0.1",
             "nthreads": 1,
             "memory_limit": MEMORY_LIMIT // self.workers,
-            "silence_logs": logging.ERROR,
+            "silence_logs": logging.CRITICAL,
         }
         workers = {
             number: {"cls": Nanny, "options": common | (_gpu_options(gpus[number]) if number < len(gpus) else {})}
@@ -85,7 +85,7 @@ class WorkerProcesses:
             "cls": Scheduler,
             "options": {"host": "127.0.0.1", "port": 0, "dashboard": has_bokeh(), "dashboard_address": "127.0.0.1:0"},
         }
-        cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.ERROR)
+        cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
         client: Client = stack.enter_context(Client(stack.enter_context(cluster)))
         return client
 

@@ -83,13 +83,20 @@ class Site:
         _check(MEMORY.fullmatch(self.memory) is not None, "memory", "a size such as 16GB", self.memory)
         _check(self.cores % self.processes == 0, "processes", f"a divisor of cores ({self.cores})", self.processes)
         _check(not self.gpus or self.processes == 1, "processes", "1 where a job has GPUs", self.processes)
-        least = self.jobs if self.minimum_jobs is None else self.minimum_jobs
+        least = self.least_jobs
         _check(1 <= least <= self.jobs, "minimum_jobs", f"between 1 and jobs ({self.jobs})", self.minimum_jobs)
+        alone = least == self.jobs or self.processes == 1
+        _check(alone, "minimum_jobs", f"left out where a job has {self.processes} processes", self.minimum_jobs)
         for name in ("scheduler_port", "dashboard_port"):
             _check(0 <= getattr(self, name) < 2**16, name, "a port, or 0 for any", getattr(self, name))
         _check(self.wait_s > 0, "wait_s", "above 0", self.wait_s)
         wall_s = walltime_seconds(self.walltime)
         _check(0 <= self.drain_s < wall_s, "drain_s", f"0 or more and below the walltime ({wall_s} s)", self.drain_s)
+
+    @property
+    def least_jobs(self) -> int:
+        """How many jobs are kept however little there is to do."""
+        return self.jobs if self.minimum_jobs is None else self.minimum_jobs
 
     @property
     def resources(self) -> dict[str, float]:
