@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,21 +22,23 @@ DIED_OF = "died without a word: it was killed, or its machine went down"
 
 
 @click.command("status", epilog="Example:  wsi-patches status counts/")
-@click.argument("out", type=Path)
+@click.argument("out")
 @click.option("--json", "as_json", is_flag=True, help="Print everything that is known, machine-readable, on stdout.")
 @click.option("-v", "--verbose", is_flag=True, help="Print a line for every shard, and every slide that failed.")
-def command(out: Path, as_json: bool, verbose: bool) -> None:
+def command(out: str, as_json: bool, verbose: bool) -> None:
     """Say what a run has come to, while it runs and afterwards.
 
     OUT is what extract, infer or run was told to write with -o, or the store that preprocess was given. Exits with 0
     whatever became of the run, and with 2 if OUT is no output.
     """
+    from wsi_patches.locations import path_of
     from wsi_patches.workflows.status import read_status
 
-    outputs = read_status(out)
+    path = path_of(out)
+    outputs = read_status(path)
     if as_json:
         told = [_as_json(one) for one in outputs]
-        click.echo(json.dumps(told[0] if outputs[0].out == out else {"out": str(out), "outputs": told}))
+        click.echo(json.dumps(told[0] if outputs[0].out == path else {"out": str(path), "outputs": told}))
         return
     for one in outputs:
         for line in _lines(one, verbose=verbose):

@@ -6,7 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["FileLock", "is_locked"]
+from wsi_patches.locations import is_remote
+from wsi_patches.workflows.lease import Lease
+
+__all__ = ["FileLock", "lock_at"]
 
 if sys.platform == "win32":
     import msvcrt
@@ -45,7 +48,7 @@ class FileLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.lost = path, False
         self._file: int | None = None
 
     def take(self, text: str) -> bool:
@@ -81,6 +84,24 @@ class FileLock:
             self.path.unlink(missing_ok=True)
         os.close(file)
 
+    def read(self) -> str:
+        """Return who holds it, or held it last; empty where nobody says."""
+        try:
+            return self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
+
+    def is_held(self) -> bool:
+        """Say whether anybody holds it; for a moment, that keeps others from taking it."""
+        try:
+            file = os.open(self.path, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            return not _try_lock(file, shared=True)
+        finally:
+            os.close(file)
+
     def _is_still(self, file: int) -> bool:
         """Say whether the file that was locked is the one of that name: its last holder may just have removed it."""
         try:
@@ -90,13 +111,6 @@ class FileLock:
         return os.path.samestat(os.fstat(file), there)
 
 
-def is_locked(path: Path) -> bool:
-    """Say whether anybody holds the lock in a file, without taking it from whoever comes meanwhile for long."""
-    try:
-        file = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        return not _try_lock(file, shared=True)
-    finally:
-        os.close(file)
+def lock_at(path: Path) -> FileLock | Lease:
+    """Return the lock that lies in a file of this machine, or in an object."""
+    return Lease(path) if is_remote(path) else FileLock(path)

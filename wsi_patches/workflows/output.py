@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from wsi_patches.errors import OutputExists, UsageError
+from wsi_patches.locations import remove_tree
+from wsi_patches.workflows.shards import Shard
 
 __all__ = ["Existing", "check_output", "clear_output", "is_run_file", "make_folder"]
 
@@ -27,6 +29,20 @@ class Existing:
         if self.resume and self.overwrite:
             msg = "--resume keeps what is there and --overwrite replaces it: give one of them"
             raise UsageError(msg)
+
+    @classmethod
+    def of(cls, *, resume: bool, overwrite: bool, shard: Shard | None) -> Self:
+        """Return what a run, or one shard of it, does: a shard keeps what others have done.
+
+        Raises
+        ------
+        UsageError
+            Both were asked for, or a shard is to replace what others write.
+        """
+        if shard is not None and overwrite:
+            msg = "--shard adds to what the other shards write, and --overwrite would replace it: leave one of them out"
+            raise UsageError(msg)
+        return cls(resume or shard is not None, overwrite)
 
 
 def check_output(path: Path, existing: Existing, *, ours: bool, what: str) -> bool:
@@ -76,11 +92,12 @@ def _is_nothing(name: str) -> bool:
 
 def clear_output(path: Path) -> None:
     """Remove everything that an earlier run made, but neither the lock, which this run holds, nor the log."""
-    for entry in path.iterdir():
+    # What says that there is an output goes first: a kill in the middle of this leaves nothing that counts.
+    for entry in sorted(path.iterdir(), key=lambda entry: (entry.is_dir(), entry.name)):
         if is_run_file(entry.name):
             continue
         if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
+            remove_tree(entry)
         else:
             entry.unlink()
 

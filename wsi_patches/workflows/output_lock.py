@@ -16,16 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from wsi_patches.errors import OutputBusy, UsageError
-from wsi_patches.workflows.locks import FileLock, is_locked
+from wsi_patches.locations import is_remote
+from wsi_patches.workflows.lease import Lease
+from wsi_patches.workflows.locks import FileLock, lock_at
 from wsi_patches.workflows.output import make_folder
 from wsi_patches.workflows.run_log import now
 from wsi_patches.workflows.shards import Shard
 
 __all__ = ["Holder", "OutputLock", "find_holders", "lock_output"]
 
+Lock = FileLock | Lease
 LOCK = ".lock"
 OF_SHARD = re.compile(r"\.lock\.(\d+)-of-(\d+)")
-HOW_ONLY = {"workers", "cluster", "device", "fsync", "resume", "overwrite", "shard"}
+HOW_ONLY = {"workers", "cluster", "site", "device", "fsync", "resume", "overwrite", "shard"}
 """Settings of how and where the work runs: shards may differ in them."""
 PATIENCE_S = 1.0
 """How long a run that was there first may take to go: `status` looks at locks for a moment, and so do shards."""
@@ -71,8 +74,19 @@ class OutputLock:
         Which share of the work this run is; None is all of it.
     """
 
-    def __init__(self, out: Path, shard: Shard | None) -> None:
-        self.out, self.shard = out, shard
+    def __init__(self, out: Path, shard: Shard | None, lock: Lock) -> None:
+        self.out, self.shard, self._lock = out, shard, lock
+
+    def check(self) -> None:
+        """Make sure that it is still held: an object store that was away for long may have let others take it.
+
+        Raises
+        ------
+        OutputBusy
+            Another run has taken it.
+        """
+        if self._lock.lost:
+            raise _busy(self.out, _read(self._lock))
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -115,16 +129,16 @@ def lock_output(out: Path, command: str, settings: Any, shard: Shard | None = No
     make_folder(out)
     try:
         if shard is None:
-            with _door(out, _text(holder), PATIENCE_S):
+            with _door(out, _text(holder), PATIENCE_S) as door:
                 _refuse_beside(out, holder)
-                yield OutputLock(out, shard)
+                yield OutputLock(out, shard, door)
         else:
-            own = FileLock(out / f"{LOCK}.{shard.name}")
+            own = lock_at(out / f"{LOCK}.{shard.name}")
             with _door(out, "", SHARDS_PATIENCE_S):
                 _refuse_beside(out, holder)
                 _wait_for(own, _text(holder), PATIENCE_S)
             try:
-                yield OutputLock(out, shard)
+                yield OutputLock(out, shard, own)
             finally:
                 own.release()
     finally:
@@ -135,8 +149,8 @@ def lock_output(out: Path, command: str, settings: Any, shard: Shard | None = No
 
 def find_holders(out: Path) -> list[Holder | None]:
     """Return who holds an output right now; None stands for one that has not written its name yet."""
-    files = [out / LOCK, *_shard_files(out)]
-    holders = ((_read(file), is_locked(file)) for file in files if file.is_file())
+    locks = [lock_at(out / LOCK), *_shard_locks(out)]
+    holders = ((_read(lock), lock.is_held()) for lock in locks)
     return [holder for holder, held in holders if held]
 
 
@@ -148,24 +162,24 @@ def digest_of(settings: Any) -> str:
 
 
 @contextmanager
-def _door(out: Path, text: str, patience_s: float) -> Iterator[None]:
+def _door(out: Path, text: str, patience_s: float) -> Iterator[Lock]:
     """Hold the lock that a plain run keeps while it runs, and a shard only while it starts.
 
     A shard writes nothing into it, so that whoever waits knows whether waiting will help.
     """
-    lock = FileLock(out / LOCK)
+    lock = lock_at(out / LOCK)
     _wait_for(lock, text, patience_s)
     try:
-        yield
+        yield lock
     finally:
         lock.release()
 
 
-def _wait_for(lock: FileLock, text: str, patience_s: float) -> None:
+def _wait_for(lock: Lock, text: str, patience_s: float) -> None:
     """Take a lock, waiting for those who hold it for a moment only."""
     begun, named_since = time.monotonic(), None
     while not _taken(lock, text):
-        holder = _read(lock.path)
+        holder = _read(lock)
         named_since = None if holder is None else named_since or time.monotonic()
         waited, allowed = (begun, patience_s) if named_since is None else (named_since, PATIENCE_S)
         if time.monotonic() - waited > allowed:
@@ -173,7 +187,7 @@ def _wait_for(lock: FileLock, text: str, patience_s: float) -> None:
         time.sleep(random.uniform(0.01, 0.1))  # those who wait do not all knock at once
 
 
-def _taken(lock: FileLock, text: str) -> bool:
+def _taken(lock: Lock, text: str) -> bool:
     try:
         return lock.take(text)
     except OSError as error:
@@ -186,10 +200,10 @@ def _taken(lock: FileLock, text: str) -> bool:
 
 def _refuse_beside(out: Path, asked: Holder) -> None:
     """Refuse a plain run beside shards, and a shard beside those of another array; all that run agree already."""
-    for file in _shard_files(out):
-        if not is_locked(file):
+    for lock in _shard_locks(out):
+        if not lock.is_held():
             continue
-        holder = _read(file)
+        holder = _read(lock)
         if holder is None or not asked.shard:
             raise _busy(out, holder)
         shares = (Shard.parse(one.shard).of for one in (holder, asked))
@@ -207,15 +221,15 @@ def _busy(out: Path, holder: Holder | None) -> OutputBusy:
     return OutputBusy(f"{out} is being written by {who}: wait for it, stop it, or give another -o")
 
 
-def _shard_files(out: Path) -> list[Path]:
-    return [entry for entry in out.iterdir() if OF_SHARD.fullmatch(entry.name)]
-
-
-def _read(path: Path) -> Holder | None:
+def _shard_locks(out: Path) -> list[Lock]:
     try:
-        return Holder.parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
+        return [lock_at(entry) for entry in out.iterdir() if OF_SHARD.fullmatch(entry.name)]
+    except FileNotFoundError:  # an object store has no empty folders
+        return []
+
+
+def _read(lock: Lock) -> Holder | None:
+    return Holder.parse(lock.read())
 
 
 def _text(holder: Holder) -> str:
@@ -223,5 +237,7 @@ def _text(holder: Holder) -> str:
 
 
 def _absent_folders(out: Path) -> list[Path]:
-    """Return the folders that will have to be made, the innermost first."""
+    """Return the folders that will have to be made, the innermost first; an object store needs none."""
+    if is_remote(out):
+        return []
     return [folder for folder in (out, *out.parents) if not folder.exists()]
