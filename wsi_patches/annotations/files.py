@@ -22,6 +22,7 @@ from wsi_patches.annotations.yolo import read_yolo
 from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL, Cells
 from wsi_patches.errors import AnnotationError, UsageError
 from wsi_patches.geometry import Size
+from wsi_patches.locations import path_of
 
 __all__ = ["FORMATS", "SUFFIXES", "Reader", "classes_in", "read_annotations"]
 
@@ -33,27 +34,27 @@ def _yolo(file: AnnotationFile, size: Size | None) -> Cells:
     if size is None:
         msg = f"{file.path} gives shares of an image, as YOLO does: give the size of its image, which was not given"
         raise UsageError(msg)
-    return read_yolo(Path(file.path), size)
+    return read_yolo(path_of(file.path), size)
 
 
 def _all_idb_patches(file: AnnotationFile, _size: Size | None) -> Cells:
     if file.image is None:
         msg = f"{file.path} speaks of many patches: say which of them is meant"
         raise UsageError(msg)
-    return read_all_idb_patches(Path(file.path), file.image)
+    return read_all_idb_patches(path_of(file.path), file.image)
 
 
 FORMATS: Mapping[str, Reader] = {
-    "xyc": lambda file, _: read_xyc(Path(file.path), file.class_name),
-    "geojson": lambda file, _: read_geojson(Path(file.path), default_class=file.class_name or WHITE_CELL),
-    "voc": lambda file, _: read_voc(Path(file.path)),
+    "xyc": lambda file, _: read_xyc(path_of(file.path), file.class_name),
+    "geojson": lambda file, _: read_geojson(path_of(file.path), default_class=file.class_name or WHITE_CELL),
+    "voc": lambda file, _: read_voc(path_of(file.path)),
     "yolo": _yolo,
-    "coco": lambda file, _: read_coco(Path(file.path), file.image),
-    "table": lambda file, _: read_table(Path(file.path), file.image, file.class_name or WHITE_CELL),
+    "coco": lambda file, _: read_coco(path_of(file.path), file.image),
+    "table": lambda file, _: read_table(path_of(file.path), file.image, file.class_name or WHITE_CELL),
     "all_idb_patches": _all_idb_patches,
-    "mask": lambda file, _: cells_from_mask(Path(file.path), file.class_name or WHITE_CELL),
-    "nucleus_mask": lambda file, _: cells_from_mask(Path(file.path), file.class_name or WHITE_CELL, NUCLEUS_ABOVE),
-    "label_mask": lambda file, _: cells_from_labels(Path(file.path), file.class_name or WHITE_CELL),
+    "mask": lambda file, _: cells_from_mask(path_of(file.path), file.class_name or WHITE_CELL),
+    "nucleus_mask": lambda file, _: cells_from_mask(path_of(file.path), file.class_name or WHITE_CELL, NUCLEUS_ABOVE),
+    "label_mask": lambda file, _: cells_from_labels(path_of(file.path), file.class_name or WHITE_CELL),
 }
 """What ``AnnotationFile.format`` may be; `mask` takes all that is not black, `nucleus_mask` white nuclei."""
 
@@ -90,7 +91,7 @@ def read_annotations(
     """
     read = [_read(file, size) for file in files]
     names = dict.fromkeys(name for part in read for name in part.class_names) if class_names is None else class_names
-    parts = [in_class_order(part, tuple(names), Path(file.path)) for part, file in zip(read, files, strict=True)]
+    parts = [in_class_order(part, tuple(names), path_of(file.path)) for part, file in zip(read, files, strict=True)]
     return Cells.concatenate([part for part in parts if len(part)] or [Cells.at([], tuple(names))])
 
 
@@ -113,7 +114,7 @@ def _read(file: AnnotationFile, size: Size | None) -> Cells:
 
 
 def _format_of(file: AnnotationFile) -> str:
-    path = Path(file.path)
+    path = path_of(file.path)
     known = file.format or SUFFIX_FORMATS.get(path.suffix.lower(), "")
     if known == JSON:
         return _json_format(path)

@@ -71,7 +71,7 @@ def cells_from_labels(path: Path, class_name: str = WHITE_CELL) -> Cells:
 def _pixels(path: Path, as_light: tuple[str, ...]) -> NDArray[Any]:
     """Return a picture as it is stored, or as grey if of some modes, shape ``(h, w)`` or ``(h, w, c)``."""
     try:
-        with Image.open(path) as picture:
+        with path.open("rb") as stream, Image.open(stream) as picture:
             return np.asarray(picture.convert("L") if picture.mode in as_light else picture)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         msg = f"{path} cannot be read as a mask: {error}"

@@ -18,6 +18,7 @@ from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.pictures import picture_size
 from wsi_patches.errors import AnnotationError, SlideError, UsageError
 from wsi_patches.geometry import Size
+from wsi_patches.locations import path_of
 from wsi_patches.slides import open_slide
 
 __all__ = ["check_items"]
@@ -113,7 +114,7 @@ def _check_annotations(item: SlideItem, file: AnnotationFile, size: Size | None,
 
 def _stated_size(file: AnnotationFile) -> Size | None:
     is_voc = file.format == "voc" or (not file.format and Path(file.path).suffix.lower() == ".xml")
-    return voc_image_size(Path(file.path)) if is_voc else None
+    return voc_image_size(path_of(file.path)) if is_voc else None
 
 
 def _wrong(cells: Cells, size: Size | None) -> Iterator[tuple[str, NDArray[np.int64]]]:
@@ -150,8 +151,8 @@ def _repeated(boxes: NDArray[np.float64], class_index: NDArray[np.int32]) -> NDA
 def _same_files(items: Sequence[SlideItem], found: Findings) -> None:
     of_size: dict[int, list[str]] = {}
     for path in dict.fromkeys(item.path for item in items):
-        if Path(path).is_file():
-            of_size.setdefault(Path(path).stat().st_size, []).append(path)
+        if path_of(path).is_file():
+            of_size.setdefault(path_of(path).stat().st_size, []).append(path)
     for paths in of_size.values():
         first: dict[bytes, str] = {}
         for path in paths if len(paths) > 1 else ():
@@ -165,5 +166,5 @@ def _same_files(items: Sequence[SlideItem], found: Findings) -> None:
 
 
 def _digest(path: str) -> bytes:
-    with Path(path).open("rb") as stream:
+    with path_of(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").digest()

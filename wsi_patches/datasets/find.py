@@ -13,6 +13,7 @@ from wsi_patches.datasets.layout import Dataset
 from wsi_patches.datasets.layouts import recognise
 from wsi_patches.datasets.yolo_folder import yolo_renames
 from wsi_patches.errors import AnnotationError, UsageError
+from wsi_patches.locations import path_of
 from wsi_patches.slides import SUFFIXES, is_slide_folder
 from wsi_patches.slides.dicom import one_of_each_series
 
@@ -51,6 +52,7 @@ def find_inputs(inputs: Sequence[Path], annotations: Path | None = None) -> Foun
     UsageError
         An input does not exist, or there is no slide in any of them.
     """
+    inputs = [path_of(path) for path in inputs]
     missing = [path for path in inputs if not path.exists()]
     if missing:
         msg = f"{missing[0]} does not exist: give a slide, a folder of slides, or a dataset's folder"

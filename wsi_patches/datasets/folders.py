@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+
+from wsi_patches.locations.remote import as_remote
 
 __all__ = [
     "PICTURES",
@@ -79,14 +81,14 @@ def listing(folder: Path) -> Listing:
 
 def _look(folder: Path) -> Listing:
     files, folders = list[str](), list[str]()
-    with os.scandir(folder) as entries:
+    with os.scandir(folder) if as_remote(folder) is None else nullcontext(folder.iterdir()) as entries:
         for entry in entries:
             if not entry.name.startswith(".") and entry.name.lower() not in LITTER:
                 (folders if _is_folder(entry) else files).append(entry.name)
     return Listing(tuple(sorted(files)), tuple(sorted(folders)))
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_folder(entry: os.DirEntry[str] | Path) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link that leads in a circle

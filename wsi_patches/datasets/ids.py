@@ -8,7 +8,8 @@ from pathlib import Path
 
 __all__ = ["assign_ids", "safe_id"]
 
-RESERVED = {"counts.csv", "con", "nul"}
+RESERVED = re.compile(r"con|nul|(counts|groups)(\..*)?\.csv|run(\..*)?\.jsonl")
+"""Names that Windows keeps for itself, and those of the output's own files."""
 UNSAFE = re.compile(r"[\x00-\x1f/\\:*?\"<>|]")
 
 
@@ -45,7 +46,7 @@ def safe_id(stem: str) -> str:
     """Return a name that is one folder inside of the output, whatever a file or a store calls a slide."""
     safe = UNSAFE.sub("_", stem)
     # A leading dot would hide the folder, and "." and ".." would leave it.
-    return f"_{safe}" if safe.startswith(".") or safe.casefold() in RESERVED or not safe else safe
+    return f"_{safe}" if safe.startswith(".") or RESERVED.fullmatch(safe.casefold()) or not safe else safe
 
 
 def _new_id(stem: str, taken: set[str]) -> str:

@@ -11,6 +11,7 @@ from PIL import Image
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.errors import UsageError
 from wsi_patches.geometry import Size
+from wsi_patches.locations import path_of
 from wsi_patches.slides.image import IMAGE_ERRORS
 
 __all__ = ["LARGEST_PX", "picture_side", "picture_size"]
@@ -48,7 +49,7 @@ def picture_size(path: str) -> Size | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Pillow warns of is in the pixels, which are not read
-            with Image.open(path) as picture:
+            with path_of(path).open("rb") as stream, Image.open(stream) as picture:
                 return Size(*picture.size)
     except IMAGE_ERRORS:
         return None

@@ -14,6 +14,7 @@ from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.layout import Dataset, Layout
 from wsi_patches.datasets.sentences import told
 from wsi_patches.errors import AnnotationError
+from wsi_patches.locations import path_of
 
 __all__ = ["VOC", "is_voc", "published_split", "read_voc_folder", "voc_parts"]
 
@@ -104,7 +105,7 @@ def _classes(found: Iterable[Pair], problems: list[str]) -> dict[str, str]:
     """
     classes, seen, unreadable = set[str](), set[bytes](), list[str]()
     for path in (pair.marks for pair in found if pair.marks):
-        names = set(NAME.findall(Path(path).read_bytes()))
+        names = set(NAME.findall(path_of(path).read_bytes()))
         if names <= seen:
             continue
         seen |= names

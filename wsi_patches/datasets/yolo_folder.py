@@ -18,6 +18,7 @@ from wsi_patches.datasets.image_parts import Pair, Part, find_parts, pairs, shar
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.layout import Dataset, Layout
 from wsi_patches.errors import AnnotationError
+from wsi_patches.locations import path_of
 
 __all__ = ["YOLO", "class_names", "is_yolo", "read_yolo_folder", "yolo_parts", "yolo_renames"]
 
@@ -128,7 +129,7 @@ def _renames(names: Mapping[int, str]) -> tuple[tuple[str, str | None], ...]:
 
 def _numbers(found: list[Pair]) -> tuple[str, ...]:
     """Return the classes' numbers that occur, as text."""
-    files = (Path(pair.marks) for pair in found if pair.marks)
+    files = (path_of(pair.marks) for pair in found if pair.marks)
     numbers = {int(number) for file in files for number in NUMBER.findall(file.read_bytes())}
     return tuple(map(str, sorted(numbers)))
 
