@@ -11,8 +11,10 @@ from wsi_patches.errors import OutputExists, UsageError
 from wsi_patches.locations import remove_tree
 from wsi_patches.workflows.shards import Shard
 
-__all__ = ["Existing", "check_output", "clear_output", "is_run_file", "make_folder"]
+__all__ = ["COUNTS", "Existing", "check_output", "clear_output", "is_run_file", "make_folder"]
 
+COUNTS = "counts.csv"
+"""What makes a folder an output of ``infer``."""
 RUN_FILE = re.compile(r"run(\.\d+-of-\d+)?\.jsonl|\.lock(\.\d+-of-\d+)?")
 
 
@@ -110,6 +112,9 @@ def make_folder(path: Path) -> None:
     UsageError
         It cannot be made there.
     """
+    if path.is_file():
+        msg = f"-o {path} is a file, and what is written is a folder: give another path"
+        raise UsageError(msg)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -12,7 +12,7 @@ from typing import Any
 from wsi_patches.errors import UsageError
 from wsi_patches.outcome import DONE, FAILED, PARTIAL
 from wsi_patches.stores import is_store
-from wsi_patches.workflows.infer_plan import COUNTS
+from wsi_patches.workflows.output import COUNTS
 from wsi_patches.workflows.output_lock import Holder, find_holders
 from wsi_patches.workflows.run_log import find_logs, read_events
 from wsi_patches.workflows.shards import Shard

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from itertools import count
 
 import pytest
@@ -149,3 +151,9 @@ def test_a_folder_of_outputs_and_what_is_none(tmp_path):
     ):
         with pytest.raises(UsageError, match=why):
             read_status(tmp_path / path)
+
+
+def test_looking_is_quick_to_start():
+    heavy = "sorted({'torch', 'distributed', 'zarr'} & set(sys.modules))"
+    command = [sys.executable, "-c", f"import sys, wsi_patches.workflows.status; print({heavy})"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "[]\n"
