@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from wsi_patches.locations import is_remote
 from wsi_patches.outcome import FAILED, Interval, SlideReport
 from wsi_patches.stores.files import replacing
 
@@ -39,6 +41,7 @@ COLUMNS = (
     "abstains",
 )
 """Scripts rely on these names; columns are only ever added at the end."""
+UPLOAD_EVERY_S = 10.0
 
 
 def write_counts(path: Path, reports: Sequence[SlideReport]) -> None:
@@ -76,18 +79,46 @@ class CountsFile:
         return sorted(self._reports, key=lambda report: self._position[report.slide_id])
 
     def __enter__(self) -> Self:
-        self._stream = self.path.open("a", newline="", encoding="utf-8")
+        self._rows = _Uploaded(self.path) if is_remote(self.path) else _Appended(self.path)
         return self
 
     def __exit__(self, *failure: object) -> None:
-        self._stream.close()
+        self._rows.close()
         write_counts(self.path, self.reports)
 
     def add(self, report: SlideReport) -> None:
-        """Append a row, so that whoever looks sees it."""
+        """Append a row, so that whoever looks sees it; of an object store some seconds later."""
         self._reports.append(report)
+        self._rows.add(report, self._reports)
+
+
+class _Appended:
+    """A file that grows row by row."""
+
+    def __init__(self, path: Path) -> None:
+        self._stream = path.open("a", newline="", encoding="utf-8")
+
+    def add(self, report: SlideReport, _so_far: Sequence[SlideReport]) -> None:
         csv.writer(self._stream).writerow(_row(report))
         self._stream.flush()
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _Uploaded:
+    """An object cannot grow: it is written anew, at most every few seconds."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._next = path, time.monotonic() + UPLOAD_EVERY_S
+
+    def add(self, _report: SlideReport, so_far: Sequence[SlideReport]) -> None:
+        if time.monotonic() >= self._next:
+            write_counts(self._path, so_far)
+            self._next = time.monotonic() + UPLOAD_EVERY_S
+
+    def close(self) -> None:
+        """Do nothing: the whole table is written at the end."""
 
 
 def _row(report: SlideReport) -> list[str | int]:

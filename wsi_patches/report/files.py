@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from wsi_patches.cells import Cells
 from wsi_patches.counting.cores import PatchCounts
+from wsi_patches.locations import read_all, remove_tree
 from wsi_patches.outcome import SlideReport
 from wsi_patches.report.overlay import draw_overlay
 from wsi_patches.report.page import render_page
 from wsi_patches.report.patches import draw_heat, write_patches
 from wsi_patches.stores.files import replacing
 
-__all__ = ["REPORT", "read_report", "remove_slide_reports", "write_slide_report"]
+__all__ = ["REPORT", "read_report", "read_reports", "remove_slide_reports", "write_slide_report"]
 
 OF_CELLS, OF_PATCHES = ("cells.csv", "cells.geojson"), ("patches.csv",)
 FILES = (*OF_CELLS, *OF_PATCHES, "overlay.png", "report.html", "report.json")
@@ -73,13 +74,18 @@ def remove_slide_reports(out: Path) -> None:
     """Remove every slide's folder of an earlier run, but none that holds anything else than such a run writes."""
     for folder in [entry for entry in out.iterdir() if entry.is_dir() and not entry.is_symlink()]:
         if all(entry.name.removesuffix(".partial") in FILES for entry in folder.iterdir()):
-            shutil.rmtree(folder)
+            remove_tree(folder)
 
 
 def read_report(folder: Path) -> SlideReport | None:
     """Return the report of a slide's folder, or None where the slide was never done."""
-    path = folder / REPORT
-    return SlideReport.from_dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    return next(iter(read_reports([folder])), None)
+
+
+def read_reports(folders: Sequence[Path]) -> list[SlideReport]:
+    """Return the reports of some slides' folders, without those of slides that were never done."""
+    contents = read_all([folder / REPORT for folder in folders])
+    return [SlideReport.from_dict(json.loads(content)) for content in contents if content is not None]
 
 
 def _write_text(path: Path, text: str) -> None:
