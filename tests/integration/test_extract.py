@@ -14,6 +14,7 @@ from wsi_patches.errors import OutputExists, UsageError
 from wsi_patches.stores import open_store, verify_store
 from wsi_patches.synthetic import AllIdbField, SmearSettings, write_all_idb1
 from wsi_patches.workflows.extract import ExtractSettings, extract
+from wsi_patches.workflows.output import is_run_file
 
 SMALL, LARGE = (1712, 1368), (2592, 1944)
 
@@ -32,8 +33,9 @@ def all_idb1(tmp_path_factory):
 
 
 def contents(path):
-    """Return everything a store holds, by relative path."""
-    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    """Return everything a store holds, by relative path, but not the log and the lock of the run that wrote it."""
+    files = [file for file in path.rglob("*") if file.is_file() and not is_run_file(file.name)]
+    return {str(file.relative_to(path)): file.read_bytes() for file in files}
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 
 def test_glass_is_left_out_and_no_white_cell_is_lost(folder, tmp_path, monkeypatch):
     slides, cells = folder
-    monkeypatch.setattr("wsi_patches.workflows.extract.part_patches", lambda *_: 16)
+    monkeypatch.setattr("wsi_patches.workflows.extract_plan.part_patches", lambda *_: 16)
     result = extract(ExtractSettings((slides,), tmp_path / "a.zarr", patch_size=PATCH, foreground="auto"))
     outcomes = {one.slide_id: one for one in result.outcomes}
     total = (WIDTH // PATCH) * (HEIGHT // PATCH)

@@ -19,6 +19,7 @@ from wsi_patches.slides import ArraySlide
 from wsi_patches.synthetic import AllIdbField, SmearSettings, write_all_idb1, write_slide
 from wsi_patches.workflows.extract import ExtractSettings, extract
 from wsi_patches.workflows.infer import InferSettings, infer, plan_infer
+from wsi_patches.workflows.leading import Watch
 
 MODEL = "painted-cells-lbp"
 SMALL = Size(1712, 1368)
@@ -228,7 +229,7 @@ def test_a_run_with_other_views_counts_anew(painted, tmp_path):
     settings = InferSettings((slide,), tmp_path / "out", model=MODEL)
     told = []
 
-    infer(settings, told=told.append)
+    infer(settings, Watch(slide=told.append))
     kept = plan_infer(replace(settings, resume=True))
     other = infer(replace(settings, resume=True, tta=2))
 

@@ -77,7 +77,7 @@ def test_a_slide_of_which_nothing_can_be_read_leaves_nothing_behind(tmp_path, pi
 
 def test_a_run_of_a_large_slide_that_cannot_be_read_is_a_hole_not_a_lost_slide(tmp_path, pixels, monkeypatch):
     """Cut into many parts, the first of which holds nothing that can be read."""
-    monkeypatch.setattr("wsi_patches.workflows.extract.part_patches", lambda *_: 16)
+    monkeypatch.setattr("wsi_patches.workflows.extract_plan.part_patches", lambda *_: 16)
     path = tmp_path / "damaged.tif"
     write_damaged(path, pixels, list(range(16)))
     result = extract(ExtractSettings((path,), tmp_path / "a.zarr", patch_size=PATCH))

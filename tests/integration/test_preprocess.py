@@ -35,7 +35,7 @@ def slides(tmp_path_factory):
 
 @pytest.fixture
 def store(slides, tmp_path, monkeypatch):
-    monkeypatch.setattr("wsi_patches.workflows.extract.part_patches", lambda *_: 30)
+    monkeypatch.setattr("wsi_patches.workflows.extract_plan.part_patches", lambda *_: 30)
     return extract(ExtractSettings((slides,), tmp_path / "a.zarr", patch_size=PATCH)).out
 
 

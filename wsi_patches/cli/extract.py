@@ -74,6 +74,7 @@ def command(
     INPUT is a slide, a folder of slides, or a dataset's folder.
     """
     from wsi_patches.workflows.extract import ExtractSettings, extract
+    from wsi_patches.workflows.leading import Watch
 
     flags = {"inputs": as_paths(inputs), **options}
     settings = settings_from(ExtractSettings, flags, read_command_recipe(recipe, "extract"), recipe or "extract")
@@ -81,7 +82,7 @@ def command(
         _dry_run(settings)
         return
     with progress_bar("patches", quiet=quiet or as_json) as progress:
-        result = extract(settings, progress)
+        result = extract(settings, Watch(progress))
     lines = [f"patches: {result.patches}", f"store:   {result.out}"] if result.patches else []
     lines += [f"note:    {note}" for note in result.notes]
     blank = sum(outcome.blank for outcome in result.outcomes)

@@ -18,7 +18,7 @@ from wsi_patches.cli.options import (
 )
 from wsi_patches.cli.progress import progress_bar
 from wsi_patches.cli.summary import INTERRUPTED, finish, leave_now
-from wsi_patches.outcome import SlideReport
+from wsi_patches.outcome import Outcome, SlideReport
 from wsi_patches.recipe import settings_from
 
 __all__ = ["command"]
@@ -115,6 +115,7 @@ def command(
     """
     from wsi_patches.workflows.infer import infer
     from wsi_patches.workflows.infer_settings import InferSettings
+    from wsi_patches.workflows.leading import Watch
 
     flags = {"inputs": as_paths(inputs), **options}
     settings = settings_from(InferSettings, flags, read_command_recipe(recipe, "infer"), recipe or "infer")
@@ -123,7 +124,7 @@ def command(
         return
     try:
         with progress_bar("slides", quiet=quiet or as_json) as progress:
-            result = infer(settings, progress, _print_line if as_json else None)
+            result = infer(settings, Watch(progress, _print_line) if as_json else Watch(progress))
     except KeyboardInterrupt:
         click.echo("stopped: the slides that are done are in counts.csv; go on with --resume", err=True)
         leave_now(INTERRUPTED)
@@ -133,7 +134,8 @@ def command(
     finish(result.outcomes, lines, summary, as_json=as_json, strict=strict, quiet=quiet, verbose=verbose)
 
 
-def _print_line(report: SlideReport) -> None:
+def _print_line(report: Outcome | SlideReport) -> None:
+    assert isinstance(report, SlideReport)
     click.echo(json.dumps(report.to_dict()))
 
 

@@ -46,6 +46,7 @@ def command(recipe: str | None, as_json: bool, quiet: bool, sharpen: str | None,
 
     What is there already with the same settings is not done again, so a run that was killed is simply repeated.
     """
+    from wsi_patches.workflows.leading import Watch
     from wsi_patches.workflows.preprocess import PreprocessSettings, preprocess
 
     flags = {"sharpen": _score_or_auto(sharpen), **options}
@@ -53,7 +54,7 @@ def command(recipe: str | None, as_json: bool, quiet: bool, sharpen: str | None,
         PreprocessSettings, flags, read_command_recipe(recipe, "preprocess"), recipe or "preprocess"
     )
     with progress_bar("patches", quiet=quiet or as_json) as progress:
-        result = preprocess(settings, progress)
+        result = preprocess(settings, Watch(progress))
     if as_json:
         slides = [asdict(slide) for slide in result.slides]
         click.echo(json.dumps({"patches": result.patches, "threshold": result.threshold, "slides": slides}, indent=1))

@@ -17,7 +17,7 @@ from wsi_patches.slide import ReadOptions
 from wsi_patches.stores.format import patches_in_shard
 from wsi_patches.workflows.look import Looked
 
-__all__ = ["cut_parts", "part_id", "part_patches"]
+__all__ = ["cut_parts", "part_id", "part_name", "part_patches"]
 
 MOST_SHARDS = 8
 """At most 4096 patches of 256 px in a part: a few seconds of work, little to lose and few files."""
@@ -115,5 +115,9 @@ def part_id(jobs: Sequence[SlideJob]) -> str:
     """Name a part after its first slide, safely, and after all of its contents, uniquely."""
     contents = "\n".join(f"{job.slide_id}\0{job.item.path}\0{job.start}\0{job.stop}" for job in jobs)
     digest = hashlib.blake2b(contents.encode(), digest_size=6).hexdigest()
-    name = re.sub(r"[^A-Za-z0-9_~-]", "_", jobs[0].slide_id)[:48]
-    return f"{name}.{jobs[0].start:08d}.{digest}"
+    return f"{part_name(jobs[0].slide_id)}.{jobs[0].start:08d}.{digest}"
+
+
+def part_name(slide_id: str) -> str:
+    """Return how the names of parts begin whose first slide this is."""
+    return re.sub(r"[^A-Za-z0-9_~-]", "_", slide_id)[:48]

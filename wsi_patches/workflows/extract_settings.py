@@ -12,10 +12,13 @@ from wsi_patches.datasets import GroupRule, SlideItem, class_names_of, picture_s
 from wsi_patches.datasets.all_idb1 import ALL_IDB1
 from wsi_patches.datasets.all_idb_patches import ALL_IDB_PATCHES
 from wsi_patches.errors import UsageError
+from wsi_patches.executors.site import Site
 from wsi_patches.grid import PatchSpec
 from wsi_patches.slide import ReadOptions
 from wsi_patches.stores import CODECS, StoreSettings
 from wsi_patches.workflows.foreground import FOREGROUNDS
+from wsi_patches.workflows.output import Existing
+from wsi_patches.workflows.shards import Shard
 
 __all__ = ["ExtractSettings"]
 
@@ -62,6 +65,10 @@ class ExtractSettings:
     """Wait until the disk has every file, so that a power cut loses nothing that was called done."""
     workers: int | None = None
     cluster: str | None = None
+    site: Site | None = None
+    """What the cluster's site asks of jobs."""
+    shard: Shard | None = None
+    """Which share of the slides this run does; what the store holds of them is kept, as with ``resume``."""
     resume: bool = False
     overwrite: bool = False
 
@@ -72,6 +79,11 @@ class ExtractSettings:
                 raise UsageError(msg)
         self.read_options()
         self.group_rule()
+        self.existing()
+
+    def existing(self) -> Existing:
+        """Return what to do with a store that is there."""
+        return Existing.of(resume=self.resume, overwrite=self.overwrite, shard=self.shard)
 
     def group_rule(self) -> GroupRule:
         """Return where groups come from that no layout states."""

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from wsi_patches.infer import PATCHES
 from wsi_patches.outcome import SlideReport
 from wsi_patches.pipeline import Job, Stage
-from wsi_patches.workflows.infer_parts import LargeSlide
+from wsi_patches.workflows.infer_parts import LargeSlide, PartTask
 from wsi_patches.workflows.infer_task import InferTask, infer_slides, lost_slide, needs_of
 
-__all__ = ["INFER", "infer_jobs"]
+__all__ = ["INFER", "infer_jobs", "slides_of"]
 
 TOGETHER_PX, TOGETHER = 32_000_000, 64
 """Level-0 pixels, and slides, of one task."""
@@ -22,6 +22,13 @@ TASKS_PER_WORKER = 4
 
 def _lost(tasks: tuple[InferTask, ...], error: BaseException) -> list[SlideReport]:
     return [lost_slide(task, error) for task in tasks]
+
+
+def slides_of(task: object) -> list[str]:
+    """Return the ids of the slides that a task of `infer_jobs` is about."""
+    if isinstance(task, PartTask):
+        return [task.infer.slide_id]
+    return [one.slide_id for one in task] if isinstance(task, tuple) else []
 
 
 INFER: Stage[tuple[InferTask, ...], list[SlideReport]] = Stage(

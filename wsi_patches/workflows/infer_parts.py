@@ -26,7 +26,7 @@ from wsi_patches.slides import ForgivingSlide
 from wsi_patches.slides.pool import borrow_slide
 from wsi_patches.workflows.infer_task import InferTask, needs_of
 
-__all__ = ["LargeSlide"]
+__all__ = ["LargeSlide", "PartTask"]
 
 WINDOWS = 32
 """Of 1024 px in a part: some ten seconds of a core."""

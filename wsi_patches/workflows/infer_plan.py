@@ -19,12 +19,15 @@ from wsi_patches.stores import is_store, open_store
 from wsi_patches.workflows.infer_settings import InferSettings
 from wsi_patches.workflows.infer_task import InferTask
 from wsi_patches.workflows.look import Looked, look_at
-from wsi_patches.workflows.output import Existing, check_output
+from wsi_patches.workflows.output import check_output
 from wsi_patches.workflows.review import digest_of
+from wsi_patches.workflows.shards import Shard, ids_of_shard, take_shard
 
 __all__ = ["COUNTS", "InferPlan", "Weights", "plan_infer", "weights_of"]
 
-COUNTS = "counts.csv"
+COUNTS, TABLES = "counts.csv", "counts*.csv"
+"""The table, and those of shards besides."""
+ALL = Shard(1, 1)
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,15 @@ class InferPlan:
     kept: tuple[SlideReport, ...]
     """Slides whose report is already there."""
     order: tuple[str, ...]
-    """Ids of all slides in input order."""
+    """Ids of all slides in input order, other shards' too."""
     notes: tuple[str, ...] = ()
     """What is wrong with the datasets that were named, beside their slides."""
+
+    @property
+    def mine(self) -> frozenset[str]:
+        """Ids of the slides that this run answers for."""
+        ended = [*(one.slide_id for one in self.failed), *(one.slide_id for one in self.kept)]
+        return frozenset([*ended, *(task.slide_id for task in self.tasks)])
 
 
 def weights_of(settings: InferSettings) -> Weights:
@@ -82,25 +91,28 @@ def plan_infer(settings: InferSettings, weights: Weights | None = None) -> Infer
     UsageError
         What was asked cannot be done.
     """
-    existing = Existing(settings.resume, settings.overwrite)
-    ours = (settings.out / COUNTS).is_file()
+    existing, shard = settings.existing(), settings.shard
+    ours = any(settings.out.glob(TABLES))
     there = check_output(settings.out, existing, ours=ours, what="the counts of wsi-patches infer")
     stores = [path for path in settings.inputs if path.is_dir() and is_store(path)]
     files = [path for path in settings.inputs if path not in stores]
     inputs = find_inputs(files) if files else Found(())
     items = with_groups(inputs.items, settings.group_rule())
-    done = _reports(settings.out, weights or weights_of(settings)) if there and settings.resume else {}
+    ids = None if shard is None else ids_of_shard([item.path for item in items], shard)
+    done = _reports(settings.out, weights or weights_of(settings), ids) if there and existing.resume else {}
     known = {name: (report.path, report.fingerprint) for name, report in done.items()}
-    looked = look_at(items, options=settings.read_options(), known=known)
+    looked = look_at(take_shard(items, shard), options=settings.read_options(), known=known, ids=ids)
     close_idle_slides()  # tasks open their own, forgiving ones
+    names = [one.slide_id for one in looked] if shard is None else ids_of_shard([item.path for item in items], ALL)
+    stored = _store_tasks(stores, settings, taken=set(names))
     tasks = [_task(one, settings) for one in looked if one.error is None]
-    tasks += _store_tasks(stores, settings, taken={one.slide_id for one in looked})
+    tasks += take_shard(stored, shard)
     failed = tuple(one.outcome for one in looked if one.error is not None)
     if settings.annotations is not None:
         tasks = [_marked(task, settings.annotations) for task in tasks]
     done = {name: report for name, report in done.items() if name in _unchanged(tasks, done)}
     kept = tuple(done[task.slide_id] for task in tasks if task.slide_id in done)
-    order = (*(one.slide_id for one in looked), *(task.slide_id for task in tasks if task.in_store))
+    order = (*names, *(task.slide_id for task in stored))
     left = [task for task in tasks if task.slide_id not in done]
     dealt = tuple(left) if settings.is_elsewhere else _dealt(left, settings.device)
     return InferPlan(dealt, failed, kept, order, inputs.problems)
@@ -129,9 +141,10 @@ def _unchanged(tasks: Sequence[InferTask], done: Mapping[str, SlideReport]) -> s
     return {task.slide_id for task in tasks if known.get(task.slide_id) == digest_of(task.marks)}
 
 
-def _reports(out: Path, weights: Weights) -> dict[str, SlideReport]:
-    """Return the reports of an earlier run that used the same weights."""
-    reports = (read_report(folder) for folder in sorted(out.iterdir()) if folder.is_dir())
+def _reports(out: Path, weights: Weights, ids: Sequence[str] | None) -> dict[str, SlideReport]:
+    """Return the reports of an earlier run that used the same weights, of some slides or of all."""
+    folders = sorted(out.iterdir()) if ids is None else [out / name for name in ids]
+    reports = (read_report(folder) for folder in folders if folder.is_dir())
     return {one.slide_id: one for one in reports if one is not None and weights.are_those_of(one)}
 
 

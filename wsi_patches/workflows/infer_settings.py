@@ -8,9 +8,12 @@ from typing import ClassVar
 
 from wsi_patches.datasets import GroupRule
 from wsi_patches.errors import UsageError
+from wsi_patches.executors.site import Site
 from wsi_patches.infer import FOUND, ModelChoice
 from wsi_patches.models.table import DEFAULT_FINDER
 from wsi_patches.slide import ReadOptions
+from wsi_patches.workflows.output import Existing
+from wsi_patches.workflows.shards import Shard
 
 __all__ = ["InferSettings"]
 
@@ -58,6 +61,10 @@ class InferSettings:
     """Of pictures of several channels, the one to three that are meant, by name or 0-based number."""
     workers: int | None = None
     cluster: str | None = None
+    site: Site | None = None
+    """What the cluster's site asks of jobs."""
+    shard: Shard | None = None
+    """Which share of the slides this run counts; what was counted before is kept, as with ``resume``."""
     resume: bool = False
     overwrite: bool = False
 
@@ -68,6 +75,11 @@ class InferSettings:
         self.models()
         self.read_options()
         self.group_rule()
+        self.existing()
+
+    def existing(self) -> Existing:
+        """Return what to do with counts that are there."""
+        return Existing.of(resume=self.resume, overwrite=self.overwrite, shard=self.shard)
 
     @property
     def is_elsewhere(self) -> bool:

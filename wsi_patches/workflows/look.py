@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from wsi_patches.datasets import SlideItem, assign_ids
-from wsi_patches.errors import UsageError, WsiPatchesError
+from wsi_patches.errors import SlideError, UsageError, WsiPatchesError
 from wsi_patches.executors import make_executor
 from wsi_patches.executors.choose import available_cpus
 from wsi_patches.extract import grid_for
@@ -18,6 +18,7 @@ from wsi_patches.patch import jpeg_tiles_of
 from wsi_patches.pipeline import Stage, run
 from wsi_patches.slide import AS_IT_IS, ReadOptions, SlideInfo
 from wsi_patches.slides.pool import borrow_slide
+from wsi_patches.workflows.shards import check_same_slide
 
 __all__ = ["Looked", "look_at"]
 
@@ -52,6 +53,7 @@ def look_at(
     spec: PatchSpec | None = None,
     options: ReadOptions = AS_IT_IS,
     known: Mapping[str, tuple[str, str]] | None = None,
+    ids: Sequence[str] | None = None,
 ) -> list[Looked]:
     """Open every slide once and name it.
 
@@ -65,6 +67,8 @@ def look_at(
         How to open all of them.
     known
         Id -> (path, fingerprint) of slides that the output holds.
+    ids
+        What the slides are called, where they are some of many; found here if not given.
 
     Raises
     ------
@@ -76,9 +80,22 @@ def look_at(
     usage = [one.error for one in looked if isinstance(one.error, UsageError)]
     if looked and len(usage) == len(looked):
         raise usage[0]
+    if ids is not None:
+        return [_named(one, name, (known or {}).get(name)) for one, name in zip(looked, ids, strict=True)]
     prints = [(one.item.path, one.info.fingerprint if one.info else "") for one in looked]
-    ids = assign_ids(prints, known)
-    return [replace(one, slide_id=name) for one, name in zip(looked, ids, strict=True)]
+    return [replace(one, slide_id=name) for one, name in zip(looked, assign_ids(prints, known), strict=True)]
+
+
+def _named(one: Looked, name: str, known: tuple[str, str] | None) -> Looked:
+    """Give a slide the name that it has among all slides, unless the output holds another one under it."""
+    named = replace(one, slide_id=name)
+    if one.info is None:
+        return named
+    try:
+        check_same_slide(name, one.item.path, one.info.fingerprint, known)
+    except SlideError as error:
+        return replace(named, error=error)
+    return named
 
 
 def _look(item: SlideItem, spec: PatchSpec | None, options: ReadOptions) -> Looked:

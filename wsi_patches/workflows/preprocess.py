@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -13,15 +13,19 @@ from threadpoolctl import threadpool_limits
 
 from wsi_patches.errors import StoreError, UsageError
 from wsi_patches.executors import Executor, make_executor
+from wsi_patches.executors.site import Site
 from wsi_patches.grid import Kept
 from wsi_patches.imaging.sharpen import SharpenSettings
 from wsi_patches.locations import Location
-from wsi_patches.outcome import OUT_OF_FOCUS
-from wsi_patches.pipeline import Progress, Stage, run
+from wsi_patches.outcome import DONE, OUT_OF_FOCUS, Outcome
+from wsi_patches.pipeline import Job, Stage, run_jobs
 from wsi_patches.preprocess import LEFT, PreprocessTask, preprocess_part
 from wsi_patches.report.focus import SlideFocus, write_focus
 from wsi_patches.stores import Store, create_group, derived_settings, open_store
 from wsi_patches.workflows.colour import colour_method, fit_colour
+from wsi_patches.workflows.leading import SILENT, SlideTally, Watch, opened
+from wsi_patches.workflows.output_lock import lock_output
+from wsi_patches.workflows.run_log import RunLog
 from wsi_patches.workflows.store_foreground import store_foreground
 from wsi_patches.workflows.tune import tune_threshold
 
@@ -53,6 +57,8 @@ class PreprocessSettings:
     """The score above which a patch counts as out of focus in reports."""
     workers: int | None = None
     cluster: str | None = None
+    site: Site | None = None
+    """What the cluster's site asks of jobs."""
     overwrite: bool = False
     fsync: bool = True
 
@@ -89,25 +95,56 @@ class PreprocessResult:
     pictures: Path | None = None
 
 
-def preprocess(settings: PreprocessSettings, progress: Progress | None = None) -> PreprocessResult:
+def preprocess(
+    settings: PreprocessSettings, watch: Watch = SILENT, executor: Executor | None = None
+) -> PreprocessResult:
     """Add focus scores, sharpened and recoloured patches to a store; what is there already is not done again.
+
+    Parameters
+    ----------
+    settings
+        What was asked.
+    watch
+        Who is told how the run gets on.
+    executor
+        An open one to work on; what the settings say if not given.
 
     Raises
     ------
     UsageError
         What was asked cannot be done; nothing was written.
+    OutputBusy
+        Another run writes the same store.
     StoreError
         The store cannot be read, or holds the same derived under other settings.
     """
-    store = open_store(settings.store)
-    executor = make_executor(settings.workers, settings.cluster)
-    threshold, notes = tune_threshold(store, settings.sharpen, settings.sharpen_settings(0.0))
+    open_store(settings.store)  # says so if there is none, before a lock makes its folder
+    planned = executor or make_executor(settings.workers, settings.cluster, settings.site)
+    with lock_output(settings.store, "preprocess", settings):
+        store = open_store(settings.store)
+        threshold, notes = tune_threshold(store, settings.sharpen, settings.sharpen_settings(0.0))
+        asked = asked_of(settings, threshold, notes)
+        with opened(planned, watch, is_open=executor is not None):
+            left = _work(settings, asked, store, planned, watch)
+        result = PreprocessResult(store.path, len(store), (), threshold, left)
+        return _with_pictures(result, store, settings) if asked.focus else result
+
+
+def asked_of(settings: PreprocessSettings, threshold: float | None, notes: Mapping[str, Any]) -> PreprocessTask:
+    """Return what is asked of every part, of no part in particular.
+
+    Parameters
+    ----------
+    settings
+        What was asked.
+    threshold
+        The focus score above which a patch is sharpened; None where none is.
+    notes
+        How it was found.
+    """
     sharpen = None if threshold is None else settings.sharpen_settings(threshold)
-    method = colour_method(settings.colour, settings.colour_reference)
-    kept = _kept(store, executor)
-    colour = {} if method is None else fit_colour(store, method, kept, executor)
-    asked = PreprocessTask(
-        str(store.path),
+    return PreprocessTask(
+        str(settings.store),
         "",
         foreground_settings=FOREGROUND_SETTINGS,
         focus=settings.focus or sharpen is not None,
@@ -115,15 +152,31 @@ def preprocess(settings: PreprocessSettings, progress: Progress | None = None) -
         sharpen_notes=notes,
         durable=settings.fsync,
     )
+
+
+def _work(
+    settings: PreprocessSettings, asked: PreprocessTask, store: Store, executor: Executor, watch: Watch
+) -> tuple[str, ...]:
+    """Do all parts; return the slides whose colours were left as they are."""
+    method = colour_method(settings.colour, settings.colour_reference)
+    kept = _kept(store, executor)
+    colour = {} if method is None else fit_colour(store, method, kept, executor)
     tasks = list(_of_parts(asked, store, kept, colour))
     if not settings.overwrite:
         _refuse_other_settings(tasks)
-    stage = Stage("preprocess", preprocess_part, _stop, lambda task: task.foreground.length)
-    with threadpool_limits(1):  # the workers share the processors out already
-        run(stage, tasks, executor, progress)
-    left = tuple(name for name, fitted in colour.items() if LEFT in fitted)
-    result = PreprocessResult(store.path, len(store), (), threshold, left)
-    return _with_pictures(result, store, settings) if asked.focus else result
+    slides, where = len(store.slides), settings.cluster
+    with RunLog.open(settings.store, "preprocess", settings, slides=slides, tasks=len(tasks), cluster=where) as log:
+        tally = SlideTally(record.id for part in store.parts for record in part.slides)
+        of_part = {part.id: [Outcome(one.id, one.path, DONE) for one in part.slides] for part in store.parts}
+
+        def ended(job: Job, _: Any) -> None:
+            for outcome in tally.add(of_part[job.task.part_id]):
+                log.slide(outcome)
+                watch.slide(outcome)
+
+        with threadpool_limits(1):  # the workers share the processors out already
+            run_jobs([Job(PREPROCESS, task) for task in tasks], executor, ended, watch.progress)
+    return tuple(name for name, fitted in colour.items() if LEFT in fitted)
 
 
 def _of_parts(
@@ -172,3 +225,9 @@ def _stop(task: PreprocessTask, error: BaseException) -> int:
     """Give up; the parts that are done stay done."""
     msg = f"part {task.part_id} of {task.store} cannot be preprocessed: {error}"
     raise StoreError(msg) from error
+
+
+PREPROCESS: Stage[PreprocessTask, int] = Stage(
+    "preprocess", preprocess_part, _stop, size=lambda task: task.foreground.length
+)
+"""Adds to a part of a store."""
