@@ -40,6 +40,13 @@ wsi-patches evaluate predictions.csv --patches cells.zarr -o evaluation/"""
 @click.option(
     "--min-blasts", type=float, metavar="N", help="Of counts: a slide is called positive from N on.  [default: 1]"
 )
+@click.option(
+    "--write-calibration",
+    type=Path,
+    metavar="FILE.json",
+    help="Of counts of patches by a classifier: learn how many blasts a positive patch means, for infer's "
+    "`--patch-calibration`.",
+)
 @click.option("--model", metavar="NAME|FILE", help="Of a store: the classifier to measure.")
 @click.option(
     "--target", metavar="label|CLASS", help="Of a store: the slides' labels, or whether a patch holds a CLASS."

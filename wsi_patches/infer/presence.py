@@ -34,10 +34,20 @@ from wsi_patches.slide import Slide
 if TYPE_CHECKING:
     from wsi_patches.models import CellClassifier
 
-__all__ = ["PresenceCalibration", "count_presence", "read_presence_calibration", "write_presence_calibration"]
+__all__ = [
+    "PATCH_OVERLAP",
+    "PATCH_RED_CELLS",
+    "POSITIVE_PATCHES",
+    "PresenceCalibration",
+    "count_presence",
+    "read_presence_calibration",
+    "write_presence_calibration",
+]
 
 BLAST = ALL_IDB_CLASSES[0]
 POSITIVE = "positive"
+POSITIVE_PATCHES, PATCH_RED_CELLS, PATCH_OVERLAP = "positive_patches", "patch_red_cells", "patch_overlap"
+"""Figures of a report that a calibration is learnt from."""
 OUTSIDE = 255
 SAME = 0.02
 """Grids are one if size and overlap differ by no more than this share."""
@@ -166,7 +176,7 @@ def count_presence(
         report = with_look(report, slide, look_of(range(len(patches)), patches.read), card)
     wide = patches.side_px * patches.downsample / red_px
     report = _with_blasts(report, int(positive.sum()), wide, patches.overlap, calibration)
-    extra = {**report.extra, "patch_red_cells": round(wide, 3), "seconds": round(time.monotonic() - began, 2)}
+    extra = {**report.extra, PATCH_RED_CELLS: round(wide, 3), "seconds": round(time.monotonic() - began, 2)}
     return replace(report, extra=extra), patches.counted((POSITIVE,), positive)
 
 
@@ -188,8 +198,8 @@ def _report(slide: Slide, slide_id: str, classifier: CellClassifier, patches: Sl
             "slide_mpp": slide.info.mpp,
             "slide_size_px": list(slide.info.size),
             "patch_px": patches.side_px,
-            "patch_overlap": round(patches.overlap, 4),
-            "positive_patches": round(rate * len(patches)),
+            PATCH_OVERLAP: round(patches.overlap, 4),
+            POSITIVE_PATCHES: round(rate * len(patches)),
             "positive_patch_rate": round(interval.value, 4),
             "positive_patch_rate_low": round(interval.low, 4),
             "positive_patch_rate_high": round(interval.high, 4),

@@ -23,7 +23,7 @@ from wsi_patches.outcome import FAILED, SlideReport
 from wsi_patches.report import read_report
 from wsi_patches.slides import open_slide
 
-__all__ = ["BLASTS", "WHITE_CELLS", "Counted", "CountedSlide", "detections", "read_counted"]
+__all__ = ["BLASTS", "WHITE_CELLS", "Counted", "CountedSlide", "detections", "left_out", "read_counted"]
 
 WHITE_CELLS, BLASTS = "white_cells", "blasts"
 """What is evaluated: every white cell, and, where found and marked cells say which they are, the blasts."""
@@ -59,6 +59,8 @@ class Counted:
     slides: tuple[CountedSlide, ...]
     notes: tuple[str, ...]
     """What was left out, and why."""
+    learnt: str = ""
+    """What was learnt from them, where their blasts are by a calibration of each other."""
 
     @property
     def cells_were_found(self) -> bool:
@@ -109,14 +111,15 @@ def read_counted(counts: Path, annotations: Path, rule: GroupRule) -> Counted:
             slides.append(_counted(counts, report, item))
         except AnnotationError as error:
             left.setdefault(f"have marks that cannot be read ({error})", []).append(report.slide_id)
-    notes = tuple(_left_out(reason, names) for reason, names in left.items())
+    notes = tuple(left_out(reason, names) for reason, names in left.items())
     if not slides:
         msg = f"no slide in {counts} has marks in {annotations}: {' '.join(notes) or 'no slide was counted'}"
         raise UsageError(msg)
     return Counted(tuple(slides), notes)
 
 
-def _left_out(reason: str, names: list[str]) -> str:
+def left_out(reason: str, names: list[str]) -> str:
+    """Return a note on slides that were left out."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f"{len(names)} slides left out, since they {reason}: {', '.join(names[:NAMED])}{more}."
 

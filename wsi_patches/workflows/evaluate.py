@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_patches.errors import UsageError
+from wsi_patches.errors import OutputExists, UsageError
 from wsi_patches.evaluate.classification import ClassificationResult
 from wsi_patches.evaluate.gallery import classification_gallery
 from wsi_patches.evaluate.predictions import Predictions
@@ -50,14 +50,17 @@ def evaluate(settings: EvaluateSettings, progress: Progress | None = None) -> Ev
     ------
     UsageError
         What was asked cannot be done; nothing was written.
+    OutputExists
+        There is an evaluation, or a calibration, and it is not to be replaced.
     MissingExtra
         The extra ``train`` is not installed.
     """
     if not settings.source.exists():
         msg = f"{settings.source} does not exist: give what wsi-patches infer wrote, a store, or a table of predictions"
         raise UsageError(msg)
-    ours = any((settings.out / name).exists() for name in ("evaluation.html", "white_cells"))
+    ours = any((settings.out / name).exists() for name in ("evaluation.html", "white_cells", "slides/evaluation.html"))
     check_output(settings.out, Existing(overwrite=settings.overwrite), ours=ours, what="an evaluation")
+    _check_calibration(settings)
     if settings.source.is_file():
         return _of_table(settings)
     if settings.source.is_dir() and is_store(settings.source):
@@ -70,6 +73,17 @@ def evaluate(settings: EvaluateSettings, progress: Progress | None = None) -> Ev
         "--annotations), a store (with --model), or a table of predictions"
     )
     raise UsageError(msg)
+
+
+def _check_calibration(settings: EvaluateSettings) -> None:
+    """Refuse to learn a calibration from what is no output of ``infer``, or to write it over another one."""
+    path = settings.write_calibration
+    if path is not None and not (settings.source / COUNTS).is_file():
+        msg = f"--write-calibration learns from what infer counted, and {settings.source} is nothing of the kind"
+        raise UsageError(msg)
+    if path is not None and path.exists() and not settings.overwrite:
+        msg = f"{path} is there already: give another file, or --overwrite to replace it"
+        raise OutputExists(msg)
 
 
 def _of_store(settings: EvaluateSettings, progress: Progress | None) -> Evaluation:

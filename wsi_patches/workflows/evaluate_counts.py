@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from wsi_patches.infer import diameter_of
 from wsi_patches.outcome import Interval
 from wsi_patches.slide import AS_IT_IS
 from wsi_patches.slides.pool import borrow_slide, close_idle_slides
+from wsi_patches.workflows.calibrate_presence import calibrated
 from wsi_patches.workflows.counted import BLASTS, WHITE_CELLS, Counted, CountedSlide, detections, read_counted
 from wsi_patches.workflows.evaluate_settings import EvaluateSettings
 from wsi_patches.workflows.evaluation_files import PAGE, write_evaluation
@@ -49,23 +50,15 @@ def evaluate_counts(settings: EvaluateSettings) -> tuple[dict[str, Result], dict
         msg = f"{settings.source} holds counts: say with --annotations what people marked on the same slides"
         raise UsageError(msg)
     counted = read_counted(settings.source, settings.annotations, settings.group_rule())
+    if settings.write_calibration is not None:
+        counted = calibrated(counted, settings.write_calibration)
     results: dict[str, Result] = {}
     pages: dict[str, Path] = {}
-    notes = list(counted.notes)
+    notes = [one for one in (*counted.notes, counted.learnt) if one]
     if not counted.cells_were_found:
         notes.append("Patches were counted and no cells found, so whole slides alone are measured.")
     for target in counted.targets if counted.cells_were_found else ():
-        fields = [detections(slide, target, settings.radius) for slide in counted.slides]
-        result = measure_detection(
-            fields, settings.threshold, draws=settings.draws, seed=settings.seed, group_kind=counted.group_kind
-        )
-        errors = detection_errors(fields, settings.threshold)
-        gallery = detection_gallery(list(_crops(counted.slides, errors, notes)), errors)
-        folder = settings.out / target
-        title = f"{target.replace('_', ' ').capitalize()} found, {settings.source.name}"
-        pages[target] = write_evaluation(folder, title, result, gallery, details=_details(settings, counted))
-        _write_fields(folder / "fields.csv", fields, result)
-        results[target] = result
+        results[target], pages[target] = _cells(settings, counted, target, notes)
     of_slides = _slides(settings, counted)
     if of_slides is not None:
         results[SLIDES] = of_slides
@@ -77,10 +70,30 @@ def evaluate_counts(settings: EvaluateSettings) -> tuple[dict[str, Result], dict
         )
         raise UsageError(msg)
     close_idle_slides()
-    for folder in (settings.out / name for name in (WHITE_CELLS, BLASTS, SLIDES) if name not in results):
-        if (folder / PAGE).is_file():  # of an earlier evaluation, which this one replaces
-            shutil.rmtree(folder)
+    _remove_earlier(settings.out / name for name in (WHITE_CELLS, BLASTS, SLIDES) if name not in results)
     return results, pages, tuple(notes)
+
+
+def _remove_earlier(folders: Iterable[Path]) -> None:
+    """Remove what an earlier evaluation wrote of that which this one, which replaces it, does not measure."""
+    for folder in folders:
+        if (folder / PAGE).is_file():
+            shutil.rmtree(folder)
+
+
+def _cells(settings: EvaluateSettings, counted: Counted, target: str, notes: list[str]) -> tuple[DetectionResult, Path]:
+    """Hold found cells against marked ones, and write that; a slide that cannot be read any more is noted."""
+    fields = [detections(slide, target, settings.radius) for slide in counted.slides]
+    result = measure_detection(
+        fields, settings.threshold, draws=settings.draws, seed=settings.seed, group_kind=counted.group_kind
+    )
+    errors = detection_errors(fields, settings.threshold)
+    gallery = detection_gallery(list(_crops(counted.slides, errors, notes)), errors)
+    folder = settings.out / target
+    title = f"{target.replace('_', ' ').capitalize()} found, {settings.source.name}"
+    page = write_evaluation(folder, title, result, gallery, details=_details(settings, counted))
+    _write_fields(folder / "fields.csv", fields, result)
+    return result, page
 
 
 def _details(settings: EvaluateSettings, counted: Counted) -> dict[str, str]:
@@ -92,6 +105,7 @@ def _details(settings: EvaluateSettings, counted: Counted) -> dict[str, str]:
         "Marked": str(settings.annotations),
         "A found cell is right": "when it lies in a marked box that no surer one has taken; of a marked point, when it "
         "is the surest near enough",
+        **({"Calibrated": counted.learnt} if counted.learnt else {}),
         **({"Left out": " ".join(counted.notes)} if counted.notes else {}),
     }
 

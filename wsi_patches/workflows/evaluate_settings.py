@@ -33,6 +33,9 @@ class EvaluateSettings:
     """For counts: labels of slides that are leukemic."""
     min_blasts: float = 1
     """For counts: from how many blasts on a slide is called positive."""
+    write_calibration: Path | None = None
+    """For counts of patches by a classifier: the file that gets how many blasts a positive patch means, which ``infer``
+    takes as ``patch_calibration``."""
     model: str | None = None
     """For a store: name or file of the cell classifier to measure."""
     patches: Path | None = None
