@@ -53,9 +53,20 @@ class Cluster(Protocol):
 
 @dataclass(frozen=True)
 class WorkerProcesses:
-    """Processes on this machine, the first of which have a GPU each where there are GPUs."""
+    """Processes on this machine, the first of which have a GPU each where there are GPUs.
+
+    Parameters
+    ----------
+    workers
+        How many.
+    memory_bytes
+        What each may use before it is killed; an equal share of what there is, if not given.
+    patience_s
+        How long to wait while there is none.
+    """
 
     workers: int
+    memory_bytes: int | None = None
     patience_s: float = PATIENCE_S
 
     @property
@@ -74,7 +85,7 @@ class WorkerProcesses:
         common = {
             "host": "127.0.0.1",
             "nthreads": 1,
-            "memory_limit": MEMORY_LIMIT // self.workers,
+            "memory_limit": self.memory_bytes or MEMORY_LIMIT // self.workers,
             "silence_logs": logging.CRITICAL,
         }
         workers = {

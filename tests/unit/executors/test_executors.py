@@ -2,7 +2,7 @@
 
 import pytest
 
-from wsi_patches.errors import SlideError, UsageError, WorkerLost
+from wsi_patches.errors import SlideError, UsageError
 from wsi_patches.executors import DaskExecutor, SerialExecutor, ThreadExecutor, make_executor
 from wsi_patches.executors.clusters import RunningScheduler
 from wsi_patches.pipeline import Stage, run
@@ -38,22 +38,6 @@ def test_results_come_in_task_order_and_a_failure_stops_no_other(executor):
 def test_a_defect_of_the_program_is_not_taken_for_a_failed_slide(executor):
     with pytest.raises(ZeroDivisionError):
         run(Stage("divide", defect, give_up), [1, 2], executor)
-
-
-def kill_this_worker(number):
-    import os
-    import signal
-
-    if number == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number
-
-
-@pytest.mark.slow
-def test_a_task_that_kills_its_worker_is_given_up_and_the_others_go_on():
-    finished = {one.task: one for one in DaskExecutor(2).map(kill_this_worker, [0, 1, 2])}
-    assert isinstance(finished[1].error, WorkerLost)
-    assert (finished[0].result, finished[2].result) == (0, 2)
 
 
 def test_equal_tasks_are_kept_apart():
