@@ -138,6 +138,27 @@ def test_a_part_has_one_writer(store_path, pixels):
         write_part(store_path, "one.00000000.aa", pixels)
 
 
+def test_of_two_writers_that_were_given_the_same_part_the_first_to_complete_it_wins(store_path, pixels):
+    first, second = (PartWriter(store_path, "two.00000000.bb", SETTINGS, 10) for _ in range(2))
+    for writer, image in ((first, pixels[:16, :16]), (second, pixels[16:32, :16])):
+        writer.images.add(image)
+    assert len(open_store(store_path).parts) == 1
+    assert len(open_store(store_path).unfinished) == 2
+    second.complete([])
+    first.complete([])
+    store = open_store(store_path)
+    assert store.unfinished == []
+    np.testing.assert_array_equal(store.read([len(store) - 1])[0], pixels[16:32, :16])
+
+
+def test_a_writer_that_gives_up_takes_nothing_of_another_with_it(store_path, pixels):
+    first, second = (PartWriter(store_path, "two.00000000.bb", SETTINGS, 10) for _ in range(2))
+    second.images.add(pixels[:16, :16])
+    first.abandon()
+    second.complete([])
+    assert [part.id for part in open_store(store_path).parts] == ["one.00000000.aa", "two.00000000.bb"]
+
+
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
 def test_verify_finds_every_kind_of_damage(store_path, damage):
     (shard,) = (file for file in (store_path / "parts").glob("*/images/c/**/0") if file.is_file())
