@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,8 @@ from wsi_patches.reading import read_batches
 from wsi_patches.slide import AS_IT_IS, ReadOptions, SlideInfo, downsample_of
 from wsi_patches.slides.pool import borrow_slide
 from wsi_patches.stores import PartWriter, StoreSettings
+from wsi_patches.stores.format import PARTS
+from wsi_patches.stores.parts import read_parts
 from wsi_patches.stores.writer import PatchRows
 
 __all__ = ["ExtractTask", "SlideJob", "extract_part", "grid_for"]
@@ -98,7 +101,13 @@ def grid_for(info: SlideInfo, spec: PatchSpec) -> PatchGrid:
 
 
 def extract_part(task: ExtractTask) -> list[Outcome]:
-    """Write one part and return the outcome of each of its slides; a slide that fails leaves no patch behind."""
+    """Write one part and return the outcome of each of its slides; a slide that fails leaves no patch behind.
+
+    A part that is there already was written by a worker that died before it could say so.
+    """
+    there = read_parts([path_of(task.store) / PARTS / task.part_id])
+    if there:
+        return _outcomes_of(task, there[0].slides)
     writer = PartWriter(
         path_of(task.store), task.part_id, task.settings, task.patches, task.codec, task.tiles, durable=task.durable
     )
@@ -119,6 +128,12 @@ def extract_part(task: ExtractTask) -> list[Outcome]:
         if not writer.is_complete:
             writer.abandon()
     return outcomes
+
+
+def _outcomes_of(task: ExtractTask, records: Sequence[SlideRecord]) -> list[Outcome]:
+    known = {record.id: _outcome(record, record.grid_stop - record.grid_start - record.blank) for record in records}
+    lost = "its patches could not be cut, and the worker that knows why died: run again with --resume"
+    return [known.get(job.slide_id) or Outcome.failed(job.slide_id, job.item.path, lost) for job in task.jobs]
 
 
 def _outcome(record: SlideRecord, patches: int) -> Outcome:

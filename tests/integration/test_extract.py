@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,9 +12,10 @@ import pytest
 
 from tests import oracle_all_idb as oracle
 from wsi_patches.errors import OutputExists, UsageError
-from wsi_patches.stores import open_store, verify_store
+from wsi_patches.extract import extract_part
+from wsi_patches.stores import create_store, open_store, verify_store
 from wsi_patches.synthetic import AllIdbField, SmearSettings, write_all_idb1
-from wsi_patches.workflows.extract import ExtractSettings, extract
+from wsi_patches.workflows.extract import ExtractSettings, extract, plan_extract
 from wsi_patches.workflows.output import is_run_file
 
 SMALL, LARGE = (1712, 1368), (2592, 1944)
@@ -176,3 +178,20 @@ def test_read_at_a_level_and_at_a_pixel_size(shared_data, tmp_path):
     with pytest.raises(UsageError, match="coarser"):
         extract(ExtractSettings((slide,), tmp_path / "b.zarr", mpp=0.1))
     assert not Path(tmp_path / "b.zarr").exists()
+
+
+def test_a_part_whose_worker_died_after_it_was_complete_is_not_written_again(all_idb1, tmp_path):
+    out = tmp_path / "a.zarr"
+    plan = plan_extract(ExtractSettings((all_idb1,), out))
+    create_store(out, plan.settings)
+    task = max(plan.tasks, key=lambda one: len(one.jobs))
+    first = extract_part(task)
+    before = contents(out)
+    assert extract_part(task) == first
+    assert contents(out) == before
+
+    lost = replace(task.jobs[0], slide_id="another")
+    *known, untold = extract_part(replace(task, jobs=(*task.jobs, lost)))
+    assert known == first
+    assert (untold.slide_id, untold.status) == ("another", "failed")
+    assert "--resume" in untold.error

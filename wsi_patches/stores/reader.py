@@ -19,6 +19,7 @@ from wsi_patches.locations import is_remote, path_of, patiently
 from wsi_patches.patch import SlideRecord
 from wsi_patches.stores.arrays import METADATA, METADATA_ERRORS
 from wsi_patches.stores.derived import read_derived
+from wsi_patches.stores.files import PARTIAL_SUFFIX
 from wsi_patches.stores.format import PARTS, StoreSettings
 from wsi_patches.stores.parts import Part, attributes_in, columns_of, each_part, read_parts
 
@@ -53,7 +54,7 @@ def open_store(path: Path | str, threads: int = 1) -> Store:
     try:
         settings = StoreSettings.from_attributes(attributes_in(patiently((path / METADATA).read_bytes)), str(path))
         folders = sorted(entry for entry in (path / PARTS).glob("*") if entry.is_dir())
-        parts = read_parts(folders)
+        parts = read_parts([folder for folder in folders if folder.suffix != PARTIAL_SUFFIX])
     except METADATA_ERRORS as error:
         msg = f"{path} cannot be read as a store: {error}"
         raise StoreError(msg) from error

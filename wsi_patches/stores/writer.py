@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,11 +13,11 @@ from numpy.typing import DTypeLike, NDArray
 from wsi_patches.cells import Cells
 from wsi_patches.errors import StoreError, UsageError
 from wsi_patches.jpeg_tile import JpegTiles
-from wsi_patches.locations import remove_tree
+from wsi_patches.locations import is_remote, remove_tree
 from wsi_patches.patch import SlideRecord
 from wsi_patches.stores.arrays import METADATA, group_metadata, write_column
 from wsi_patches.stores.codecs import ChunkCodec
-from wsi_patches.stores.files import PARTIAL_SUFFIX, new_folder, sync_folder, sync_names, write_json
+from wsi_patches.stores.files import PARTIAL_SUFFIX, sync_folder, sync_names, write_json
 from wsi_patches.stores.format import COMPLETE, PARTS, StoreSettings, patches_in_shard
 from wsi_patches.stores.shards import ImageWriter
 
@@ -55,7 +56,8 @@ def sweep_unfinished(path: Path, part_ids: Sequence[str]) -> None:
     for part_id in part_ids:
         remove_tree(path / PARTS / part_id)
     for orphan in (*path.glob(f"*{PARTIAL_SUFFIX}"), *(path / PARTS).glob(f"*{PARTIAL_SUFFIX}")):
-        orphan.unlink()
+        if orphan.is_file():  # a folder may be a part that another shard writes right now
+            orphan.unlink()
 
 
 class PatchRows(NamedTuple):
@@ -75,6 +77,10 @@ class PatchRows(NamedTuple):
 
 class PartWriter:
     """Writes one part: patches slide by slide, then everything else, then its status.
+
+    On this machine's file systems a part lies beside its place until it is complete, under a name that no other writer
+    has: where a worker was given up that still writes, whoever completes the part first wins. In an object store both
+    write the same bytes to the same keys.
 
     Parameters
     ----------
@@ -115,12 +121,13 @@ class PartWriter:
         if (codec == "jpeg") != (tiles is not None):
             msg = "the codec jpeg keeps a slide's own JPEG tiles, and no other codec does: give both or neither"
             raise UsageError(msg)
-        self.folder, self.settings, self.durable = store / PARTS / part_id, settings, durable
-        try:
-            new_folder(self.folder)
-        except FileExistsError as error:
+        self.place, self.settings, self.durable = store / PARTS / part_id, settings, durable
+        if (self.place / METADATA).exists():  # which is written last
             msg = f"part {part_id} of {store} is already there, and a part has one writer"
-            raise StoreError(msg) from error
+            raise StoreError(msg)
+        begun = f"{part_id}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}"
+        self.folder = self.place if is_remote(self.place) else self.place.with_name(begun)
+        self.folder.mkdir(exist_ok=True)
         side = settings.spec.size_px
         shard = min(patches_in_shard(side, as_tiles=tiles is not None), max(1, capacity))
         chunks = ChunkCodec("zstd" if codec == "auto" else codec, tiles)
@@ -163,8 +170,20 @@ class PartWriter:
         write_json(self.folder / METADATA, group_metadata(attributes), durable=self.durable)
         if self.durable:
             sync_folder(self.folder)
+        self._take_place()
+        if self.durable:
             sync_folder(self.folder.parent)
         self.is_complete = True
+
+    def _take_place(self) -> None:
+        if self.folder == self.place:
+            return
+        try:
+            self.folder.rename(self.place)
+        except OSError:
+            if not (self.place / METADATA).exists():
+                raise
+            remove_tree(self.folder)  # another writer was given the same part, and was first
 
     def abandon(self) -> None:
         """Remove a part that came to hold nothing, or that cannot be completed."""
