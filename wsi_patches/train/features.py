@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,15 @@ from wsi_patches.models.encoders import Encoder, FrozenEncoder
 from wsi_patches.stores import DerivedWriter, Store, derived_settings
 from wsi_patches.torch_data import PatchReader
 
-__all__ = ["Progress", "colour_of", "features_of", "read_features", "store_features"]
+__all__ = ["Describe", "Progress", "colour_of", "features_of", "read_features", "store_features"]
 
 BATCH_PATCHES = 32
 """How many patches are in memory at a time."""
 COLUMN = "vectors"
 Progress = Callable[[int, int], None]
 """Told how many patches are done, and of how many."""
+Describe = Callable[[PatchReader, range], Iterable[NDArray[np.float32]]]
+"""Yields what is said of the patches at some positions of a source, ``(k, dim)``, batch by batch in their order."""
 
 
 def features_of(source: PatchReader, encoder: FrozenEncoder, progress: Progress | None = None) -> NDArray[np.float32]:
@@ -43,7 +45,7 @@ def features_of(source: PatchReader, encoder: FrozenEncoder, progress: Progress 
     SlideError, StoreError
         A patch cannot be read.
     """
-    return _described(source, range(len(source)), encoder.features, encoder.encoder.dim, progress)
+    return _described(source, range(len(source)), _in_turn(encoder.features), encoder.encoder.dim, progress)
 
 
 def colour_of(source: PatchReader, progress: Progress | None = None) -> NDArray[np.float32]:
@@ -54,11 +56,16 @@ def colour_of(source: PatchReader, progress: Progress | None = None) -> NDArray[
     SlideError, StoreError
         A patch cannot be read.
     """
-    return _described(source, range(len(source)), colour_statistics, len(STATISTICS), progress)
+    return _described(source, range(len(source)), _in_turn(colour_statistics), len(STATISTICS), progress)
 
 
 def store_features(
-    store: Store, encoder: FrozenEncoder, progress: Progress | None = None, *, durable: bool = True
+    store: Store,
+    encoder: FrozenEncoder,
+    progress: Progress | None = None,
+    *,
+    describe: Describe | None = None,
+    durable: bool = True,
 ) -> NDArray[np.float32]:
     """Return the features of all patches of a store, and keep them beside the patches.
 
@@ -73,6 +80,9 @@ def store_features(
         What describes the patches.
     progress
         Told how far it is.
+    describe
+        Runs the encoder, such as in an engine that reads ahead; one batch is read and described after the other if not
+        given.
     durable
         Wait for the disk.
 
@@ -86,11 +96,12 @@ def store_features(
     StoreError
         A patch cannot be read.
     """
+    describe = describe or _in_turn(encoder.features)
     name, settings = _group(encoder.encoder.name), _settings(encoder.encoder)
     for part, start, stop in zip(store.parts, store.offsets[:-1], store.offsets[1:], strict=True):
         if derived_settings(part.folder, name) != settings:
             rows = range(int(start), int(stop))
-            vectors = _described(store, rows, encoder.features, encoder.encoder.dim, progress)
+            vectors = _described(store, rows, describe, encoder.encoder.dim, progress)
             writer = DerivedWriter(part.folder, name, settings, durable=durable)
             writer.column(COLUMN, vectors, np.float32)
             writer.complete()
@@ -120,18 +131,24 @@ def _settings(encoder: Encoder) -> dict[str, Any]:
     return {"encoder": encoder.name, "sha256": encoder.sha256, "dim": encoder.dim, "input_px": encoder.input_px}
 
 
+def _in_turn(describe: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> Describe:
+    """Return what reads some patches, describes them, and only then reads the next."""
+
+    def batches(source: PatchReader, rows: range) -> Iterator[NDArray[np.float32]]:
+        for first in range(0, len(rows), BATCH_PATCHES):
+            yield describe(source.read(rows[first : first + BATCH_PATCHES]))
+
+    return batches
+
+
 def _described(
-    source: PatchReader,
-    rows: range,
-    describe: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
-    dim: int,
-    progress: Progress | None,
+    source: PatchReader, rows: range, describe: Describe, dim: int, progress: Progress | None
 ) -> NDArray[np.float32]:
-    """Return what ``describe`` gives for the patches at ``rows``, float32 ``(len(rows), dim)``."""
-    out = np.empty((len(rows), dim), np.float32)
-    for first in range(0, len(rows), BATCH_PATCHES):
-        some = rows[first : first + BATCH_PATCHES]
-        out[first : first + len(some)] = describe(source.read(some))
+    """Return what is said of the patches at ``rows``, float32 ``(len(rows), dim)``."""
+    out, done = np.empty((len(rows), dim), np.float32), 0
+    for said in describe(source, rows):
+        out[done : done + len(said)] = said
+        done += len(said)
         if progress is not None:
-            progress(some.stop, len(source))
+            progress(rows.start + done, len(source))
     return out

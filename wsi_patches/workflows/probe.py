@@ -25,6 +25,8 @@ from wsi_patches.workflows.output import Existing, check_output, make_folder
 from wsi_patches.workflows.split import slide_rows
 
 if TYPE_CHECKING:
+    from wsi_patches.models.encoders import FrozenEncoder
+    from wsi_patches.train.features import Describe
     from wsi_patches.train.probe import ProbeKind
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "ProbeSettings",
     "colour_alone",
     "fold_patches",
+    "in_engine",
     "probe_store",
 ]
 
@@ -149,7 +152,7 @@ def probe_store(settings: ProbeSettings, progress: Progress | None = None) -> Pr
     made = read_split(settings.split) if settings.split is not None else None
     folded = fold_patches(patches, settings.by, settings.folds, settings.seed, made)
     encoder = FrozenEncoder.load(settings.encoder, settings.device)
-    features = store_features(patches.store, encoder, progress)[patches.positions]
+    features = store_features(patches.store, encoder, progress, describe=in_engine(encoder))[patches.positions]
     measured = {}
     kinds: dict[str, ProbeKind] = {settings.encoder: "linear", NEIGHBOURS: "knn"}
     for name, kind in kinds.items():
@@ -166,6 +169,16 @@ def probe_store(settings: ProbeSettings, progress: Progress | None = None) -> Pr
     details = _details(settings, folded)
     page = write_evaluation(settings.out, title, result, gallery, baselines=baselines, details=details)
     return ProbeResult(page, result, baselines)
+
+
+def in_engine(encoder: FrozenEncoder) -> Describe:
+    """Return what runs an encoder in an engine, which reads ahead; in batches of one size, so that bits repeat."""
+    from wsi_patches.infer.engine import Engine, EngineSettings
+    from wsi_patches.models.backends import TorchBackend
+
+    backend = TorchBackend(encoder.network, encoder.encoder, encoder.device)
+    engine = Engine(backend, EngineSettings(encoder.batch_size))
+    return lambda source, rows: (batch.outputs for batch in engine.run(source, rows))
 
 
 def colour_alone(folded: Folded, draws: int, seed: int) -> dict[str, ClassificationResult]:

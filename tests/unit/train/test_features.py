@@ -15,6 +15,7 @@ from wsi_patches.stores import create_store, open_store, verify_store
 from wsi_patches.synthetic import paint_cell_patches
 from wsi_patches.torch_data import ArrayPatches
 from wsi_patches.train.features import colour_of, features_of, read_features, store_features
+from wsi_patches.workflows.probe import in_engine
 
 
 def average_colour():
@@ -92,6 +93,16 @@ def test_a_store_keeps_them_and_gives_them_back(store, encoder):
     assert np.array_equal(read_features(open_store(store.path), TINY), features)
     assert features.dtype == np.float32
     assert verify_store(store.path) == []
+
+
+def test_in_an_engine_they_are_the_same_to_the_last_digits(store, encoder):
+    told = []
+    features = store_features(store, encoder, lambda done, _total: told.append(done), describe=in_engine(encoder))
+    np.testing.assert_allclose(features, features_of(store, encoder), atol=1e-6)
+    assert told == sorted(told)
+    assert told[-1] == len(store)
+    rows = range(3, len(store) - 1)
+    assert [len(batch) for batch in in_engine(encoder)(store, rows)] == [32] * (len(rows) // 32) + [len(rows) % 32]
 
 
 def test_what_is_there_is_not_made_again(store, encoder):
