@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from tests.s3_server import s3_bucket, s3_server
+from tests.s3_server import s3_bucket, s3_proxy, s3_server
 
-__all__ = ["s3_bucket", "s3_server"]
+__all__ = ["s3_bucket", "s3_proxy", "s3_server"]
 
 # A busy machine must not fail a test: no test of ours has a stop-watch in it.
 # In CI the examples are the same every time, so that a change fails by what it changed; by hand they are new ones.

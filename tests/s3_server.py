@@ -8,9 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -19,7 +20,7 @@ import pytest
 from wsi_patches.locations import path_of
 from wsi_patches.locations.object_store import forget_connection
 
-__all__ = ["S3Server", "s3_bucket", "s3_server"]
+__all__ = ["Proxy", "S3Server", "s3_bucket", "s3_proxy", "s3_server"]
 
 STARTS_WITHIN_S = 60
 
@@ -77,6 +78,69 @@ class S3Server:
         self.go_on()
         self.process.terminate()
         self.process.wait(30)
+
+
+class Proxy:
+    """Passes everything on to a server, until it is down: then nothing listens, and what was open is cut."""
+
+    def __init__(self, port: int) -> None:
+        self.target = ("127.0.0.1", port)
+        self._cut: set[socket.socket] = set()
+        self._listening = self._listen(0)
+        self.port = self._listening.getsockname()[1]
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.passed = 0
+        """Bytes that were passed on, both ways."""
+
+    def _listen(self, port: int) -> socket.socket:
+        listening = socket.create_server(("127.0.0.1", port))
+        threading.Thread(target=self._accept, args=(listening,), daemon=True).start()
+        return listening
+
+    def _accept(self, listening: socket.socket) -> None:
+        while True:
+            try:
+                near, _ = listening.accept()
+                far = socket.create_connection(self.target)
+            except OSError:
+                return
+            self._cut |= {near, far}
+            for one, other in ((near, far), (far, near)):
+                threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
+
+    def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
+        try:
+            while data := one.recv(1 << 16):
+                self.passed += len(data)
+                other.sendall(data)
+        except OSError:
+            pass
+        finally:
+            for end in (one, other):
+                self._cut.discard(end)
+                end.close()
+
+    def down(self) -> None:
+        """Refuse connections, and cut those that are open."""
+        for end in (self._listening, *self._cut):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def up(self) -> None:
+        """Listen again, on the same port."""
+        self._listening = self._listen(self.port)
+
+
+@pytest.fixture
+def s3_proxy(s3_server, monkeypatch) -> Iterator[Proxy]:
+    """What stands between this process and the S3 server."""
+    proxy = Proxy(s3_server.port)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+    forget_connection()
+    yield proxy
+    proxy.down()
+    forget_connection()
 
 
 @pytest.fixture(scope="session")
