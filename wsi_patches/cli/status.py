@@ -91,7 +91,7 @@ def _run(run: RunStatus) -> str:
         "running": f"running since {_clock(run.since)}, last heard of at {_clock(run.last)}",
         "finished": f"finished at {_clock(run.last)}, begun at {_clock(run.since)}",
         "stopped": f"stopped at {_clock(run.last)}: {run.error}; {GO_ON}",
-        "died": f"{DIED_OF} after {_clock(run.last)}; {GO_ON}",
+        "died": f"{DIED_OF}, last heard of at {_clock(run.last)}; {GO_ON}",
     }
     return f"{who}: {told[run.state]}"
 

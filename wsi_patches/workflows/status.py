@@ -86,7 +86,7 @@ class OutputStatus:
     @property
     def slides(self) -> dict[str, int]:
         """How many slides there are, and how many are done, partial, failed, kept from before, and left."""
-        total = max((run.slides_in_all for run in self.runs), default=0)
+        total = max([sum(run.slides for run in self.runs), *(run.slides_in_all for run in self.runs)])
         told = {status: sum(run.statuses.get(status, 0) for run in self.runs) for status in (DONE, PARTIAL, FAILED)}
         kept = sum(run.kept for run in self.runs)
         return {"total": total, **told, "kept": kept, "left": max(0, total - sum(told.values()))}
