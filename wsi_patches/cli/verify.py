@@ -16,8 +16,10 @@ __all__ = ["command"]
 @click.argument("store", type=Path)
 def command(store: Path) -> None:
     """Read every chunk of a STORE against its checksum; exits with 1 if anything is wrong."""
+    from wsi_patches.locations import path_of
     from wsi_patches.stores import is_store, verify_store
 
+    store = path_of(store)
     if not is_store(store):
         msg = f"{store} is no store of wsi-patches: give the folder that wsi-patches extract wrote"
         raise UsageError(msg)

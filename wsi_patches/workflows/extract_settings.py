@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 from wsi_patches.cells import ALL_IDB_RULE, LabelRule
@@ -14,6 +13,7 @@ from wsi_patches.datasets.all_idb_patches import ALL_IDB_PATCHES
 from wsi_patches.errors import UsageError
 from wsi_patches.executors.site import Site
 from wsi_patches.grid import PatchSpec
+from wsi_patches.locations import Location
 from wsi_patches.slide import ReadOptions
 from wsi_patches.stores import CODECS, StoreSettings
 from wsi_patches.workflows.foreground import FOREGROUNDS
@@ -32,9 +32,9 @@ class ExtractSettings:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    inputs: tuple[Path, ...]
+    inputs: tuple[Location, ...]
     """Slides, folders of slides, or dataset folders."""
-    out: Path
+    out: Location
     """The store to write."""
     patch_size: int | None = None
     """Side of a patch in patch pixels; 256 if not given."""
@@ -46,11 +46,11 @@ class ExtractSettings:
     magnification: float | None = None
     tolerance: int | None = None
     """How far outside of a patch, in level-0 pixels, a cell's centre may lie and still count."""
-    annotations: Path | None = None
+    annotations: Location | None = None
     """A folder of annotation files that bear their slide's name."""
     group_pattern: str | None = None
     """A regular expression that takes the patient or slide out of a file's name."""
-    group_table: Path | None = None
+    group_table: Location | None = None
     """A CSV file that names the patient of each image."""
     slide_mpp: float | None = None
     """The slides' level-0 pixel size in um, where their files do not say."""

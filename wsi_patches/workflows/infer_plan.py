@@ -13,7 +13,7 @@ from wsi_patches.errors import UsageError
 from wsi_patches.infer import FOUND, MARKED
 from wsi_patches.models.backends.devices import list_devices
 from wsi_patches.outcome import Outcome, SlideReport
-from wsi_patches.report import read_report
+from wsi_patches.report import read_reports
 from wsi_patches.slides.pool import close_idle_slides
 from wsi_patches.stores import is_store, open_store
 from wsi_patches.workflows.infer_settings import InferSettings
@@ -144,8 +144,7 @@ def _unchanged(tasks: Sequence[InferTask], done: Mapping[str, SlideReport]) -> s
 def _reports(out: Path, weights: Weights, ids: Sequence[str] | None) -> dict[str, SlideReport]:
     """Return the reports of an earlier run that used the same weights, of some slides or of all."""
     folders = sorted(out.iterdir()) if ids is None else [out / name for name in ids]
-    reports = (read_report(folder) for folder in folders if folder.is_dir())
-    return {one.slide_id: one for one in reports if one is not None and weights.are_those_of(one)}
+    return {one.slide_id: one for one in read_reports(folders) if weights.are_those_of(one)}
 
 
 def _task(one: Looked, settings: InferSettings) -> InferTask:

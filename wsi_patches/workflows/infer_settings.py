@@ -10,6 +10,7 @@ from wsi_patches.datasets import GroupRule
 from wsi_patches.errors import UsageError
 from wsi_patches.executors.site import Site
 from wsi_patches.infer import FOUND, ModelChoice
+from wsi_patches.locations import Location
 from wsi_patches.models.table import DEFAULT_FINDER
 from wsi_patches.slide import ReadOptions
 from wsi_patches.workflows.output import Existing
@@ -26,9 +27,9 @@ class InferSettings:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    inputs: tuple[Path, ...]
+    inputs: tuple[Location, ...]
     """Slides, folders of slides, dataset folders, or stores."""
-    out: Path
+    out: Location
     """The folder to write."""
     model: str | None = None
     """What counts, as `ModelChoice` says; white cells alone are counted without one."""
@@ -44,12 +45,12 @@ class InferSettings:
     sharpen: float | None = None
     overlap: float | None = None
     patch_calibration: Path | None = None
-    annotations: Path | None = None
+    annotations: Location | None = None
     """A folder of annotation files named as the slides, such as corrected in QuPath: their cells are counted, instead
     of what a finder finds."""
     group_pattern: str | None = None
     """A regular expression that takes the patient or slide out of a file's name."""
-    group_table: Path | None = None
+    group_table: Location | None = None
     """A CSV file that names the patient of each image."""
     group_by: str = "auto"
     """What ``groups.csv`` takes together: ``patient``, ``slide``, either as it is known, or ``none``."""

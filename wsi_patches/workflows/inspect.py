@@ -10,6 +10,7 @@ from PIL import Image
 
 from wsi_patches.datasets import find_slides, recognise
 from wsi_patches.errors import OutputExists, UsageError
+from wsi_patches.locations import path_of
 from wsi_patches.pipeline import Progress
 from wsi_patches.slide import AS_IT_IS, Level, ReadOptions
 from wsi_patches.slides import associated_names, is_slide_folder, open_as, read_associated
@@ -43,6 +44,7 @@ def describe(path: Path, options: ReadOptions = AS_IT_IS, progress: Progress | N
     SlideError
         The file is no slide that can be opened.
     """
+    path = path_of(path)
     if not path.exists():
         msg = f"{path} does not exist: give a slide, a folder of slides, a dataset's folder, or a store"
         raise UsageError(msg)

@@ -11,6 +11,7 @@ from wsi_patches.annotations.words import BLAST_CLASSES, NOT_WHITE_CELLS, our_cl
 from wsi_patches.cells import Cells
 from wsi_patches.geometry import Size
 from wsi_patches.infer import MARKED_CLASSES
+from wsi_patches.locations import path_of
 
 __all__ = ["digest_of", "read_marks"]
 
@@ -47,4 +48,4 @@ def digest_of(files: Sequence[AnnotationFile]) -> str:
     """Return a hash of the files' bytes, by which a resumed run knows whether the marks changed; empty without any."""
     if not files:
         return ""
-    return hashlib.sha256(b"\0".join(Path(file.path).read_bytes() for file in files)).hexdigest()
+    return hashlib.sha256(b"\0".join(path_of(file.path).read_bytes() for file in files)).hexdigest()
