@@ -15,7 +15,8 @@ from wsi_patches.errors import OutputBusy, UsageError
 from wsi_patches.grid import PatchSpec
 from wsi_patches.report import remove_slide_reports
 from wsi_patches.stores import StoreSettings, create_store, open_store, sweep_unfinished, verify_store
-from wsi_patches.workflows import output_lock
+from wsi_patches.workflows import locks, output_lock
+from wsi_patches.workflows.locks import FileLock
 from wsi_patches.workflows.output import Existing, check_output, clear_output
 from wsi_patches.workflows.output_lock import find_holders, lock_output
 from wsi_patches.workflows.run_log import RunLog
@@ -173,3 +174,18 @@ def test_slides_of_an_earlier_run_are_removed_and_lock_and_log_stay(tmp_path):
         (tmp_path / "slide" / "report.json").write_text("{}")
         remove_slide_reports(tmp_path)
         assert {entry.name for entry in tmp_path.iterdir()} == {".lock", "run.jsonl"}
+
+
+def test_a_lock_whose_file_its_last_holder_has_just_removed_is_taken_anew(tmp_path, monkeypatch):
+    path, try_lock = tmp_path / ".lock", locks._try_lock
+
+    def once_removed(file, *, shared):
+        monkeypatch.setattr(locks, "_try_lock", try_lock)
+        path.unlink()  # between the opening and the locking
+        return try_lock(file, shared=shared)
+
+    monkeypatch.setattr(locks, "_try_lock", once_removed)
+    one = FileLock(path)
+    assert one.take("one")
+    assert not FileLock(path).take("other")
+    one.release()
