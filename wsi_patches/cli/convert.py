@@ -27,11 +27,12 @@ def command(store: Path, out: Path, as_json: bool, quiet: bool, **options: Any) 
 
     A store of a slide's own JPEG tiles needs wsi-patches where it is read; what this writes does not.
     """
+    from wsi_patches.locations import path_of
     from wsi_patches.workflows.convert import ConvertSettings, convert
 
     chosen = {name: value for name, value in options.items() if value is not None}
     with progress_bar("patches", quiet=quiet or as_json) as progress:
-        patches = convert(ConvertSettings(store, out, **chosen), progress)
+        patches = convert(ConvertSettings(path_of(store), path_of(out), **chosen), progress)
     if as_json:
         click.echo(json.dumps({"out": str(out), "patches": patches}))
     elif not quiet:

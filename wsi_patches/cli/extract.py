@@ -96,12 +96,19 @@ def _dry_run(settings: Any) -> None:
     from wsi_patches.workflows.extract import plan_extract
 
     plan = plan_extract(settings)
-    parent = next(folder for folder in settings.out.absolute().parents if folder.exists())
-    free, needed = shutil.disk_usage(parent).free, plan.bytes_needed()
     click.echo(f"slides:  {sum(len(task.jobs) for task in plan.tasks)} parts of slides to cut, {len(plan.kept)} kept")
     click.echo(f"patches: {plan.patches} of {plan.settings.spec.size_px} px in {len(plan.tasks)} parts")
-    click.echo(
-        f"disk:    about {needed / 1e9:.2f} GB of {free / 1e9:.1f} GB free" + ("" if needed < free else ": NOT ENOUGH")
-    )
+    click.echo(f"disk:    about {_room(settings.out, plan.bytes_needed())}")
     for outcome in plan.failed:
         click.echo(f"would fail: {outcome.slide_id}: {outcome.error}", err=True)
+
+
+def _room(out: Path, needed: int) -> str:
+    """Say how many bytes are needed, and whether the disk has them: of an object store nobody knows."""
+    from wsi_patches.locations import is_remote
+
+    if is_remote(out):
+        return f"{needed / 1e9:.2f} GB in {out}"
+    parent = next(folder for folder in out.absolute().parents if folder.exists())
+    free = shutil.disk_usage(parent).free
+    return f"{needed / 1e9:.2f} GB of {free / 1e9:.1f} GB free" + ("" if needed < free else ": NOT ENOUGH")

@@ -124,7 +124,9 @@ class Lease:
         def act(store: Any) -> str | None:
             try:
                 return str(store.pipe_file(str(self.path), data, **condition)["ETag"])
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if _code(error) == "NoSuchBucket":
+                    raise
                 return None
             except OSError as error:
                 code = _code(error)
