@@ -1,5 +1,6 @@
 """Two runs on one output: the second is refused, shards go side by side, and no crash leaves a lock behind."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -94,6 +95,15 @@ def test_a_path_that_cannot_be_made_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match="cannot be made"):
         locked(tmp_path / "file" / "out").__enter__()
     assert (tmp_path / "file").read_text() == ""
+
+
+def test_a_file_system_without_locks_is_said_so(tmp_path, monkeypatch):
+    def unknown(_file, *, shared):
+        raise OSError(errno.ENOLCK, f"No locks available, {shared=}")
+
+    monkeypatch.setattr(locks, "_try_lock", unknown)
+    with pytest.raises(UsageError, match=r"cannot be locked \(No locks available.*flock"):
+        locked(tmp_path / "out").__enter__()
 
 
 def test_shards_of_one_array_go_side_by_side_each_once(tmp_path):
