@@ -124,15 +124,11 @@ class Lease:
         def act(store: Any) -> str | None:
             try:
                 return str(store.pipe_file(str(self.path), data, **condition)["ETag"])
-            except FileNotFoundError as error:
-                if _code(error) == "NoSuchBucket":
-                    raise
-                return None
             except OSError as error:
                 code = _code(error)
                 if code in NO_CONDITIONS:
                     return self._put_and_look(store, data)
-                if isinstance(error, FileExistsError) or code in OTHER_WAS_FIRST:
+                if _is_other(error):
                     return None
                 raise
 
@@ -149,6 +145,13 @@ class Lease:
         tag = str(store.pipe_file(str(self.path), data)["ETag"])
         time.sleep(SETTLE_S)
         return tag if store.cat_file(str(self.path)) == data else None
+
+
+def _is_other(error: OSError) -> bool:
+    """Say whether a write was refused since somebody else has written or removed the object meanwhile."""
+    if isinstance(error, FileNotFoundError):
+        return _code(error) != "NoSuchBucket"
+    return isinstance(error, FileExistsError) or _code(error) in OTHER_WAS_FIRST
 
 
 def _code(error: OSError) -> str:
