@@ -1,12 +1,13 @@
 """How often the 95 % intervals hold the truth, and whether infer abstains where a slide is unlike the training.
 
     python benchmarks/coverage.py --model OUT_OF_BLASTS/trained/weights.safetensors -o OUT [--fields 2000] [--workers 2]
+                                  [--method cells|patches|detector]
 
-The model is trained on painted fields by ``benchmarks/blasts.py``. Fields of other seeds are painted, half of them like
-those, the others at two further levels of blur and two of stain, and counted as ``infer`` does it; their pixel size is
-stated, which saves looking at each from ten distances. A field is covered
-where its painted number of blasts, or of white cells, lies in the interval. Every field that is done is a row of
-OUT/fields.csv, and a run that was killed goes on there.
+The model is trained on painted fields by ``benchmarks/blasts.py``, or, of another method, by ``wsi-patches train`` on
+such fields. Fields of other seeds are painted, half of them like those, the others at two further levels of blur and
+two of stain, and counted as ``infer`` does it; their pixel size is stated, which saves looking at each from ten
+distances. A field is covered where its painted number of blasts, or of white cells, lies in the interval. Every field
+that is done is a row of OUT/fields.csv, and a run that was killed goes on there.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 import torch
 
 from wsi_patches.counting.intervals import fraction_interval
-from wsi_patches.infer import ModelChoice, count_by
+from wsi_patches.infer import METHODS, ModelChoice, count_by
 from wsi_patches.slides import ArraySlide
 from wsi_patches.synthetic import AllIdbField, SmearSettings, all_idb1_fields
 from wsi_patches.synthetic.all_idb1 import SMALL_FIELD
@@ -119,6 +120,7 @@ def table(rows: list[dict[str, str]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
+    parser.add_argument("--method", choices=METHODS, default=METHODS[0])
     parser.add_argument("-o", "--out", type=Path, required=True)
     parser.add_argument("--fields", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=2)
@@ -129,12 +131,13 @@ def main() -> None:
     if path.exists():
         with path.open(newline="") as stream:
             done = {int(one["row"]) for one in csv.DictReader(stream)}
+    choice = ModelChoice(method=asked.method, model=asked.model, device="cpu")
     todo = [one for one in islice(fields(), asked.fields) if one[0] not in done]
     with path.open("a", newline="") as stream, ProcessPoolExecutor(asked.workers, get_context("spawn")) as pool:
         writer = csv.writer(stream)
         if not done:
             writer.writerow(COLUMNS)
-        for result in pool.map(partial(counted, ModelChoice(model=asked.model, device="cpu")), todo, chunksize=4):
+        for result in pool.map(partial(counted, choice), todo, chunksize=4):
             writer.writerow(result)
             stream.flush()
     with path.open(newline="") as stream:
