@@ -8,13 +8,18 @@ STAMP := $(VENV)/.installed
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: demo test lint types docs lock clean help
+.PHONY: demo test test-cluster lint types docs lock clean help
 
 demo: $(STAMP) ## paint three slides, count their blasts, show where the pictures are
 	@$(BIN)/wsi-patches demo -o demo-out --overwrite
 
 test: $(STAMP) ## run every test that needs no cluster and no GPU
 	@$(BIN)/python -m pytest -n auto -m "not gpu and not cluster and not network" $(PYTEST_ARGS)
+
+test-cluster: $(STAMP) ## run the tests that need a scheduler; installs SLURM by apt where that is possible
+	@command -v sbatch slurmd munged > /dev/null || (apt-get update -q && apt-get install -qy slurm-wlm munge) \
+		|| echo "SLURM is not installed and apt-get cannot: its tests are skipped"
+	@$(BIN)/python -m pytest -m "cluster or slurm" tests/cluster $(PYTEST_ARGS)
 
 lint: $(STAMP) types ## ruff, mypy and the import contracts
 	@$(BIN)/ruff check .
@@ -37,7 +42,7 @@ clean: ## remove the environments and everything that was made
 	rm -rf $(TOOLS) $(VENV) demo-out site build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(UV):
 	@echo "Setting up uv in $(TOOLS)"
