@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from wsi_patches.workflows.demo import paint_demo_slides, start_demo, tell_demo
-from wsi_patches.workflows.extract import ExtractSettings, extract
-from wsi_patches.workflows.infer import InferSettings, infer
+from wsi_patches.workflows import demo, extract, infer
+from wsi_patches.workflows.leading import SILENT, Watch
 
 
 @dataclass(frozen=True)
@@ -23,17 +22,19 @@ class Settings:
     overwrite: bool = False
 
 
-def run(settings: Settings, tell: Callable[[str], None] = print) -> None:
+def run(settings: Settings, tell: Callable[[str], None] = print, watch: Watch = SILENT) -> int:
     """Run the demo and tell what it does."""
     out, slides = settings.out, settings.out / "slides"
     tell(f"wsi-patches demo: painting a {settings.slide_px} px slide and two ALL-IDB1 fields into {slides}")
-    start_demo(out, overwrite=settings.overwrite)
-    truth = paint_demo_slides(slides, settings.seed, settings.slide_px)
+    demo.start_demo(out, overwrite=settings.overwrite)
+    truth = demo.paint_demo_slides(slides, settings.seed, settings.slide_px)
     inputs, marks = (slides / "painted_slide.svs", slides / "all_idb1"), slides / "annotations"
     tell("extract: cutting them into labelled patches; then infer: finding white cells, telling blasts from others")
-    stored = extract(ExtractSettings(inputs, out / "patches.zarr", annotations=marks, workers=settings.workers))
-    counted = infer(InferSettings(inputs, out / "counts", model=settings.model, workers=settings.workers))
-    tell_demo(stored, counted, truth, tell)
+    cut = extract.ExtractSettings(inputs, out / "patches.zarr", annotations=marks, workers=settings.workers)
+    count = infer.InferSettings(inputs, out / "counts", model=settings.model, workers=settings.workers)
+    stored, counted = extract.extract(cut, watch), infer.infer(count, watch)
+    demo.tell_demo(stored, counted, truth, tell)
+    return 0
 
 
 if __name__ == "__main__":

@@ -97,12 +97,17 @@ def run(
 def run_jobs(
     jobs: Iterable[Job],
     executor: Executor,
-    ended: Callable[[Job, Any], None],
+    ended: Callable[[Job, Any], None] | None = None,
     progress: Progress | None = None,
     split: Callable[[Job, BaseException], None] | None = None,
 ) -> None:
     """Run jobs of several stages, and what follows from them; ``ended`` is given each with its result."""
-    _Run(executor, lambda job, _, result: ended(job, result), progress, split)(jobs)
+
+    def tell(job: Job, _: Place, result: Any) -> None:
+        if ended is not None:
+            ended(job, result)
+
+    _Run(executor, tell, progress, split)(jobs)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from wsi_patches.cli.options import (
     group_options,
     output_options,
     read_command_recipe,
+    shard_option,
     work_options,
 )
-from wsi_patches.cli.progress import progress_bar
+from wsi_patches.cli.progress import progress_lines
 from wsi_patches.cli.summary import finish
 from wsi_patches.recipe import settings_from
 
@@ -57,6 +58,7 @@ An ALL-IDB1 folder (im/ xyc/ other/) is cut as published: 256 px, overlap 0.25, 
 @click.option("--fsync/--no-fsync", default=None, help="Wait for the disk, against power cuts.  [default: fsync]")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, how much, and whether the disk holds it.")
 @existing_options
+@shard_option
 @work_options
 @output_options
 def command(
@@ -74,15 +76,14 @@ def command(
     INPUT is a slide, a folder of slides, or a dataset's folder.
     """
     from wsi_patches.workflows.extract import ExtractSettings, extract
-    from wsi_patches.workflows.leading import Watch
 
     flags = {"inputs": as_paths(inputs), **options}
     settings = settings_from(ExtractSettings, flags, read_command_recipe(recipe, "extract"), recipe or "extract")
     if dry_run:
         _dry_run(settings)
         return
-    with progress_bar("patches", quiet=quiet or as_json) as progress:
-        result = extract(settings, Watch(progress))
+    with progress_lines("patches", quiet=quiet or as_json) as watch:
+        result = extract(settings, watch)
     lines = [f"patches: {result.patches}", f"store:   {result.out}"] if result.patches else []
     lines += [f"note:    {note}" for note in result.notes]
     blank = sum(outcome.blank for outcome in result.outcomes)

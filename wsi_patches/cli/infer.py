@@ -14,9 +14,10 @@ from wsi_patches.cli.options import (
     group_options,
     output_options,
     read_command_recipe,
+    shard_option,
     work_options,
 )
-from wsi_patches.cli.progress import progress_bar
+from wsi_patches.cli.progress import progress_lines
 from wsi_patches.cli.summary import INTERRUPTED, finish, leave_now
 from wsi_patches.outcome import Outcome, SlideReport
 from wsi_patches.recipe import settings_from
@@ -94,6 +95,7 @@ wsi-patches infer slide.tif -o reviewed/ --annotations corrected/"""
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
 @existing_options
+@shard_option
 @work_options
 @output_options
 def command(
@@ -123,8 +125,8 @@ def command(
         _dry_run(settings)
         return
     try:
-        with progress_bar("slides", quiet=quiet or as_json) as progress:
-            result = infer(settings, Watch(progress, _print_line) if as_json else Watch(progress))
+        with progress_lines("slides", quiet=quiet or as_json) as watch:
+            result = infer(settings, Watch(slide=_print_line) if as_json else watch)
     except KeyboardInterrupt:
         click.echo("stopped: the slides that are done are in counts.csv; go on with --resume", err=True)
         leave_now(INTERRUPTED)

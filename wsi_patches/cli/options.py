@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from wsi_patches.recipe import find_recipe, read_recipe
 
+if TYPE_CHECKING:
+    from wsi_patches.workflows.shards import Shard
+
 __all__ = [
     "Command",
     "as_names",
     "as_paths",
+    "cluster_option",
     "existing_options",
     "group_options",
     "output_options",
@@ -25,6 +29,16 @@ __all__ = [
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+def cluster_option(command: Command) -> Command:
+    """Add where the work runs."""
+    return click.option(
+        "--cluster",
+        metavar="local|slurm|tcp://HOST:PORT",
+        help="Run on Dask: processes on this machine, jobs of a SLURM site (a recipe's `site:` says which), or a "
+        "scheduler's address.  [default: threads]",
+    )(command)
+
+
 def work_options(command: Command) -> Command:
     """Add how and where the work runs."""
     for option in (
@@ -34,11 +48,7 @@ def work_options(command: Command) -> Command:
             help="YAML file with any of these options; options given here win over it.",
         ),
         click.option("--workers", type=int, metavar="N", help="How many at a time.  [default: all processors]"),
-        click.option(
-            "--cluster",
-            metavar="local|tcp://HOST:PORT",
-            help="Run on Dask: processes on this machine, or a scheduler's address.  [default: threads]",
-        ),
+        cluster_option,
         click.option(
             "--slide-mpp",
             type=float,
@@ -62,19 +72,26 @@ def work_options(command: Command) -> Command:
     return command
 
 
-def shard_option(command: Command) -> Command:
-    """Add which share of the work this process does."""
-    return click.option(
-        "--shard",
-        metavar="K/N",
-        help="Do the K-th of N shares of the slides, as a job of a job array; what is there is kept, as by --resume.",
-    )(command)
-
-
 def existing_options(command: Command) -> Command:
     """Add what to do with an output that is already there."""
     command = click.option("--resume", is_flag=True, default=None, help="Keep what is complete, do the rest.")(command)
     return click.option("--overwrite", is_flag=True, default=None, help="Replace an output that is there.")(command)
+
+
+def shard_option(command: Command) -> Command:
+    """Add which share of the work is done, for job arrays."""
+    return click.option(
+        "--shard",
+        metavar="K/N",
+        callback=lambda _context, _option, text: None if text is None else _shard(text),
+        help="Do the K-th of N shares of the slides, as a job of a job array; what is there is kept, as by --resume.",
+    )(command)
+
+
+def _shard(text: str) -> Shard:
+    from wsi_patches.workflows.shards import Shard
+
+    return Shard.parse(text)
 
 
 def group_options(command: Command) -> Command:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from wsi_patches.cli.options import read_command_recipe
-from wsi_patches.cli.progress import progress_bar
+from wsi_patches.cli.progress import progress_lines
 from wsi_patches.recipe import settings_from
 
 __all__ = ["command"]
@@ -46,15 +46,14 @@ def command(recipe: str | None, as_json: bool, quiet: bool, sharpen: str | None,
 
     What is there already with the same settings is not done again, so a run that was killed is simply repeated.
     """
-    from wsi_patches.workflows.leading import Watch
     from wsi_patches.workflows.preprocess import PreprocessSettings, preprocess
 
     flags = {"sharpen": _score_or_auto(sharpen), **options}
     settings = settings_from(
         PreprocessSettings, flags, read_command_recipe(recipe, "preprocess"), recipe or "preprocess"
     )
-    with progress_bar("patches", quiet=quiet or as_json) as progress:
-        result = preprocess(settings, Watch(progress))
+    with progress_lines("patches", quiet=quiet or as_json) as watch:
+        result = preprocess(settings, watch)
     if as_json:
         slides = [asdict(slide) for slide in result.slides]
         click.echo(json.dumps({"patches": result.patches, "threshold": result.threshold, "slides": slides}, indent=1))

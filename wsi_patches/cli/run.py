@@ -2,46 +2,69 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from wsi_patches.cli.options import existing_options
+from wsi_patches.cli.options import cluster_option, existing_options
+from wsi_patches.cli.progress import progress_lines
 from wsi_patches.recipe import find_recipe, load_pipeline, read_runnable, settings_from
 
 __all__ = ["command", "run_recipe"]
 
 
-@click.command("run", epilog="Example:  wsi-patches run demo -o demo-out")
+EPILOG = """Examples:  wsi-patches run demo -o demo-out
+
+wsi-patches run all_idb1 ALL_IDB1_FOLDER -o out --cluster slurm"""
+
+
+@click.command("run", epilog=EPILOG)
 @click.argument("recipe", metavar="RECIPE")
-@click.option("-o", "--out", type=Path, metavar="DIR", help="Where the output goes, if the recipe does not say.")
+@click.argument("inputs", nargs=-1, metavar="[INPUT...]")
+@click.option("-o", "--out", metavar="DIR", help="Where the output goes, if the recipe does not say.")
 @click.option("--workers", type=int, metavar="N", help="How many at a time.")
+@cluster_option
 @existing_options
-def command(recipe: str, **flags: Any) -> None:
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+def command(recipe: str, inputs: tuple[str, ...], quiet: bool, **flags: Any) -> None:
     """Run a RECIPE: a YAML file, or the name of one that comes with the package.
 
-    A recipe names a pipeline or a command, and holds what differs from its defaults.
+    A recipe names a pipeline or a command, and holds what differs from its defaults. INPUT are slides, folders of
+    slides or datasets, where the recipe does not name them.
     """
-    run_recipe(recipe, flags)
+    run_recipe(recipe, {**flags, "inputs": inputs or None}, quiet=quiet)
 
 
-def run_recipe(recipe: str, flags: dict[str, Any]) -> None:
+def run_recipe(recipe: str, flags: dict[str, Any], *, quiet: bool = False) -> None:
     """Run what a recipe names: a pipeline here, a command through its own entry."""
     kind, name, settings = read_runnable(find_recipe(recipe), flags)
+    context = click.get_current_context()
     if kind == "pipeline":
         settings_type, function = load_pipeline(name)
-        function(settings_from(settings_type, {}, settings, recipe), click.echo)
-        return
-    context = click.get_current_context()
+        asked = settings_from(settings_type, {}, settings, recipe)
+        with progress_lines("work", quiet=quiet) as watch:
+            code = function(asked, click.echo, watch)
+        context.exit(code)
     root = context.find_root().command
     chosen = root.get_command(context, name) if isinstance(root, click.Group) else None
     if chosen is None or "recipe" not in {parameter.name for parameter in chosen.params}:
         msg = f"recipe {recipe} names the command {name!r}, which takes no recipe"
         raise click.UsageError(msg)
-    arguments = ["--recipe", recipe] if name != "train" else [recipe]
-    given = {key: value for key, value in flags.items() if value is not None}
-    for key, value in given.items():
-        arguments += [f"--{key}"] if value is True else [f"--{key}", str(value)]
-    code = chosen.main(arguments, prog_name=f"wsi-patches {name}", standalone_mode=False, parent=context)
+    code = chosen.main(
+        [*_arguments(recipe, name, flags), *(["-q"] if quiet else [])],
+        prog_name=f"wsi-patches {name}",
+        standalone_mode=False,
+        parent=context,
+    )
     context.exit(code or 0)
+
+
+def _arguments(recipe: str, name: str, flags: dict[str, Any]) -> list[str]:
+    """Return the command line of a recipe's command."""
+    arguments = ["--recipe", recipe] if name != "train" else [recipe]
+    for key, value in flags.items():
+        if key == "inputs":
+            arguments += value or ()
+        elif value is not None:
+            arguments += [f"--{key}"] if value is True else [f"--{key}", str(value)]
+    return arguments

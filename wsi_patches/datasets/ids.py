@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 __all__ = ["assign_ids", "safe_id"]
@@ -24,22 +25,39 @@ def assign_ids(slides: Sequence[tuple[str, str]], known: Mapping[str, tuple[str,
         Id -> (path, fingerprint) of slides that the output holds. A slide that is there keeps its id: first the one
         at the same path, then one of the same name and fingerprint.
     """
-    free = dict(known or {})
-    ids: list[str | None] = [_claim(free, path, print_, exact=True) for path, print_ in slides]
-    for position, (path, print_) in enumerate(slides):
-        ids[position] = ids[position] or _claim(free, path, print_, exact=False)
-    taken = {name.casefold() for name in (*(known or {}), *(one for one in ids if one))}
-    return [one or _new_id(Path(path).stem, taken) for one, (path, _) in zip(ids, slides, strict=True)]
+    known = known or {}
+    ids: list[str | None] = [None] * len(slides)
+    for key in (_same_place, _same_file):
+        _claim(ids, slides, known, key)
+    taken = {name.casefold() for name in (*known, *(one for one in ids if one))}
+    last: dict[str, int] = {}
+    return [one or _new_id(Path(path).stem, taken, last) for one, (path, _) in zip(ids, slides, strict=True)]
 
 
-def _claim(free: dict[str, tuple[str, str]], path: str, fingerprint: str, *, exact: bool) -> str | None:
-    """Take the id of a known slide that is this one out of ``free``."""
-    for name, (known_path, known_print) in free.items():
-        same_place = known_path == path if exact else Path(known_path).name == Path(path).name
-        if fingerprint and known_print == fingerprint and same_place:
-            del free[name]
-            return name
-    return None
+def _claim(
+    ids: list[str | None],
+    slides: Sequence[tuple[str, str]],
+    known: Mapping[str, tuple[str, str]],
+    key: Callable[[str, str], tuple[str, str]],
+) -> None:
+    """Give slides without an id that of a known one with the same key; each id goes to one slide."""
+    gone = {name for name in ids if name is not None}
+    free: dict[tuple[str, str], deque[str]] = {}
+    for name, (path, fingerprint) in known.items():
+        if name not in gone:
+            free.setdefault(key(path, fingerprint), deque()).append(name)
+    for position, (path, fingerprint) in enumerate(slides):
+        names = free.get(key(path, fingerprint)) if ids[position] is None and fingerprint else None
+        if names:
+            ids[position] = names.popleft()
+
+
+def _same_place(path: str, fingerprint: str) -> tuple[str, str]:
+    return path, fingerprint
+
+
+def _same_file(path: str, fingerprint: str) -> tuple[str, str]:
+    return Path(path).name, fingerprint
 
 
 def safe_id(stem: str) -> str:
@@ -49,11 +67,13 @@ def safe_id(stem: str) -> str:
     return f"_{safe}" if safe.startswith(".") or RESERVED.fullmatch(safe.casefold()) or not safe else safe
 
 
-def _new_id(stem: str, taken: set[str]) -> str:
+def _new_id(stem: str, taken: set[str], last: dict[str, int]) -> str:
+    """Return a free name; ``last`` remembers how far each stem has come, as there may be thousands of one."""
     safe = safe_id(stem)
-    name, number = safe, 1
+    name, number = safe, last.get(safe.casefold(), 1)
     while name.casefold() in taken:
         number += 1
         name = f"{safe}~{number}"
     taken.add(name.casefold())
+    last[safe.casefold()] = number
     return name

@@ -97,4 +97,4 @@ class DaskExecutor:
     def _unmet(self, resource: str) -> None:
         if resource not in self._told:
             self._told.add(resource)
-            logger.warning("no worker of the cluster has a %s: tasks that would use one run on any worker", resource)
+            logger.info("no worker of the cluster has a %s: tasks that would use one run on any worker", resource)

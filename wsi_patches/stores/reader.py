@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -32,7 +32,7 @@ def is_store(path: Path) -> bool:
     return metadata.is_file() and '"wsi-patches"' in metadata.read_text(encoding="utf-8", errors="replace")
 
 
-def open_store(path: Path | str, threads: int = 1) -> Store:
+def open_store(path: Path | str, threads: int = 1, parts: Collection[str] | None = None) -> Store:
     """Open a store for reading.
 
     Parameters
@@ -41,6 +41,8 @@ def open_store(path: Path | str, threads: int = 1) -> Store:
         The store's folder.
     threads
         How many threads decode a batch.
+    parts
+        Open these parts only, by their names; of a store of very many, that saves reading of all of them.
 
     Raises
     ------
@@ -53,13 +55,19 @@ def open_store(path: Path | str, threads: int = 1) -> Store:
         raise StoreError(msg)
     try:
         settings = StoreSettings.from_attributes(attributes_in(patiently((path / METADATA).read_bytes)), str(path))
-        folders = sorted(entry for entry in (path / PARTS).glob("*") if entry.is_dir())
-        parts = read_parts([folder for folder in folders if folder.suffix != PARTIAL_SUFFIX])
+        folders = _folders(path / PARTS, parts)
+        complete = read_parts([folder for folder in folders if folder.suffix != PARTIAL_SUFFIX])
     except METADATA_ERRORS as error:
         msg = f"{path} cannot be read as a store: {error}"
         raise StoreError(msg) from error
-    names = {part.id for part in parts}
-    return Store(path, settings, parts, [folder.name for folder in folders if folder.name not in names], threads)
+    names = {part.id for part in complete}
+    return Store(path, settings, complete, [folder.name for folder in folders if folder.name not in names], threads)
+
+
+def _folders(folder: Path, names: Collection[str] | None) -> list[Path]:
+    if names is not None:
+        return [folder / name for name in sorted(names)]
+    return sorted(entry for entry in folder.glob("*") if entry.is_dir())
 
 
 def shared_store(path: Path | str) -> Store:

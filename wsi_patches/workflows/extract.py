@@ -18,7 +18,7 @@ from wsi_patches.workflows.extract_plan import ExtractPlan, Survey, cut_into_par
 from wsi_patches.workflows.extract_settings import ExtractSettings
 from wsi_patches.workflows.leading import SILENT, SlideTally, Watch, opened, tells_splits
 from wsi_patches.workflows.output import clear_output
-from wsi_patches.workflows.output_lock import lock_output
+from wsi_patches.workflows.output_lock import OutputLock, lock_output
 from wsi_patches.workflows.run_log import RunLog
 
 __all__ = ["EXTRACT", "ExtractPlan", "ExtractResult", "ExtractSettings", "extract", "plan_extract"]
@@ -26,6 +26,8 @@ __all__ = ["EXTRACT", "ExtractPlan", "ExtractResult", "ExtractSettings", "extrac
 PREVIEWS = "foreground"
 Then = Callable[[ExtractTask, list[Outcome]], Iterable[Job]]
 """What follows from a part that is done."""
+Begin = Callable[[ExtractPlan], Then]
+"""Told what will be done, says what is to follow."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class ExtractResult:
 
 
 def extract(
-    settings: ExtractSettings, watch: Watch = SILENT, executor: Executor | None = None, then: Then | None = None
+    settings: ExtractSettings, watch: Watch = SILENT, executor: Executor | None = None, begin: Begin | None = None
 ) -> ExtractResult:
     """Cut slides into labelled patches and keep them in one store.
 
@@ -59,8 +61,8 @@ def extract(
         Who is told how the run gets on.
     executor
         An open one to work on; what the settings say if not given.
-    then
-        Says what follows from a part that is done.
+    begin
+        Told of the plan, says what follows from each part that is done; nothing if not given.
 
     Raises
     ------
@@ -79,35 +81,52 @@ def extract(
                 _prepare(settings, survey)
         with opened(planned, watch, is_open=executor is not None):
             plan = cut_into_parts(settings, survey, planned, settings.out / PREVIEWS)
-            outcomes = _work(settings, plan, planned, watch, then)
+            then = EXTRACT.then if begin is None else begin(plan)
+            with _log(settings, survey, plan) as log:
+                outcomes = _work(plan, planned, replace(EXTRACT, then=then), watch, log, lock)
     patches = len(open_store(settings.out)) if is_store(settings.out) else 0
     return ExtractResult(settings.out, outcomes, patches, survey.problems)
 
 
+def _log(settings: ExtractSettings, survey: Survey, plan: ExtractPlan) -> RunLog:
+    return RunLog.open(
+        settings.out,
+        "extract",
+        settings,
+        slides=len(survey.looked),
+        tasks=len(plan.tasks),
+        kept=len(plan.kept),
+        slides_in_all=survey.slides_in_all,
+        shard=settings.shard,
+        cluster=settings.cluster,
+    )
+
+
 def _work(
-    settings: ExtractSettings, plan: ExtractPlan, executor: Executor, watch: Watch, then: Then | None
+    plan: ExtractPlan,
+    executor: Executor,
+    stage: Stage[ExtractTask, list[Outcome]],
+    watch: Watch,
+    log: RunLog,
+    lock: OutputLock,
 ) -> tuple[Outcome, ...]:
     """Write the parts of a plan, and tell of each slide once."""
+    for outcome in plan.kept:
+        log.slide(outcome, kept=True)
+    for outcome in plan.failed:
+        log.slide(outcome)
     tally = SlideTally(job.slide_id for task in plan.tasks for job in task.jobs)
-    known = (*plan.kept, *plan.failed)
-    slides = {job.slide_id for task in plan.tasks for job in task.jobs}
-    counts = {"slides": len(slides | {one.slide_id for one in known}), "tasks": len(plan.tasks), "kept": len(plan.kept)}
-    with RunLog.open(
-        settings.out, "extract", settings, **counts, shard=settings.shard, cluster=settings.cluster
-    ) as log:
 
-        def ended(outcomes: list[Outcome]) -> None:
-            for outcome in tally.add(outcomes):
-                log.slide(outcome)
-                watch.slide(outcome)
+    def ended(outcomes: list[Outcome]) -> None:
+        lock.check()
+        for outcome in tally.add(outcomes):
+            log.slide(outcome)
+            watch.slide(outcome)
 
-        for outcome in known:
-            log.slide(outcome, kept=outcome in plan.kept)
-        stage = replace(EXTRACT, then=then or EXTRACT.then)
-        try:
-            done = run(stage, plan.tasks, executor, watch.progress, ended, tells_splits(log, _slides_of))
-        finally:
-            close_idle_slides()
+    try:
+        done = run(stage, plan.tasks, executor, watch.progress, ended, tells_splits(log, _slides_of))
+    finally:
+        close_idle_slides()
     return tuple(merge_outcomes(chain(plan.kept, chain.from_iterable(done), plan.failed)))
 
 

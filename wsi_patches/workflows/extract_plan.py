@@ -76,6 +76,8 @@ class Survey:
     """Of each slide, what the store's complete parts hold."""
     unfinished: tuple[str, ...]
     """Parts that a killed run left, to be removed."""
+    slides_in_all: int
+    """How many slides were named, other shards' too."""
     problems: tuple[str, ...] = ()
     """What is wrong with the datasets that were named."""
 
@@ -137,7 +139,7 @@ def survey_slides(settings: ExtractSettings) -> Survey:
     for _, record in store.records() if store is not None else ():
         records.setdefault(record.id, []).append(record)
     unfinished = tuple(store.unfinished) if store is not None else ()
-    return Survey(asked, tuple(looked), records, unfinished, found_inputs.problems)
+    return Survey(asked, tuple(looked), records, unfinished, len(items), found_inputs.problems)
 
 
 def _only_tiles(one: Looked, spec: PatchSpec) -> Looked:

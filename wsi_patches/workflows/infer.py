@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from wsi_patches.executors import Executor, make_executor
 from wsi_patches.infer import DETECTED, FOUND
 from wsi_patches.infer.processors import shared_processors
 from wsi_patches.outcome import Outcome, SlideReport
-from wsi_patches.pipeline import Job, run_jobs
+from wsi_patches.pipeline import run_jobs
 from wsi_patches.report import CountsFile, group_counts, remove_slide_reports, write_counts, write_groups
-from wsi_patches.workflows.infer_jobs import INFER, infer_jobs, slides_of
-from wsi_patches.workflows.infer_plan import COUNTS, InferPlan, plan_infer, weights_of
+from wsi_patches.workflows.infer_jobs import infer_jobs, slides_of
+from wsi_patches.workflows.infer_plan import COUNTS, TABLES, InferPlan, plan_infer, weights_of
 from wsi_patches.workflows.infer_settings import InferSettings
 from wsi_patches.workflows.infer_task import failed_report
 from wsi_patches.workflows.leading import SILENT, Watch, opened, tells_splits
 from wsi_patches.workflows.merge import collect_reports, is_last
-from wsi_patches.workflows.output_lock import lock_output
+from wsi_patches.workflows.output_lock import OutputLock, lock_output
 from wsi_patches.workflows.run_log import RunLog
 
-__all__ = ["InferPlan", "InferResult", "InferSettings", "infer", "plan_infer"]
+__all__ = ["InferPlan", "InferResult", "InferSettings", "begin_log", "infer", "kept_up_to_date", "plan_infer"]
 
 GROUPS = "groups.csv"
 NO_MODEL = (
@@ -80,13 +80,73 @@ def infer(settings: InferSettings, watch: Watch = SILENT, executor: Executor | N
         plan = plan_infer(settings, weights_of(settings))
         if settings.overwrite:
             remove_slide_reports(settings.out)
-        with opened(planned, watch, is_open=executor is not None):
-            reports = _count(settings, plan, planned, watch)
-        with lock.alone():
-            reports, notes = _of_all_shards(settings, plan, reports)
-            groups = _write_groups(settings, reports)
-    notes = (*plan.notes, *notes, *(() if settings.model else (NO_MODEL.format(kind=KINDS[settings.method]),)))
-    return InferResult(settings.out, _table(settings), tuple(reports), notes, groups)
+        with opened(planned, watch, is_open=executor is not None), begin_log(settings, plan) as log:
+            reports = _count(settings, plan, planned, watch, log, lock)
+            with lock.alone():
+                result = _tables(settings, plan, reports)
+                log.finished()
+    told = () if settings.model else (NO_MODEL.format(kind=KINDS[settings.method]),)
+    return replace(result, notes=(*plan.notes, *result.notes, *told))
+
+
+def _count(
+    settings: InferSettings, plan: InferPlan, executor: Executor, watch: Watch, log: RunLog, lock: OutputLock
+) -> list[SlideReport]:
+    """Count what is left."""
+    spread = settings.cluster is not None
+    with kept_up_to_date(settings, plan, watch, log, lock) as (table, finished):
+        jobs = infer_jobs(plan.tasks, executor.workers, finished, spread=spread)
+        with shared_processors(1 if spread else max(1, min(executor.workers, len(plan.tasks)))):
+            run_jobs(jobs, executor, progress=watch.progress, split=tells_splits(log, slides_of))
+    return table.reports
+
+
+def begin_log(settings: InferSettings, plan: InferPlan) -> RunLog:
+    """Begin the log of a run of ``infer``."""
+    return RunLog.open(
+        settings.out,
+        "infer",
+        settings,
+        slides=len(plan.mine),
+        tasks=len(plan.tasks),
+        kept=len(plan.kept),
+        slides_in_all=len(plan.order),
+        shard=settings.shard,
+        cluster=settings.cluster,
+    )
+
+
+@contextmanager
+def kept_up_to_date(
+    settings: InferSettings, plan: InferPlan, watch: Watch, log: RunLog, lock: OutputLock
+) -> Iterator[tuple[CountsFile, Callable[[SlideReport], None]]]:
+    """Keep log and table of a run up to date; yield the table, and what is to be told of each slide that has ended.
+
+    Parameters
+    ----------
+    settings, plan
+        What is counted.
+    watch
+        Who else is told.
+    log, lock
+        Of the run.
+    """
+    failed = [failed_report(outcome) for outcome in plan.failed]
+    with CountsFile(_table(settings), [*plan.kept, *failed], plan.order) as table:
+        for report in plan.kept:
+            log.slide(report, kept=True)
+        for report in failed:
+            log.slide(report)
+        for report in (*plan.kept, *failed):
+            watch.slide(report)
+
+        def finished(report: SlideReport) -> None:
+            lock.check()
+            table.add(report)
+            log.slide(report)
+            watch.slide(report)
+
+        yield table, finished
 
 
 def _table(settings: InferSettings) -> Path:
@@ -95,53 +155,21 @@ def _table(settings: InferSettings) -> Path:
     return settings.out / (COUNTS if shard is None else f"counts.{shard.name}.csv")
 
 
-def _count(settings: InferSettings, plan: InferPlan, executor: Executor, watch: Watch) -> list[SlideReport]:
-    """Count what is left, and keep table and log up to date."""
-    failed = [failed_report(outcome) for outcome in plan.failed]
-    counts = {"slides": len(plan.mine), "tasks": len(plan.tasks), "kept": len(plan.kept)}
-    log = RunLog.open(
-        settings.out,
-        "infer",
-        settings,
-        **counts,
-        slides_in_all=len(plan.order),
-        shard=settings.shard,
-        cluster=settings.cluster,
-    )
-    with log, CountsFile(_table(settings), [*plan.kept, *failed], plan.order) as table:
-        for report in (*plan.kept, *failed):
-            log.slide(report, kept=report in plan.kept)
-            watch.slide(report)
-
-        def finished(report: SlideReport) -> None:
-            table.add(report)
-            log.slide(report)
-            watch.slide(report)
-
-        def ended(job: Job, result: Any) -> None:
-            for report in result if job.stage is INFER else ():
-                finished(report)
-
-        spread = settings.cluster is not None
-        jobs = infer_jobs(plan.tasks, executor.workers, finished, spread=spread)
-        with shared_processors(1 if spread else max(1, min(executor.workers, len(plan.tasks)))):
-            run_jobs(jobs, executor, ended, watch.progress, tells_splits(log, slides_of))
-    return table.reports
-
-
-def _of_all_shards(
-    settings: InferSettings, plan: InferPlan, reports: list[SlideReport]
-) -> tuple[list[SlideReport], tuple[str, ...]]:
-    """Return the reports that tables are made of; the last shard puts those of all together."""
-    shard = settings.shard
-    if shard is None:
-        return reports, ()
-    if not is_last(settings.out, shard):
-        return reports, (f"this is shard {shard}: {COUNTS} is written when the last shard has ended",)
-    collected = collect_reports(settings.out, plan.order)
-    write_counts(settings.out / COUNTS, collected.reports)
-    notes = tuple(f"slide {slide_id} was counted by no shard: run it again" for slide_id in collected.missing[:NAMED])
-    return list(collected.reports), notes
+def _tables(settings: InferSettings, plan: InferPlan, reports: list[SlideReport]) -> InferResult:
+    """Write the tables of all slides; of shards the last one does it, and its own tables go."""
+    out, shard, notes = settings.out, settings.shard, list[str]()
+    if shard is not None and not is_last(out, shard):
+        note = f"this is shard {shard}: {COUNTS} is written when the last shard has ended"
+        return InferResult(out, _table(settings), tuple(reports), (note,))
+    if shard is not None:
+        collected = collect_reports(out, plan.order)
+        reports = list(collected.reports)
+        write_counts(out / COUNTS, reports)
+        notes = [f"slide {slide_id} was counted by no shard: run it again" for slide_id in collected.missing[:NAMED]]
+    for table in out.glob(TABLES):
+        if table.name != COUNTS:
+            table.unlink()
+    return InferResult(out, out / COUNTS, tuple(reports), tuple(notes), _write_groups(settings, reports))
 
 
 def _write_groups(settings: InferSettings, reports: Sequence[SlideReport]) -> Path | None:

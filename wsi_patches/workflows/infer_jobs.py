@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from wsi_patches.infer import PATCHES
 from wsi_patches.outcome import SlideReport
@@ -10,7 +11,7 @@ from wsi_patches.pipeline import Job, Stage
 from wsi_patches.workflows.infer_parts import LargeSlide, PartTask
 from wsi_patches.workflows.infer_task import InferTask, infer_slides, lost_slide, needs_of
 
-__all__ = ["INFER", "infer_jobs", "slides_of"]
+__all__ = ["infer_jobs", "slides_of"]
 
 TOGETHER_PX, TOGETHER = 32_000_000, 64
 """Level-0 pixels, and slides, of one task."""
@@ -54,26 +55,31 @@ def infer_jobs(
     workers
         How many tasks run at a time.
     told
-        Given the report of a large slide that failed before it was put together; all others are results of `INFER`.
+        Given the report of each slide as soon as there is one.
     spread
         Deal out to other processes: in this one, threads share a slide's work anyway, and each slide is told of as it
         ends.
     """
+
+    def ended(_: tuple[InferTask, ...], reports: list[SlideReport]) -> tuple[Job, ...]:
+        for report in reports:
+            told(report)
+        return ()
+
+    stage = replace(INFER, then=ended)
     if not spread:
-        return [Job(INFER, (task,)) for task in tasks]
-    large = [task for task in tasks if _is_large(task)]
-    small = [task for task in tasks if not _is_large(task)]
-    parts = [LargeSlide(task, _counted, lambda one, error: told(lost_slide(one, error))) for task in large]
-    return [*(one.begin() for one in parts), *(Job(INFER, some) for some in _together(small, workers))]
+        return [Job(stage, (task,)) for task in tasks]
+    large, small = ([task for task in tasks if _is_large(task) == wanted] for wanted in (True, False))
+    parts = [
+        LargeSlide(task, lambda one: Job(stage, (one,)), lambda one, error: told(lost_slide(one, error)))
+        for task in large
+    ]
+    return [*(one.begin() for one in parts), *(Job(stage, some) for some in _together(small, workers))]
 
 
 def _is_large(task: InferTask) -> bool:
     """Tell whether a slide is worth dealing out; what a person marked, and what patches count, is not dealt out."""
     return task.pixels > LARGE_PX and not task.in_store and not task.marks and task.models.method != PATCHES
-
-
-def _counted(task: InferTask) -> Job:
-    return Job(INFER, (task,))
 
 
 def _together(tasks: Sequence[InferTask], workers: int) -> Iterator[tuple[InferTask, ...]]:

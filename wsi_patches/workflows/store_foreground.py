@@ -12,17 +12,21 @@ from wsi_patches.executors import Executor
 from wsi_patches.geometry import round_half_up
 from wsi_patches.grid import Kept
 from wsi_patches.pipeline import Stage, run
-from wsi_patches.stores import MosaicSlide, Store, shared_store
+from wsi_patches.stores import MosaicSlide, Store, open_store, shared_store
 
-__all__ = ["store_foreground"]
+__all__ = ["STORE_FOREGROUND", "ForegroundOfSlides", "store_foreground"]
 
 SLIDES_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class _Task:
+class ForegroundOfSlides:
+    """Some of a store's slides to look at."""
+
     store: str
     slide_ids: tuple[str, ...]
+    parts: tuple[str, ...] | None = None
+    """The parts that hold them; all parts are opened if not given."""
 
 
 def store_foreground(store: Store, executor: Executor) -> NDArray[np.bool_]:
@@ -38,23 +42,24 @@ def store_foreground(store: Store, executor: Executor) -> NDArray[np.bool_]:
     kept = np.ones(len(store), bool)
     if store.settings.foreground == "auto":
         return kept
-    for found in run(Stage("foreground", _find, _stop), list(_tasks(store)), executor):
+    for found in run(STORE_FOREGROUND, list(_tasks(store)), executor):
         for slide_id, mask in found.items():
             kept[store.positions_of(slide_id)] = mask.mask()
     return kept
 
 
-def _tasks(store: Store) -> Iterator[_Task]:
+def _tasks(store: Store) -> Iterator[ForegroundOfSlides]:
     ids = [record.id for record in store.slides]
     for start in range(0, len(ids), SLIDES_AT_ONCE):
-        yield _Task(str(store.path), tuple(ids[start : start + SLIDES_AT_ONCE]))
+        yield ForegroundOfSlides(str(store.path), tuple(ids[start : start + SLIDES_AT_ONCE]))
 
 
-def _find(task: _Task) -> dict[str, Kept]:
+def _find(task: ForegroundOfSlides) -> dict[str, Kept]:
     """Look at some slides; what a worker does."""
     from wsi_patches.imaging.foreground import find_foreground
 
-    store, found = shared_store(task.store), {}
+    store = shared_store(task.store) if task.parts is None else open_store(task.store, parts=task.parts)
+    found = {}
     for slide_id in task.slide_ids:
         mosaic = MosaicSlide(store, slide_id)
         side = round_half_up(store.settings.spec.size_px * mosaic.record.downsample)
@@ -63,5 +68,9 @@ def _find(task: _Task) -> dict[str, Kept]:
     return found
 
 
-def _stop(_task: _Task, error: BaseException) -> dict[str, Kept]:
+def _stop(_task: ForegroundOfSlides, error: BaseException) -> dict[str, Kept]:
     raise error
+
+
+STORE_FOREGROUND: Stage[ForegroundOfSlides, dict[str, Kept]] = Stage("foreground", _find, _stop)
+"""Finds which patches of slides hold cells or tissue."""

@@ -62,11 +62,8 @@ def slide(tmp_path_factory):
 def in_parts(task):
     reports, names = [], []
 
-    def ended(job, result):
-        names.append(job.stage.name)
-        reports.extend(result if job.stage is dealt.INFER else [])
-
-    run_jobs(dealt.infer_jobs([task], 2, reports.append, spread=True), SerialExecutor(), ended)
+    jobs = dealt.infer_jobs([task], 2, reports.append, spread=True)
+    run_jobs(jobs, SerialExecutor(), lambda job, _: names.append(job.stage.name))
     return reports, names
 
 
