@@ -17,7 +17,7 @@ test: $(STAMP) ## run every test that needs no cluster and no GPU
 	@$(BIN)/python -m pytest -n auto -m "not gpu and not cluster and not network" $(PYTEST_ARGS)
 
 test-cluster: $(STAMP) ## run the tests that need a scheduler; installs SLURM by apt where that is possible
-	@command -v sbatch slurmd munged > /dev/null || (apt-get update -q && apt-get install -qy slurm-wlm munge) \
+	@command -v slurmd > /dev/null || (apt-get update -q && apt-get install -qy slurm-wlm munge) \
 		|| echo "SLURM is not installed and apt-get cannot: its tests are skipped"
 	@$(BIN)/python -m pytest -m "cluster or slurm" tests/cluster $(PYTEST_ARGS)
 

@@ -68,7 +68,7 @@ class DaskExecutor:
     ) -> Iterator[Finished[Task, Result]]:
         """Run ``function`` on each task, which must both be picklable.
 
-        Tasks that need what no worker has, such as a GPU, run on any, and a warning says so once. While workers of one
+        Tasks that need what no worker has, such as a GPU, run on any, which is logged once. While workers of one
         kind are busy, tasks for them are put aside here and the others go on.
 
         Raises

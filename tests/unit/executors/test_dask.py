@@ -102,6 +102,7 @@ def test_tasks_for_a_gpu_run_where_one_is_and_keep_no_other_from_running(tmp_pat
 @pytest.mark.slow
 def test_where_no_worker_has_a_gpu_tasks_run_anyhow_and_it_is_said_once(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    caplog.set_level("INFO", logger="wsi_patches.executors")
     for number in range(6):
         (tmp_path / str(number)).touch()
     tasks = [("gpu", number, str(tmp_path)) for number in range(5)]
