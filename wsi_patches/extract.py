@@ -14,7 +14,7 @@ from wsi_patches.errors import NoPatches, WsiPatchesError
 from wsi_patches.geometry import Size, round_half_up
 from wsi_patches.grid import Kept, PatchGrid, PatchSpec
 from wsi_patches.jpeg_tile import JpegTiles
-from wsi_patches.locations import path_of
+from wsi_patches.locations import path_of, patiently
 from wsi_patches.outcome import DONE, PARTIAL, Outcome
 from wsi_patches.patch import GridSource, SlideRecord, jpeg_tiles_of
 from wsi_patches.reading import read_batches
@@ -103,8 +103,13 @@ def grid_for(info: SlideInfo, spec: PatchSpec) -> PatchGrid:
 def extract_part(task: ExtractTask) -> list[Outcome]:
     """Write one part and return the outcome of each of its slides; a slide that fails leaves no patch behind.
 
-    A part that is there already was written by a worker that died before it could say so.
+    A part that is there already was written by a worker that died before it could say so. Where the store's file server
+    is gone for a while, the part is written again from its beginning.
     """
+    return patiently(lambda: _write_part(task))
+
+
+def _write_part(task: ExtractTask) -> list[Outcome]:
     there = read_parts([path_of(task.store) / PARTS / task.part_id])
     if there:
         return _outcomes_of(task, there[0].slides)

@@ -15,7 +15,7 @@ from wsi_patches.grid import Kept
 from wsi_patches.imaging.colour import fitted_from_dict
 from wsi_patches.imaging.focus import Precision, fqpath
 from wsi_patches.imaging.sharpen import SharpenSettings, sharpen_adaptively
-from wsi_patches.locations import path_of
+from wsi_patches.locations import path_of, patiently
 from wsi_patches.stores import DerivedWriter, derived_settings, read_derived
 from wsi_patches.stores.arrays import read_column
 from wsi_patches.stores.format import PARTS
@@ -76,6 +76,10 @@ def preprocess_part(task: PreprocessTask) -> int:
     StoreError
         A patch cannot be read.
     """
+    return patiently(lambda: _add_to_part(task))
+
+
+def _add_to_part(task: PreprocessTask) -> int:
     images = ImageReader(task.folder / "images")
     kept = task.foreground.mask()
     steps = {"foreground": _foreground, "focus": _focus, "sharpened": _sharpened, "colour": _coloured}

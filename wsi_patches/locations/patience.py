@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["PATIENCE_S", "is_passing", "patiently"]
+__all__ = ["PATIENCE_S", "is_passing", "patiently", "was_waited_for"]
 
 Result = TypeVar("Result")
 
@@ -29,7 +29,12 @@ WAITED = "waited"
 
 def is_passing(error: BaseException) -> bool:
     """Say whether an error may pass by itself, and was not waited for already."""
-    return isinstance(error, OSError) and error.errno in PASSING and WAITED not in vars(error)
+    return isinstance(error, OSError) and error.errno in PASSING and not was_waited_for(error)
+
+
+def was_waited_for(error: BaseException) -> bool:
+    """Say whether an error stands after it was waited for: then nobody knows what is there and what is not."""
+    return WAITED in vars(error)
 
 
 def patiently(act: Callable[[], Result]) -> Result:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Self, TextIO
 
-from wsi_patches.locations import is_remote
+from wsi_patches.locations import is_remote, patiently
 from wsi_patches.outcome import FAILED, Interval, SlideReport
 from wsi_patches.stores.files import replacing
 
@@ -46,6 +47,10 @@ UPLOAD_EVERY_S = 10.0
 
 def write_counts(path: Path, reports: Sequence[SlideReport]) -> None:
     """Write the table; it replaces an earlier one only once it is whole."""
+    patiently(lambda: _write(path, reports))
+
+
+def _write(path: Path, reports: Sequence[SlideReport]) -> None:
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(COLUMNS)
@@ -96,11 +101,25 @@ class _Appended:
     """A file that grows row by row."""
 
     def __init__(self, path: Path) -> None:
-        self._stream = path.open("a", newline="", encoding="utf-8")
+        self._path = path
+        self._stream = self._open()
+
+    def _open(self) -> TextIO:
+        return self._path.open("a", newline="", encoding="utf-8")
 
     def add(self, report: SlideReport, _so_far: Sequence[SlideReport]) -> None:
-        csv.writer(self._stream).writerow(_row(report))
-        self._stream.flush()
+        patiently(lambda: self._append(report))
+
+    def _append(self, report: SlideReport) -> None:
+        if self._stream.closed:
+            self._stream = self._open()
+        try:
+            csv.writer(self._stream).writerow(_row(report))
+            self._stream.flush()
+        except OSError:  # a file server that comes back may not know the file's handle any more
+            with suppress(OSError):
+                self._stream.close()
+            raise
 
     def close(self) -> None:
         self._stream.close()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from wsi_patches.cells import Cells
 from wsi_patches.counting.cores import PatchCounts
-from wsi_patches.locations import read_all, remove_tree
+from wsi_patches.locations import patiently, read_all, remove_tree
 from wsi_patches.outcome import SlideReport
 from wsi_patches.report.overlay import draw_overlay
 from wsi_patches.report.page import render_page
@@ -53,6 +53,17 @@ def write_slide_report(
     patches
         What each patch counted in its core, by the method ``patches``.
     """
+    patiently(lambda: _write_files(folder, report, cells, picture, downsample, patches))
+
+
+def _write_files(
+    folder: Path,
+    report: SlideReport,
+    cells: Cells,
+    picture: NDArray[np.uint8],
+    downsample: float,
+    patches: PatchCounts | None,
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for stale in (REPORT, *OF_PATCHES) if patches is None else (REPORT, *OF_CELLS):
         (folder / stale).unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsi_patches.counting.pooled import pooled_count, pooled_fraction
+from wsi_patches.locations import patiently
 from wsi_patches.outcome import FAILED, Interval, SlideReport
 from wsi_patches.report.counts import figures
 from wsi_patches.stores.files import replacing
@@ -86,6 +87,10 @@ def group_counts(reports: Sequence[SlideReport]) -> list[GroupCount]:
 
 def write_groups(path: Path, groups: Sequence[GroupCount]) -> None:
     """Write the table; it replaces an earlier one only once it is whole."""
+    patiently(lambda: _write(path, groups))
+
+
+def _write(path: Path, groups: Sequence[GroupCount]) -> None:
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(GROUP_COLUMNS)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from wsi_patches.errors import UsageError
-from wsi_patches.locations import copy_tree, path_of, remove_tree
+from wsi_patches.locations import copy_tree, path_of, patiently, remove_tree
 from wsi_patches.stores.arrays import METADATA
 from wsi_patches.stores.codecs import ChunkCodec
 from wsi_patches.stores.files import new_folder, sync_tree, write_whole
@@ -77,6 +77,10 @@ def convert_part(task: ConvertTask) -> int:
     StoreError
         A patch cannot be read.
     """
+    return patiently(lambda: _write_part(task))
+
+
+def _write_part(task: ConvertTask) -> int:
     old, new = (path_of(store) / PARTS / task.part_id for store in (task.store, task.out))
     try:
         new_folder(new)

@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from wsi_patches.errors import StoreError, UsageError
 from wsi_patches.locations import patiently, remove_tree
+from wsi_patches.locations.patience import was_waited_for
 from wsi_patches.stores.arrays import METADATA, METADATA_ERRORS, group_metadata, read_column, write_column
 from wsi_patches.stores.codecs import ChunkCodec
 from wsi_patches.stores.files import sync_folder, sync_tree, write_json
@@ -75,7 +76,9 @@ def derived_settings(part: Path, name: str) -> dict[str, Any] | None:
         attributes = json.loads(patiently((part / DERIVED / name / METADATA).read_bytes))["attributes"]
         complete = attributes["status"] == COMPLETE
         settings: dict[str, Any] = attributes["settings"]
-    except METADATA_ERRORS:  # absent, or cut off by a kill: either way it does not count
+    except METADATA_ERRORS as error:  # absent, or cut off by a kill: either way it does not count
+        if was_waited_for(error):
+            raise
         return None
     return settings if complete else None
 
