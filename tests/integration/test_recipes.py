@@ -14,6 +14,7 @@ from wsi_patches.synthetic import SmearSettings, paint_smear, write_all_idb1
 
 SMALL = {
     "demo": ["demo", "--slide-px", "1024", "-o", "out"],
+    "all_idb1": ["run", "all_idb1", "ALL_IDB1", "-o", "out"],
     "all_idb1_patches": ["extract", "ALL_IDB1", "-o", "out", "--recipe", "all_idb1_patches"],
     "adaptive_unsharpening": ["preprocess", "out", "--recipe", "adaptive_unsharpening"],
     "demo_cells": ["train", "demo_cells", "-o", "out", "--epochs", "1", "--cells", "300"],
@@ -24,6 +25,7 @@ SMALL = {
 }
 MADE = {
     "demo": "counts",
+    "all_idb1": "counts",
     "all_idb1_patches": "parts",
     "adaptive_unsharpening": "focus",
     "demo_cells": "weights.safetensors",
@@ -54,7 +56,7 @@ def run_cli(folder, *arguments):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "configs").glob("*.yaml")))
 def test_recipe_runs_small(name, tmp_path):
-    if name in ("all_idb1_patches", "adaptive_unsharpening"):
+    if name in ("all_idb1", "all_idb1_patches", "adaptive_unsharpening"):
         write_all_idb1(tmp_path / "ALL_IDB1", 1)
     if name == "adaptive_unsharpening":
         run_cli(tmp_path, "extract", "ALL_IDB1", "-o", "out")

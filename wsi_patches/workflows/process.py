@@ -20,6 +20,7 @@ from wsi_patches.workflows.infer_plan import plan_infer, weights_of
 from wsi_patches.workflows.leading import SILENT, Watch, opened
 from wsi_patches.workflows.output_lock import lock_output
 from wsi_patches.workflows.preprocess import PreprocessResult, PreprocessSettings, asked_of, preprocess
+from wsi_patches.workflows.tune import GIVEN
 
 __all__ = ["Processed", "process", "tell_processed"]
 
@@ -96,7 +97,7 @@ def _asked(settings: PreprocessSettings | None) -> PreprocessTask | None:
     """Return what is asked of each part; None where that is learnt from all patches, or from all of a slide's."""
     if settings is None or settings.colour is not None or isinstance(settings.sharpen, str):
         return None
-    return asked_of(settings, settings.sharpen, {})
+    return asked_of(settings, settings.sharpen, {} if settings.sharpen is None else GIVEN)
 
 
 def tell_processed(done: Processed, tell: Callable[[str], None]) -> int:

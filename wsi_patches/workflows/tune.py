@@ -14,7 +14,10 @@ from wsi_patches.imaging.focus_threshold import tune_by_accuracy, tune_by_correl
 from wsi_patches.imaging.sharpen import SharpenSettings
 from wsi_patches.stores import Store
 
-__all__ = ["tune_threshold"]
+__all__ = ["GIVEN", "tune_threshold"]
+
+GIVEN = {"threshold_from": "given"}
+"""What is kept with patches that were sharpened above a threshold of the user\'s own."""
 
 SAMPLE = 200
 """Patches that a threshold is found on, of both labels alike."""
@@ -47,7 +50,7 @@ def tune_threshold(
     if asked is None:
         return None, {}
     if not isinstance(asked, str):
-        return float(asked), {"threshold_from": "given"}
+        return float(asked), dict(GIVEN)
     positions, labels = _sample(store)
     images, score = store.read(positions), partial(fqpath, precision="float32")
     shows = score(images) < FLAT_SCORE  # a few patches of nothing would decide a correlation by themselves
