@@ -6,26 +6,22 @@ does at once or not at all: there is nothing to rename.
 
 from __future__ import annotations
 
-import errno
 import io
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from wsi_patches.locations.object_store import AddressError, ask
+from wsi_patches.locations.object_store import ask
+from wsi_patches.locations.object_stream import ObjectStream
 
 __all__ = ["SCHEME", "HeldObject", "ObjectStat", "RemotePath", "as_remote"]
 
 SCHEME = "s3"
 FILE, FOLDER = "file", "directory"
 """fsspec's words."""
-BLOCK_BYTES = 256 << 10
-BLOCKS = 32
-"""In what a file that is read here and there, such as a TIFF's tags, is read, and how much of it is kept."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +202,7 @@ class RemotePath:
     def open(self, mode: str = "r", *, encoding: str | None = None, newline: str | None = None) -> IO[Any]:
         """Return a stream to read from; bytes are fetched in blocks as they are asked for."""
         if mode == "rb":
-            return io.BufferedReader(_Blocks(self))
+            return io.BufferedReader(ObjectStream(str(self), self.stat().st_size, self.read_ranges))
         if mode != "r":
             msg = f"{self} cannot be opened to be changed ({mode}): objects are written whole"
             raise io.UnsupportedOperation(msg)
@@ -286,45 +282,3 @@ class HeldObject(RemotePath):
 def as_remote(path: object) -> RemotePath | None:
     """Return a path that lies in an object store, else None: many a `Path` in this program may be either."""
     return path if isinstance(path, RemotePath) else None
-
-
-class _Blocks(io.RawIOBase):
-    """An object as a raw stream that can be sought in; the blocks that were used last are kept."""
-
-    def __init__(self, path: RemotePath) -> None:
-        self.name = str(path)  # in full: beside a bare name a library would look for its parts in the working folder
-        self._path, self._size, self._at = path, path.stat().st_size, 0
-        self._block = lru_cache(BLOCKS)(self._fetched)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        if at < 0:
-            msg = "a position before the beginning"
-            raise ValueError(msg)
-        self._at = at
-        return at
-
-    def readinto(self, buffer: Any) -> int:
-        if self._at >= self._size:
-            return 0
-        number, begin = divmod(self._at, BLOCK_BYTES)
-        data = self._block(number)[begin : begin + len(buffer)]
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-    def _fetched(self, number: int) -> bytes:
-        start, stop = number * BLOCK_BYTES, min((number + 1) * BLOCK_BYTES, self._size)
-        (data,) = self._path.read_ranges([(start, stop)])
-        if len(data) != stop - start:
-            raise AddressError(errno.EINVAL, f"{self._path} is not as long as it was: it was written anew meanwhile")
-        return data

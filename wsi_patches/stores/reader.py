@@ -28,7 +28,7 @@ __all__ = ["Part", "Store", "is_store", "open_store", "shared_store"]
 
 def is_store(path: Path) -> bool:
     """Return whether a folder is a Zarr v3 group that names this program's format; reads one small file."""
-    metadata = path / METADATA
+    metadata = path_of(path) / METADATA
     return metadata.is_file() and '"wsi-patches"' in metadata.read_text(encoding="utf-8", errors="replace")
 
 

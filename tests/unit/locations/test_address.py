@@ -1,5 +1,7 @@
 """What a user may write for a path."""
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,3 +64,14 @@ def test_what_is_not_installed_is_named(monkeypatch):
     with pytest.raises(MissingExtra, match=r"pip install 'wsi-patches\[s3\]'"):
         path_of("s3://bucket/key")
     assert path_of("a/b") == Path("a/b")
+
+
+def test_local_work_loads_no_library_of_object_stores(tmp_path):
+    told = (
+        "import sys, wsi_patches.workflows.extract; from wsi_patches.stores import *; from wsi_patches.slides import *;"
+        "from wsi_patches.locations import *;"
+        f"print(is_store(path_of({str(tmp_path)!r})), is_slide_folder(path_of({str(tmp_path)!r})));"
+        "print([name for name in ('fsspec', 's3fs', 'botocore') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["False False", "[]"]
