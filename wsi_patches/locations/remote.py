@@ -55,11 +55,6 @@ class RemotePath:
         """The bucket's name."""
         return self.key.parts[0]
 
-    @property
-    def object_key(self) -> str:
-        """The key in the bucket."""
-        return "/".join(self.key.parts[1:])
-
     def __truediv__(self, name: str | PurePosixPath) -> RemotePath:
         return RemotePath(self.key / name)
 
@@ -177,8 +172,13 @@ class RemotePath:
 
     def sizes_below(self) -> dict[RemotePath, int]:
         """Return every object below it and its size in bytes, by one listing of a thousand objects a request."""
+        found = self.listed_below()
+        return {RemotePath(PurePosixPath(name), FILE): size for name, size in found.items() if not name.endswith("/")}
+
+    def listed_below(self) -> dict[str, int]:
+        """Return bucket and key of all that lies below it, with the empty objects by which some tools mark a folder."""
         found = self._ask(lambda store: store.find(str(self), detail=True))
-        return {RemotePath(PurePosixPath(name), FILE): int(about["size"]) for name, about in found.items()}
+        return {str(name): int(about["size"]) for name, about in found.items()}
 
     def read_bytes(self) -> bytes:
         """Return an object's content."""

@@ -44,9 +44,10 @@ def remove_tree(folder: Path, *, ignore_errors: bool = False) -> None:
 
 
 def _remove_keys(folder: RemotePath) -> None:
-    keys = sorted(folder.sizes_below(), key=lambda path: (path.name != FIRST, path))
+    keys = [name.removeprefix(f"{folder.bucket}/") for name in folder.listed_below()]
+    keys.sort(key=lambda key: (not key.endswith(f"/{FIRST}"), key))
     for start in range(0, len(keys), MOST_KEYS):
-        some = [{"Key": path.object_key} for path in keys[start : start + MOST_KEYS]]
+        some = [{"Key": key} for key in keys[start : start + MOST_KEYS]]
         request = {"Bucket": folder.bucket, "Delete": {"Objects": some, "Quiet": True}}
         answer = ask(str(folder), partial(_delete, request=request))
         if answer.get("Errors"):

@@ -5,6 +5,7 @@ import pickle
 import pytest
 
 from wsi_patches.locations import copy_tree, is_remote, open_ranges, path_of, read_all, read_pieces, remove_tree
+from wsi_patches.locations.object_store import ask
 
 
 def test_an_object_is_written_read_and_removed(s3_bucket):
@@ -39,6 +40,31 @@ def test_a_folder_lists_what_lies_directly_in_it(s3_bucket):
     remove_tree(s3_bucket / "top")
     assert not (s3_bucket / "top").exists()
     assert (s3_bucket / "other" / "d.txt").read_bytes() == b"x"
+
+
+def test_the_marks_that_other_tools_make_for_folders_are_no_files(s3_bucket, tmp_path):
+    for key in ("in/", "in/sub/"):
+        ask(
+            str(s3_bucket),
+            lambda store, key=key: store.call_s3("put_object", Bucket=s3_bucket.bucket, Key=key, Body=b""),
+        )
+    (s3_bucket / "in" / "sub" / "a.txt").write_bytes(b"1")
+    assert [(entry.name, entry.is_dir()) for entry in (s3_bucket / "in").iterdir()] == [("sub", True)]
+    assert [path.name for path in (s3_bucket / "in" / "sub").iterdir()] == ["a.txt"]
+    assert [path.name for path in (s3_bucket / "in").sizes_below()] == ["a.txt"]
+    copy_tree(s3_bucket / "in", tmp_path / "in")
+    assert (tmp_path / "in" / "sub" / "a.txt").read_bytes() == b"1"
+    remove_tree(s3_bucket / "in")
+    assert not (s3_bucket / "in").exists()
+
+
+def test_a_thousand_objects_and_more_are_removed(s3_bucket, monkeypatch):
+    monkeypatch.setattr("wsi_patches.locations.trees.MOST_KEYS", 2)
+    for number in range(5):
+        (s3_bucket / "many" / str(number) / "zarr.json").write_bytes(b"")
+        (s3_bucket / "many" / str(number) / "a").write_bytes(b"")
+    remove_tree(s3_bucket / "many")
+    assert not (s3_bucket / "many").exists()
 
 
 def test_a_listing_is_fresh(s3_bucket):
