@@ -88,12 +88,18 @@ def once_begun(task, what):
     thread.join()
 
 
-def test_when_no_worker_is_left_and_none_comes_the_run_ends_with_a_sentence(dask_processes, tmp_path):
+def test_when_no_worker_is_left_and_none_comes_that_is_said_and_the_run_ends(
+    dask_processes, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr("wsi_patches.executors.flight.REMIND_S", 1.0)
     worker, task = dask_processes.start_worker(), str(tmp_path / "never")
     executor = DaskExecutor(1, RunningScheduler(dask_processes.address, patience_s=3))
     told = pytest.raises(ClusterLost, match="no worker has been there for 3 s: start workers of the scheduler at")
     with once_begun(task, worker.kill), executor, told:
         next(executor.map(wait_for, [task]))
+    reminders = [record.getMessage() for record in caplog.records if record.name.startswith("wsi_patches")]
+    assert reminders
+    assert all(one.startswith("no worker has been there for ") for one in reminders)
 
 
 def test_a_worker_that_comes_late_does_the_work(dask_processes, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import queue
 import time
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Flight", "Kind"]
 
+logger = logging.getLogger(__name__)
+
 Kind = tuple[tuple[str, float], ...]
 """What of a worker a task takes beside a thread, in order of the names."""
 PLAIN: Kind = ()
@@ -29,7 +32,7 @@ LOOK_AHEAD = 1000
 """Plain tasks that are passed over in search of one for a GPU that idles."""
 TRIES_AMONG_OTHERS = 2
 """A task on a worker that died may have been beside the one that killed it; then it is tried alone, once."""
-REFRESH_S, TICK_S = 2.0, 1.0
+REFRESH_S, TICK_S, REMIND_S = 2.0, 1.0, 60.0
 
 
 @dataclass
@@ -99,7 +102,7 @@ class Flight:
         self._suspects: deque[Trial] = deque()
         self._in_flight: Counter[Kind] = Counter({PLAIN: 0})
         self._capacity, self._refreshed_s = Capacity(0, {}), -math.inf
-        self._able_s = time.monotonic()
+        self._able_s = self._reminded_s = time.monotonic()
 
     def run(self, tasks: Iterator[Any]) -> Iterator[Finished[Any, Any]]:
         """Yield each task as it ends; ``tasks`` is asked again after each."""
@@ -228,17 +231,18 @@ class Flight:
         waiting = [kind for kind, count in self._in_flight.items() if count]
         now_s = time.monotonic()
         if any(self._capacity.slots(kind) for kind in waiting):
-            self._able_s = now_s
+            self._able_s = self._reminded_s = now_s
         elif now_s - self._able_s > self._patience_s:
-            raise ClusterLost(self._nobody(waiting))
+            msg = f"{self._nobody(waiting, self._patience_s)}; what is complete stays, go on with --resume"
+            raise ClusterLost(msg)
+        elif now_s - self._reminded_s > REMIND_S:
+            self._reminded_s = now_s
+            logger.warning("%s", self._nobody(waiting, now_s - self._able_s))
 
-    def _nobody(self, waiting: list[Kind]) -> str:
+    def _nobody(self, waiting: list[Kind], since_s: float) -> str:
         names = sorted({name for kind in waiting for name, _ in kind}) if self._capacity.threads else []
         with_what = f" with {' and '.join(names)}" if names else ""
-        return (
-            f"no worker{with_what} has been there for {self._patience_s:g} s: {self._explain()}; what is complete "
-            "stays, go on with --resume"
-        )
+        return f"no worker{with_what} has been there for {since_s:.0f} s: {self._explain()}"
 
     def _gone(self) -> ClusterLost:
         msg = (
