@@ -1,16 +1,21 @@
 """A file server that is gone for a while costs time and nothing else; simulated by the errors that it gives."""
 
 import errno
+import io
 import os
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from tests.painted_tiffs import smooth_noise
+from wsi_patches.errors import SlideError
+from wsi_patches.geometry import Box
 from wsi_patches.locations import patience
 from wsi_patches.outcome import DONE, SlideReport
 from wsi_patches.report import CountsFile
+from wsi_patches.slides import open_slide
 from wsi_patches.stores import derived_settings, open_store, verify_store
 from wsi_patches.workflows.extract import ExtractSettings, extract
 
@@ -54,6 +59,40 @@ def test_a_store_is_whole_whenever_its_server_is_gone(slide, tmp_path, monkeypat
     assert verify_store(tmp_path / "out.zarr") == []
     assert len(open_store(tmp_path / "out.zarr").parts) == 1
     assert len(list((tmp_path / "out.zarr" / "parts").iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["slide.png", "slide.tif"])
+@pytest.mark.parametrize("call", [1, 2, 4, 6])
+def test_a_slide_is_read_whenever_its_server_is_gone(tmp_path, monkeypatch, pauses, name, call):
+    path, pixels, opened = tmp_path / name, smooth_noise(200, 300), []
+    if name.endswith("tif"):
+        tifffile.imwrite(path, pixels, photometric="rgb", tile=(64, 64))
+    else:
+        Image.fromarray(pixels).save(path)
+    real = io.open
+
+    def fail(file, *arguments, **options):
+        if str(file) == str(path):
+            opened.append(file)
+            if call <= len(opened) < call + 2:
+                raise OSError(errno.ESTALE, "stale")
+        return real(file, *arguments, **options)
+
+    monkeypatch.setattr(io, "open", fail)
+    monkeypatch.setattr("builtins.open", fail)
+    with open_slide(path) as slide:
+        assert np.array_equal(slide.read(Box(0, 0, 300, 200)), pixels)
+    assert len(opened) > 2
+
+
+def test_a_slide_whose_server_stays_away_is_an_error_of_that_slide(tmp_path, monkeypatch, pauses):
+    def gone(_path, **_options):
+        raise OSError(errno.ETIMEDOUT, "no answer")
+
+    monkeypatch.setattr("pathlib.Path.stat", gone)
+    with pytest.raises(SlideError, match=r"a\.tif cannot be read: no answer"):
+        open_slide(tmp_path / "a.tif")
+    assert patience.PATIENCE_S / 2 < pauses[-1] <= patience.PATIENCE_S
 
 
 def test_a_disk_that_is_full_is_not_waited_for(slide, tmp_path, monkeypatch, pauses):

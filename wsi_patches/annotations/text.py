@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wsi_patches.errors import AnnotationError
+from wsi_patches.locations import patiently
 
 __all__ = ["bytes_of", "column_key", "csv_rows", "finite", "json_of", "score_of", "text_of"]
 
@@ -23,7 +24,7 @@ LARGEST = 1e100
 def bytes_of(path: Path) -> bytes:
     """Return what a file holds."""
     try:
-        return path.read_bytes()
+        return patiently(path.read_bytes)
     except OSError as error:
         msg = f"{path} cannot be read as an annotation file: {error}"
         raise AnnotationError(msg) from error

@@ -28,8 +28,12 @@ WAITED = "waited"
 
 
 def is_passing(error: BaseException) -> bool:
-    """Say whether an error may pass by itself, and was not waited for already."""
-    return isinstance(error, OSError) and error.errno in PASSING and not was_waited_for(error)
+    """Say whether an error, or the one that it was made of, may pass by itself and was not waited for already."""
+    if was_waited_for(error):
+        return False
+    if isinstance(error, OSError) and error.errno in PASSING:
+        return True
+    return error.__cause__ is not None and is_passing(error.__cause__)
 
 
 def was_waited_for(error: BaseException) -> bool:

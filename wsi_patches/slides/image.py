@@ -19,7 +19,7 @@ from PIL import BmpImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugi
 from wsi_patches.errors import SlideError, WsiPatchesError
 from wsi_patches.geometry import Box, Size
 from wsi_patches.jpeg_tile import GREY, check_not_cut, check_scans
-from wsi_patches.locations import path_of
+from wsi_patches.locations import path_of, patiently
 from wsi_patches.locations.object_store import AddressError
 from wsi_patches.slide import AS_IT_IS, Level, ReadOptions, SlideBase, SlideInfo
 from wsi_patches.slides.channels import refuse_channels
@@ -120,7 +120,7 @@ class ImageSlide(SlideBase):
     def _decoded(self) -> NDArray[np.uint8]:
         """Decode, and remember a failure: each of a photograph's patches would run into it again."""
         try:
-            return _decode(self._path, self.background)
+            return patiently(lambda: _decode(self._path, self.background))
         except SlideError as error:
             self._failure = error
             raise

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from wsi_patches.errors import SlideError, WsiPatchesError
 from wsi_patches.geometry import Box
-from wsi_patches.locations import path_of
+from wsi_patches.locations import path_of, patiently
 from wsi_patches.locations.object_store import AddressError
 from wsi_patches.locations.remote import as_remote
 from wsi_patches.slide import AS_IT_IS, Level, ReadOptions, SlideBase, SlideInfo
@@ -116,7 +116,7 @@ class OmeZarrSlide(SlideBase):
         out = np.empty((box_px.height, box_px.width, 3), np.uint8)
         with _zarr_errors(self._path, f"read at {tuple(box_px)} of level {level}"):
             for number in of_level.touching(box_px):
-                pixels = cache.get((level, number), partial(self._decoded, of_level, number))
+                pixels = cache.get((level, number), partial(patiently, partial(self._decoded, of_level, number)))
                 there, here = _overlap(of_level.place(number), box_px)
                 out[here] = self.background if pixels is None else pixels[there]
         return out

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from wsi_patches.errors import SlideError, UsageError
-from wsi_patches.locations import RemotePath, path_of
+from wsi_patches.locations import RemotePath, path_of, patiently
 from wsi_patches.locations.remote import HeldObject, ObjectStat, as_remote
 from wsi_patches.slide import ReadOptions, SlideBase
 from wsi_patches.slides import dicom
@@ -95,11 +95,15 @@ def open_slide(
 
 
 def open_as(path: Path | str, options: ReadOptions) -> SlideBase:
-    """Open a slide as `open_slide` does, with the options in one."""
-    path = path_of(path)
+    """Open a slide as `open_slide` does, with the options in one; a file server that is gone is waited for."""
+    where = path_of(path)
     if options.reader is not None and options.reader not in READERS:
-        msg = f"reader {options.reader!r} was asked for {path}: readers are {', '.join(READERS)}"
+        msg = f"reader {options.reader!r} was asked for {where}: readers are {', '.join(READERS)}"
         raise UsageError(msg)
+    return patiently(lambda: _open(where, options))
+
+
+def _open(path: Path, options: ReadOptions) -> SlideBase:
     state = _state(path)
     if stat.S_ISDIR(state.st_mode):
         return _open_folder(path, options)
@@ -132,13 +136,19 @@ def _state(path: Path) -> os.stat_result:
 def _open_remote(path: RemotePath, state: os.stat_result, options: ReadOptions) -> SlideBase:
     """Open an object: in pieces where our own readers do, else from a copy on this machine."""
     # A photograph is read whole, and of a small TIFF a dozen requests would cost more than all of its bytes.
-    near = HeldObject.fetched(path, cast(ObjectStat, state)) if state.st_size <= HELD_BYTES else path
-    where = cast(Path, near)
+    where = cast(Path, _held(path, cast(ObjectStat, state)) if state.st_size <= HELD_BYTES else path)
     head = _head(where)
     reader = options.reader or _choose_remote(where, head)
     if reader == "openslide":
         return StagedSlide(where, options)
     return READERS[reader](where, options)
+
+
+def _held(path: RemotePath, state: ObjectStat) -> RemotePath:
+    try:
+        return HeldObject.fetched(path, state)
+    except OSError as error:
+        raise SlideError(str(error)) from error
 
 
 def _choose_remote(path: Path, head: bytes) -> str:
