@@ -36,7 +36,7 @@ class ShippedModel:
 MODELS: dict[str, ShippedModel] = {
     "painted-cells-lbp": ShippedModel(
         file="painted_cells_lbp.safetensors",
-        sha256="a8f984149dd118a93c5bbaf84ac3e97a5681c68ac61702f9d2d4cc15ba922859",
+        sha256="74d16ccc689683b470cf05f65a053a97adda42e95e87b6df39ade325fb82ead5",
         description="The demo's small LBP network: blast or other, knows only painted cells, of no use on real blood",
     ),
     DEFAULT_FINDER: ShippedModel(
