@@ -9,15 +9,16 @@ from __future__ import annotations
 import io
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import total_ordering
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from wsi_patches.locations.object_store import ask
 from wsi_patches.locations.object_stream import ObjectStream
 
-__all__ = ["SCHEME", "HeldObject", "ObjectStat", "RemotePath", "as_remote"]
+__all__ = ["FILE", "SCHEME", "ObjectStat", "RemotePath", "as_remote"]
 
 SCHEME = "s3"
 FILE, FOLDER = "file", "directory"
@@ -33,19 +34,32 @@ class ObjectStat:
     st_mtime_ns: int
 
 
-@dataclass(frozen=True, order=True)
+@total_ordering
 class RemotePath:
-    """An object, or what lies below a prefix.
+    """An object, or what lies below a prefix; a value that is never changed.
 
     Parameters
     ----------
     key
         Bucket and key.
+    kind
+        Whether it is a file, where a listing told it.
     """
 
-    key: PurePosixPath
-    _kind: str | None = field(default=None, compare=False, repr=False)
-    """Where a listing told it."""
+    def __init__(self, key: PurePosixPath, kind: str | None = None) -> None:
+        self.key, self._kind = key, kind
+
+    def __repr__(self) -> str:
+        return f"RemotePath({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RemotePath) and self.key == other.key
+
+    def __lt__(self, other: RemotePath) -> bool:
+        return self.key < other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
     def __str__(self) -> str:
         return f"{SCHEME}://{self.key}"
@@ -252,31 +266,6 @@ class RemotePath:
             return self._kind
         about = self._looked_up()
         return None if about is None else str(about["type"])
-
-
-@dataclass(frozen=True, order=True)
-class HeldObject(RemotePath):
-    """An object whose content was fetched and is in memory: no further request is made to read it."""
-
-    content: bytes = field(default=b"", compare=False, repr=False)
-    about: ObjectStat = field(default=ObjectStat(stat.S_IFREG, 0, 0), compare=False, repr=False)
-
-    @classmethod
-    def fetched(cls, path: RemotePath, about: ObjectStat) -> HeldObject:
-        """Fetch an object of which `RemotePath.stat` told."""
-        return cls(path.key, FILE, path.read_bytes(), about)
-
-    def stat(self) -> ObjectStat:
-        """Return what was known when it was fetched."""
-        return self.about
-
-    def read_bytes(self) -> bytes:
-        """Return the content."""
-        return self.content
-
-    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Return parts of the content."""
-        return [self.content[start:] if start < 0 else self.content[start:stop] for start, stop in ranges]
 
 
 def as_remote(path: object) -> RemotePath | None:

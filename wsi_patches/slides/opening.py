@@ -15,7 +15,8 @@ from typing import cast
 
 from wsi_patches.errors import SlideError, UsageError
 from wsi_patches.locations import RemotePath, path_of, patiently
-from wsi_patches.locations.remote import HeldObject, ObjectStat, as_remote
+from wsi_patches.locations.held import HeldObject
+from wsi_patches.locations.remote import ObjectStat, as_remote
 from wsi_patches.slide import ReadOptions, SlideBase
 from wsi_patches.slides import dicom
 from wsi_patches.slides.image import ImageSlide, image_format
@@ -146,7 +147,7 @@ def _open_remote(path: RemotePath, state: os.stat_result, options: ReadOptions) 
 
 def _held(path: RemotePath, state: ObjectStat) -> RemotePath:
     try:
-        return HeldObject.fetched(path, state)
+        return HeldObject(path, state)
     except OSError as error:
         raise SlideError(str(error)) from error
 

@@ -1,6 +1,8 @@
 """Paths in an object store behave as paths on this machine do, as far as they go."""
 
 import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import pytest
 
@@ -122,6 +124,14 @@ def test_a_path_is_a_value(s3_bucket):
     assert (path.name, path.stem, path.suffix) == ("b.ome.tif", "b.ome", ".tif")
     assert path.parent.parent == s3_bucket
     assert is_remote(path)
+    assert asdict(Holds(path)) == {"path": path}  # as settings are copied
+    assert sorted([path, s3_bucket / "a", s3_bucket]) == [s3_bucket, s3_bucket / "a", path]
+    assert repr(path) == f"RemotePath('{path}')"
+
+
+@dataclass(frozen=True)
+class Holds:
+    path: Path
 
 
 def test_an_object_is_not_opened_to_be_changed(s3_bucket):
