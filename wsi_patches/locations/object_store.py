@@ -87,6 +87,7 @@ def _file_system(_process: int) -> Any:
         skip_instance_cache=True,
         use_listings_cache=False,
         default_cache_type="none",
+        max_concurrency=1,  # more would ask for an object's size before each read
         config_kwargs={
             "connect_timeout": CONNECT_S,
             "read_timeout": READ_S,

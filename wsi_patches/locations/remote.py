@@ -196,7 +196,7 @@ class RemotePath:
 
     def read_bytes(self) -> bytes:
         """Return an object's content."""
-        content: bytes = self._ask(lambda store: store.cat_file(str(self), max_concurrency=1))
+        content: bytes = self._ask(lambda store: store.cat_file(str(self)))
         return content
 
     def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from wsi_patches.errors import StoreError
-from wsi_patches.locations import patiently
+from wsi_patches.locations import is_remote, patiently
+from wsi_patches.locations.trees import AT_ONCE
 from wsi_patches.stores.codecs import ChunkCodec, chunk_codec
 from wsi_patches.stores.files import write_json, write_whole
 
@@ -28,6 +30,7 @@ __all__ = [
     "read_column",
     "read_metadata",
     "write_column",
+    "write_columns",
 ]
 
 METADATA = "zarr.json"
@@ -143,6 +146,17 @@ def write_column(folder: Path, values: NDArray[Any], dtype: DTypeLike, *, durabl
         path.parent.mkdir(parents=True)
         write_whole(path, metadata.codec.encode(kept), durable=durable)
     write_json(folder / METADATA, metadata.to_dict(), durable=durable)
+
+
+def write_columns(folder: Path, columns: Mapping[str, NDArray[Any]], *, durable: bool = True) -> None:
+    """Write some columns below a folder, in their own types; into an object store some at a time."""
+    if not is_remote(folder):
+        for name, values in columns.items():
+            write_column(folder / name, values, values.dtype, durable=durable)
+        return
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for done in [pool.submit(write_column, folder / name, one, one.dtype) for name, one in columns.items()]:
+            done.result()
 
 
 def read_column(folder: Path) -> NDArray[Any]:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from wsi_patches.cells import Cells
 from wsi_patches.errors import StoreError, UsageError
 from wsi_patches.jpeg_tile import JpegTiles
 from wsi_patches.locations import is_remote, remove_tree
 from wsi_patches.patch import SlideRecord
-from wsi_patches.stores.arrays import METADATA, group_metadata, write_column
+from wsi_patches.stores.arrays import METADATA, group_metadata, write_columns
 from wsi_patches.stores.codecs import ChunkCodec
 from wsi_patches.stores.files import PARTIAL_SUFFIX, sync_folder, sync_names, write_json
 from wsi_patches.stores.format import COMPLETE, PARTS, StoreSettings, patches_in_shard
@@ -161,9 +161,9 @@ class PartWriter:
     def complete(self, records: Sequence[SlideRecord]) -> None:
         """Write what is left, then the columns, then the status that makes the part count."""
         self.images.complete()
-        for name, blocks in self.columns.items():
-            self._column(name, np.concatenate(blocks), COLUMNS[name])
-        self._write_cells()
+        create_group(self.folder / "cells", durable=self.durable)
+        columns = {name: np.concatenate(blocks).astype(COLUMNS[name]) for name, blocks in self.columns.items()}
+        write_columns(self.folder, {**columns, **self._of_cells()}, durable=self.durable)
         if self.durable:
             sync_names(self.folder)
         attributes = {"status": COMPLETE, "slides": [record.to_dict() for record in records]}
@@ -186,21 +186,26 @@ class PartWriter:
             remove_tree(self.folder)  # another writer was given the same part, and was first
 
     def abandon(self) -> None:
-        """Remove a part that came to hold nothing, or that cannot be completed."""
-        self.images.abandon()
-        remove_tree(self.folder)
+        """Remove a part that came to hold nothing, or that cannot be completed.
 
-    def _write_cells(self) -> None:
-        create_group(self.folder / "cells", durable=self.durable)
+        From an object store nothing is removed, since another worker may be writing the same keys by now: what is there
+        never counts, and the next run sweeps it.
+        """
+        self.images.abandon()
+        if not is_remote(self.folder):
+            remove_tree(self.folder)
+
+    def _of_cells(self) -> dict[str, NDArray[Any]]:
+        """Return the columns of all annotated cells, and of which patches hold them."""
         rows = [np.full(len(cells), row) for row, cells in enumerate(self.cells)]
         empty = np.empty(0)
-        self._column("cells/slide", np.concatenate([empty, *rows]), np.uint32)
-        self._column("cells/x", np.concatenate([empty, *(cells.x for cells in self.cells)]), np.float64)
-        self._column("cells/y", np.concatenate([empty, *(cells.y for cells in self.cells)]), np.float64)
-        self._column("cells/class", np.concatenate([empty, *(cells.class_index for cells in self.cells)]), np.uint16)
+        classes = np.concatenate([empty, *(cells.class_index for cells in self.cells)])
         lengths = np.array([0, *(len(members) for members in self.members)])
-        self._column("patch_indptr", np.cumsum(lengths), np.int64)
-        self._column("patch_cells", np.concatenate([empty, *self.members]), np.int32)
-
-    def _column(self, name: str, values: NDArray[Any], dtype: DTypeLike) -> None:
-        write_column(self.folder / name, values, dtype, durable=self.durable)
+        return {
+            "cells/slide": np.concatenate([empty, *rows]).astype(np.uint32),
+            "cells/x": np.concatenate([empty, *(cells.x for cells in self.cells)]),
+            "cells/y": np.concatenate([empty, *(cells.y for cells in self.cells)]),
+            "cells/class": classes.astype(np.uint16),
+            "patch_indptr": np.cumsum(lengths).astype(np.int64),
+            "patch_cells": np.concatenate([empty, *self.members]).astype(np.int32),
+        }
