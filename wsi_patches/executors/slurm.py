@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from wsi_patches.errors import UsageError, needs_extra
-from wsi_patches.executors.clusters import dask_settings, has_bokeh
+from wsi_patches.executors.clusters import MALLOC, dask_settings, has_bokeh
 from wsi_patches.executors.drain import DRAIN_S, ENDS_S
 from wsi_patches.executors.site import Site, walltime_seconds
 
@@ -155,10 +155,8 @@ def _job_settings(site: Site) -> dict[str, Any]:
 
 def _settings_as_environment() -> list[str]:
     """Return shell lines that give the workers of a job the settings of our own processes."""
-    return [
-        f"export DASK_{name.upper().replace('.', '__').replace('-', '_')}={value}"
-        for name, value in dask_settings().items()
-    ]
+    of_dask = {f"DASK_{name.upper().replace('.', '__').replace('-', '_')}": v for name, v in dask_settings().items()}
+    return [f"export {name}={value}" for name, value in (of_dask | MALLOC).items()]
 
 
 def _check_accepted(header: str) -> None:
