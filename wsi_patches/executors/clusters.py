@@ -23,7 +23,10 @@ PATIENCE_S = 300.0
 MEMORY_KILL = 0.95
 """A worker above this share of its memory is killed; it holds no data of Dask's that could be spilled instead."""
 MALLOC = dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), 128 * 1024**2)
-"""Environment of a worker, in bytes. Dask's own has all freed memory given back at once, which tripled the processor time of `infer`."""
+"""Environment of a worker, in bytes: freed memory is kept for the next patch.
+
+Dask's own setting has it given back at once, which tripled the processor time of ``infer``.
+"""
 
 
 class Cluster(Protocol):

@@ -89,6 +89,12 @@ def test_a_job_asks_for_what_the_site_says():
         assert words in worker
 
 
+def test_workers_of_a_job_have_the_settings_of_local_ones():
+    lines = job_script(Site()).splitlines()
+    assert "export DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE=False" in lines
+    assert "export MALLOC_TRIM_THRESHOLD_=134217728" in lines
+
+
 def test_a_job_without_a_gpu_has_none_and_keeps_no_log():
     script = job_script(Site(cores=4, processes=4))
     assert "GPU" not in script
