@@ -123,7 +123,7 @@ def _told(address: str, error: Exception) -> AddressError | None:
         return AddressError(
             errno.ETIMEDOUT,
             f"{address}: the object store does not answer ({code or type(error).__name__}): check AWS_ENDPOINT_URL and "
-            "the network, then go on with --resume",
+            "the network",
         )
     if isinstance(error, OSError) or _is_botocores(error):
         return AddressError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -25,6 +26,10 @@ PASSING = frozenset(
 )
 """What the system says of a network file system, and we of an object store, that does not answer."""
 WAITED = "waited"
+TELL_EVERY_S = 30.0
+logger = logging.getLogger("wsi_patches")
+_told: list[float] = []
+"""When it was told last that somebody waits."""
 
 
 def is_passing(error: BaseException) -> bool:
@@ -62,8 +67,17 @@ def patiently(act: Callable[[], Result]) -> Result:
             if not is_passing(error):
                 raise
             end = end or time.monotonic() + PATIENCE_S
+            _tell(error)
             if time.monotonic() + pause_s > end:
                 vars(error)[WAITED] = True  # so that whoever called patiently is not patient once more
                 raise
         time.sleep(pause_s * random.uniform(0.5, 1))  # so that a thousand workers do not return at once
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def _tell(error: OSError) -> None:
+    """Say that a process waits and for what, but not for each of its threads and tries."""
+    now = time.monotonic()
+    if not _told or now - _told[-1] >= TELL_EVERY_S:
+        _told[:] = [now]
+        logger.warning("%s; it is tried again for up to %.0f s", error, PATIENCE_S)

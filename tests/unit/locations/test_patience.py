@@ -62,6 +62,16 @@ def test_patience_ends(pauses):
     assert not is_passing(caught.value)
 
 
+def test_waiting_is_told_and_not_for_every_try(pauses, caplog, monkeypatch):
+    monkeypatch.setattr(patience, "_told", [])
+    act, calls = failing(errno.EIO, 10**6)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        patiently(act)
+    assert os.strerror(errno.EIO) in caplog.messages[0]
+    assert 1 < len(caplog.messages) <= patience.PATIENCE_S / patience.TELL_EVERY_S + 1
+    assert len(calls) > len(caplog.messages)
+
+
 def test_nobody_is_patient_twice(pauses):
     act, calls = failing(errno.EIO, 10**6)
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
