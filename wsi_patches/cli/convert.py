@@ -30,9 +30,10 @@ def command(store: Path, out: Path, as_json: bool, quiet: bool, **options: Any) 
     from wsi_patches.locations import path_of
     from wsi_patches.workflows.convert import ConvertSettings, convert
 
+    store, out = path_of(store), path_of(out)
     chosen = {name: value for name, value in options.items() if value is not None}
     with progress_bar("patches", quiet=quiet or as_json) as progress:
-        patches = convert(ConvertSettings(path_of(store), path_of(out), **chosen), progress)
+        patches = convert(ConvertSettings(store, out, **chosen), progress)
     if as_json:
         click.echo(json.dumps({"out": str(out), "patches": patches}))
     elif not quiet:
