@@ -70,7 +70,10 @@ def read_associated(path: Path | str, name: str) -> NDArray[np.uint8]:
         The file or the picture is damaged.
     """
     if is_remote(path_of(path)):
-        msg = f"picture {name!r} was asked of {path_of(path)}: it is read from files of this machine alone; copy the slide here"
+        msg = (
+            f"picture {name!r} was asked of {path_of(path)}: such pictures are read from files of this machine alone; "
+            "copy the slide here"
+        )
         raise UsageError(msg)
     names, file = associated_names(path), _file_of(Path(path))
     if file is None or name not in names:

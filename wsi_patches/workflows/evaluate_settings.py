@@ -9,6 +9,7 @@ from typing import ClassVar
 from wsi_patches.datasets import GroupRule
 from wsi_patches.datasets.splits import By
 from wsi_patches.errors import UsageError
+from wsi_patches.locations import Location
 
 __all__ = ["EvaluateSettings"]
 
@@ -19,7 +20,7 @@ class EvaluateSettings:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    source: Path
+    source: Location
     """What ``infer`` wrote, a store, or a table of predictions."""
     out: Path
     """The folder to write."""

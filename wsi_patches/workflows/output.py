@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from wsi_patches.errors import OutputExists, UsageError
-from wsi_patches.locations import remove_tree
+from wsi_patches.locations import is_remote, path_of, remove_tree
 from wsi_patches.workflows.shards import Shard
 
 __all__ = ["COUNTS", "Existing", "check_output", "clear_output", "is_run_file", "make_folder"]
@@ -112,6 +112,9 @@ def make_folder(path: Path) -> None:
     UsageError
         It cannot be made there.
     """
+    if not is_remote(path) and is_remote(path_of(path)):
+        msg = f"-o {path_of(path)} was asked for: this command writes to this machine alone; give a path here"
+        raise UsageError(msg)
     if path.is_file():
         msg = f"-o {path} is a file, and what is written is a folder: give another path"
         raise UsageError(msg)

@@ -17,6 +17,7 @@ from wsi_patches.evaluate.classification import ClassificationResult, measure_cl
 from wsi_patches.evaluate.gallery import classification_gallery
 from wsi_patches.evaluate.predictions import Predictions
 from wsi_patches.evaluate.predictions_file import write_predictions
+from wsi_patches.locations import Location
 from wsi_patches.pipeline import Progress
 from wsi_patches.stores import Store, open_store
 from wsi_patches.workflows.evaluation_files import PAGE, write_evaluation
@@ -55,7 +56,7 @@ class ProbeSettings:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    store: Path
+    store: Location
     out: Path
     target: str | None = None
     """``label``, or an annotated class; see `labelled_patches`."""

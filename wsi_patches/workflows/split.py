@@ -17,6 +17,7 @@ from wsi_patches.datasets.split_file import read_split, write_split
 from wsi_patches.datasets.splits import By, Split, SplitRow, group_warning, make_split
 from wsi_patches.datasets.thumbnails import Thumbnails, thumbnails_of_arrays, thumbnails_of_files
 from wsi_patches.errors import UsageError
+from wsi_patches.locations import Location
 from wsi_patches.pipeline import Progress
 from wsi_patches.stores import Store, is_store, open_store
 from wsi_patches.stores.splits import NO_SPLIT, write_store_split
@@ -39,7 +40,7 @@ class SplitSettings:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    source: Path
+    source: Location
     """A store, a dataset's folder, or a folder of slides."""
     out: Path
     """The folder for the split and what leaks through it."""
