@@ -41,6 +41,17 @@ def test_workers_killed_at_twenty_random_moments_lose_no_task():
     assert len({one.task for one in finished}) == len(finished)
 
 
+def test_worker_processes_that_are_killed_while_they_start_are_replaced():
+    killer = Killer(partial(worker_processes, os.getpid()), kills=40, gap_s=0.1, seed=3)
+    with make_executor(2, "local") as executor:
+        finished = executor.map(work, range(40))
+        next(finished)
+        with killer:
+            wait_until(lambda: killer.killed == 40, 120, "there were forty to kill")
+        rest = list(finished)
+    assert [one.error for one in rest] == [None] * 39
+
+
 def wait_for(path):
     deadline = time.monotonic() + 120
     Path(f"{path}.begun").touch()

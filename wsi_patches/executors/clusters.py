@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import time
+from collections.abc import Hashable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -13,11 +15,13 @@ from urllib.parse import urlsplit
 from wsi_patches.errors import UsageError
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, SpecCluster
 
 __all__ = ["MALLOC", "Cluster", "RunningScheduler", "WorkerProcesses", "dashboard_of", "dask_settings"]
 
 CONNECT_TIMEOUT_S = 20
+REPLACE_S, CLOSE_S = 10.0, 5.0
+"""How long a worker process is dead before it is replaced, and how long its nanny may take to close, in seconds."""
 PATIENCE_S = 300.0
 """How long to wait while there is no worker, in seconds."""
 MEMORY_KILL = 0.95
@@ -50,13 +54,13 @@ class Cluster(Protocol):
         """
 
     def watch(self) -> None:
-        """Do what is to be done about once a second."""
+        """Do what is to be done every few seconds."""
 
     def explain(self) -> str:
         """Say why there may be no worker."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class WorkerProcesses:
     """Processes on this machine, the first of which have a GPU each where there are GPUs.
 
@@ -73,6 +77,8 @@ class WorkerProcesses:
     workers: int
     memory_bytes: int | None = None
     patience_s: float = PATIENCE_S
+    _cluster: SpecCluster | None = None
+    _dead_since: dict[Hashable, float] = field(default_factory=dict)
 
     @property
     def resources(self) -> frozenset[str]:
@@ -104,10 +110,28 @@ class WorkerProcesses:
         }
         cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
         client: Client = stack.enter_context(Client(stack.enter_context(cluster)))
+        self._cluster = cluster
+        stack.callback(self._forget)
         return client
 
     def watch(self) -> None:
-        """Do nothing: each process is started again by the one that looks after it."""
+        """Replace processes that stay dead.
+
+        One that dies is started again by the one that looks after it (its nanny), but one that dies while it starts is
+        given up.
+        """
+        if self._cluster is None:
+            return
+        nannies, now_s = dict(self._cluster.workers), time.monotonic()
+        dead = {number for number, nanny in nannies.items() if nanny.process is None or not nanny.process.is_alive()}
+        self._dead_since = {number: self._dead_since.get(number, now_s) for number in dead}
+        for number in [number for number, since_s in self._dead_since.items() if now_s - since_s > REPLACE_S]:
+            del self._dead_since[number]
+            self._cluster.sync(self._cluster.workers.pop(number).close, timeout=CLOSE_S)
+            self._cluster.scale(self.workers)  # starts those that are missing
+
+    def _forget(self) -> None:
+        self._cluster = None
 
     def explain(self) -> str:
         """Say what may be wrong."""

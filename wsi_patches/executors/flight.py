@@ -74,7 +74,7 @@ class Flight:
     patience_s
         How long to wait while no worker can do what there is to do.
     watch
-        Called about once a second; may raise.
+        Called every few seconds; may raise.
     explain
         Says why there may be no worker.
     unmet
@@ -216,6 +216,7 @@ class Flight:
         now_s = time.monotonic()
         if now_s - self._refreshed_s < REFRESH_S:
             return
+        self._watch()
         try:
             threads, resources = self._client.run_on_scheduler(_capacity)
         except (OSError, ValueError, asyncio.CancelledError):
@@ -224,7 +225,6 @@ class Flight:
 
     def _check(self) -> None:
         """While nothing ends, find out whether anything still can."""
-        self._watch()
         if self._client.status != "running":
             raise self._gone()
         self._refresh()
