@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from wsi_patches.locations import is_remote, patiently
 from wsi_patches.locations.remote import as_remote
@@ -37,7 +37,8 @@ BUFFER_BYTES = 1 << 20
 class WholeFile:
     """A file that is written beside its place and renamed there when it is complete.
 
-    For an object store it is written to local scratch and put when it is complete: a put is whole or not there.
+    For an object store it is written to local scratch, in a file without a name, of which a kill leaves nothing, and
+    put when it is complete: a put is whole or not there.
 
     Parameters
     ----------
@@ -48,9 +49,12 @@ class WholeFile:
     """
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
-        self.path, self.durable, self._remote = path, durable, as_remote(path)
-        self._partial = path.with_name(path.name + PARTIAL_SUFFIX) if self._remote is None else _scratch_file()
-        self._stream = self._partial.open("wb", BUFFER_BYTES)
+        self.path, self.durable = path, durable
+        self._partial = path.with_name(path.name + PARTIAL_SUFFIX)
+        if is_remote(path):
+            self._stream: IO[bytes] = tempfile.TemporaryFile("w+b", BUFFER_BYTES)  # noqa: SIM115 - closed by the caller
+        else:
+            self._stream = self._partial.open("wb", BUFFER_BYTES)
 
     def write(self, data: bytes) -> None:
         """Append bytes."""
@@ -58,12 +62,12 @@ class WholeFile:
 
     def commit(self) -> None:
         """Put the file in its place."""
-        self._stream.flush()
-        if self._remote is not None:
+        if is_remote(self.path):
+            self._stream.seek(0)
+            self.path.write_bytes(self._stream.read())
             self._stream.close()
-            self._remote.upload(self._partial)
-            self._partial.unlink()
             return
+        self._stream.flush()
         if self.durable:
             os.fsync(self._stream.fileno())
         self._stream.close()
@@ -72,13 +76,8 @@ class WholeFile:
     def discard(self) -> None:
         """Leave nothing behind."""
         self._stream.close()
-        self._partial.unlink(missing_ok=True)
-
-
-def _scratch_file() -> Path:
-    number, name = tempfile.mkstemp(prefix=SCRATCH, suffix=PARTIAL_SUFFIX)
-    os.close(number)
-    return Path(name)
+        if not is_remote(self.path):
+            self._partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -172,6 +172,7 @@ def test_nothing_stays_in_scratch(s3_bucket, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     file = WholeFile(s3_bucket / "f")
     file.write(b"half")
+    assert list(tmp_path.iterdir()) == []  # so that a kill leaves nothing
     assert not (s3_bucket / "f").exists()
     file.discard()
     file = WholeFile(s3_bucket / "f")
