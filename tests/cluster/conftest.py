@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -28,7 +29,9 @@ def slurm(tmp_path_factory):
         pytest.skip(f"needs SLURM and root; {', '.join(missing) or 'root'} missing: make test-cluster installs SLURM")
     folder = tmp_path_factory.mktemp("slurm")
     try:
-        told = subprocess.run([SCRIPT, "up", folder, "2", "1"], capture_output=True, text=True, timeout=120)
+        ports = {**os.environ, "SLURM_BASE_PORT": str(free_port())}
+        command = [SCRIPT, "up", folder, "2", "1"]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=120, env=ports)
         assert told.returncode == 0, told.stderr
         settings = told.stdout.strip().removeprefix("export SLURM_CONF=")
         with pytest.MonkeyPatch.context() as patch:
@@ -36,6 +39,13 @@ def slurm(tmp_path_factory):
             yield dict(os.environ)
     finally:
         subprocess.run([SCRIPT, "down", folder], timeout=120, check=True)
+
+
+def free_port():
+    """Return a port that is free, as those after it most likely are."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 @pytest.fixture
