@@ -33,7 +33,8 @@ from wsi_patches.outcome import DONE, Outcome
 from wsi_patches.stores import StoreSettings
 from wsi_patches.synthetic import SmearSettings, paint_smear
 
-FIELD = Size(1600, 1200)
+FIELD = Size(2592, 1944)
+"""As the larger fields of ALL-IDB1."""
 TASK_S = 10.0
 """The least that a task is cut to take, in seconds."""
 

@@ -79,7 +79,7 @@ wsi-patches infer slide.tif -o reviewed/ --annotations corrected/"""
     help="What runs the classifier, of cells or of patches; all but torch are extras.  [default: torch]",
 )
 @click.option("--compile", is_flag=True, default=None, help="Let torch.compile speed the classifier up; for long runs.")
-@click.option("--batch-size", type=int, metavar="N", help="Cells, or patches, classified at a time.  [default: measured]")
+@click.option("--batch-size", type=int, metavar="N", help="How many are classified at a time.  [default: measured]")
 @click.option("--sharpen", type=float, metavar="SCORE", help="Sharpen a cell's patch if its focus score is above this.")
 @click.option(
     "--annotations",
