@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from wsi_patches.errors import UsageError
 
 if TYPE_CHECKING:
-    from distributed import Client, SpecCluster
+    from distributed import Client, Nanny, SpecCluster
 
 __all__ = ["MALLOC", "Cluster", "RunningScheduler", "WorkerProcesses", "dashboard_of", "dask_settings"]
 
@@ -123,11 +123,14 @@ class WorkerProcesses:
         if self._cluster is None:
             return
         nannies, now_s = dict(self._cluster.workers), time.monotonic()
-        dead = {number for number, nanny in nannies.items() if nanny.process is None or not nanny.process.is_alive()}
+        dead = [number for number in self._cluster.worker_spec if not _is_alive(nannies.get(number))]
         self._dead_since = {number: self._dead_since.get(number, now_s) for number in dead}
-        for number in [number for number, since_s in self._dead_since.items() if now_s - since_s > REPLACE_S]:
+        overdue = [number for number, since_s in self._dead_since.items() if now_s - since_s > REPLACE_S]
+        for number in overdue:
             del self._dead_since[number]
-            self._cluster.sync(self._cluster.workers.pop(number).close, timeout=CLOSE_S)
+            if number in nannies:
+                self._cluster.sync(self._cluster.workers.pop(number).close, timeout=CLOSE_S)
+        if overdue:
             self._cluster.scale(self.workers)  # starts those that are missing
 
     def _forget(self) -> None:
@@ -136,6 +139,11 @@ class WorkerProcesses:
     def explain(self) -> str:
         """Say what may be wrong."""
         return "the worker processes end as soon as they start, which a full memory or disk may cause"
+
+
+def _is_alive(nanny: Nanny | None) -> bool:
+    """Say whether a worker process runs; one whose nanny is gone does not."""
+    return nanny is not None and nanny.process is not None and bool(nanny.process.is_alive())
 
 
 @dataclass(frozen=True)
