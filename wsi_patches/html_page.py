@@ -8,7 +8,15 @@ from html import escape
 from itertools import cycle, islice
 from typing import Any
 
-__all__ = ["RESEARCH_USE", "details_table", "embedded_picture", "html_document", "line_styles", "warnings_box"]
+__all__ = [
+    "RESEARCH_USE",
+    "SORT_SCRIPT",
+    "details_table",
+    "embedded_picture",
+    "html_document",
+    "line_styles",
+    "warnings_box",
+]
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 72rem; margin: 2rem auto;
@@ -22,8 +30,65 @@ td.figure { font-variant-numeric: tabular-nums; font-weight: 600; }
 caption { text-align: left; font-weight: 600; }
 figure { margin: 0 0 1.5rem; }
 img { max-width: 100%; height: auto; border: 1px solid #ddd; }
+figcaption { color: #555; }
+a { color: #00508a; }
+svg { max-width: 100%; height: auto; }
 .warnings { border-left: .3rem solid #d55e00; padding: .1rem 0 .1rem 1rem; }
+.gallery { display: flex; flex-wrap: wrap; gap: .75rem; list-style: none; padding: 0; margin: 0 0 1.5rem; }
+.gallery figure { margin: 0; width: 7rem; }
+.gallery img { width: 7rem; height: 7rem; }
+.gallery figcaption { font-size: .8rem; line-height: 1.3; }
+.wide { overflow-x: auto; }
+.wide th, .wide td { padding-right: 1rem; }
+.sortable button { all: unset; cursor: pointer; text-decoration: underline dotted; }
+.sortable button:focus-visible { outline: .15rem solid #00508a; }
+.sortable th[aria-sort=ascending] button::after { content: " \\25B2"; }
+.sortable th[aria-sort=descending] button::after { content: " \\25BC"; }
 footer { color: #555; margin: 2rem 0; }
+@media print {
+  body { max-width: none; margin: 0; padding: 0; font-size: 10pt; }
+  thead { display: table-header-group; }
+  tr, figure, .gallery li { break-inside: avoid; }
+  h2, h3 { break-after: avoid; }
+  .wide { overflow: visible; }
+  figure > img { max-height: 20cm; width: auto; }
+  a { color: inherit; text-decoration: none; }
+}
+"""
+
+SORT_SCRIPT = """
+for (const table of document.querySelectorAll("table.sortable")) {
+  const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
+  const order = new Intl.Collator("en", {numeric: true});
+  const told = cell => cell.dataset.value ?? cell.textContent;
+  const compare = (one, other) => {
+    const difference = one - other;
+    return Number.isNaN(difference) ? order.compare(one, other) : difference;
+  };
+  const sort = (column, sign) => {
+    const rows = [...body.rows].map(row => [told(row.cells[column]), row]);
+    const known = rows.filter(row => row[0] !== ""), unknown = rows.filter(row => row[0] === "");
+    known.sort((one, other) => sign * compare(one[0], other[0]));
+    body.append(...[...known, ...unknown].map(row => row[1]));
+  };
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const isDown = head.getAttribute("aria-sort") === "ascending";
+      heads.forEach(one => one.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", isDown ? "descending" : "ascending");
+      sort(column, isDown ? -1 : 1);
+    });
+  });
+}
+"""
+"""Lets the columns of tables of the class ``sortable`` be sorted by a click or a key on their heads.
+
+A cell's ``data-value`` goes before its text, numbers before words, and what is not known is always last. Without it the
+table stays in the order in which it was written.
 """
 
 LINE_COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -34,7 +99,7 @@ LINE_DASHES = ("-", "--", ":", "-.", (0, (8, 2)), (0, (1, 3)), (0, (5, 1, 1, 1, 
 RESEARCH_USE = "For research use only. These figures are no diagnosis and must not be used as one."
 
 
-def html_document(title: str, body: str) -> str:
+def html_document(title: str, body: str, script: str = "") -> str:
     """Return a whole page with the line on research use at its foot.
 
     Parameters
@@ -43,18 +108,24 @@ def html_document(title: str, body: str) -> str:
         Plain text, of the window; headings are the body's own.
     body
         HTML; whatever comes from files must have been escaped.
+    script
+        JavaScript of this package, such as `SORT_SCRIPT`; the page must say all without it.
     """
+    run = f"\n<script>{script}</script>" if script else ""
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
 <title>{escape(title)} - wsi-patches</title>
 <style>{STYLE}</style>
 </head>
 <body>
+<main>
 {body}
-<footer>{RESEARCH_USE}</footer>
+</main>
+<footer>{RESEARCH_USE}</footer>{run}
 </body>
 </html>
 """

@@ -209,14 +209,14 @@ def test_dry_run_writes_nothing(picture, tmp_path):
 def test_ids_from_file_names_stay_inside_of_the_output(picture, tmp_path):
     folder = tmp_path / "odd"
     folder.mkdir()
-    names = ("...png", "counts.csv.png", "run.jsonl.png")
+    names = ("...png", "counts.csv.png", "run.jsonl.png", "report.html.png")
     for name in names:
         (folder / name).write_bytes(picture.read_bytes())
     done = run_cli("infer", *(folder / name for name in names), "-o", tmp_path / "out")
     assert done.returncode == 0
     made = {one.name: one.is_dir() for one in (tmp_path / "out").iterdir() if one.name != ".lock"}
-    folders = dict.fromkeys(["_..", "_counts.csv", "_run.jsonl"], True)
-    assert made == {**folders, "counts.csv": False, "run.jsonl": False}
+    folders = dict.fromkeys(["_..", "_counts.csv", "_run.jsonl", "_report.html"], True)
+    assert made == {**folders, "counts.csv": False, "run.jsonl": False, "report.html": False}
     assert (tmp_path / "out" / "counts.csv").is_file()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 __all__ = ["assign_ids", "safe_id"]
 
-RESERVED = re.compile(r"con|nul|(counts|groups)(\..*)?\.csv|run(\..*)?\.jsonl")
+RESERVED = re.compile(r"con|nul|(counts|groups)(\..*)?\.csv|run(\..*)?\.jsonl|report\.html")
 """Names that Windows keeps for itself, and those of the output's own files."""
 UNSAFE = re.compile(r"[\x00-\x1f/\\:*?\"<>|]")
 

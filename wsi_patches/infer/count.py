@@ -134,24 +134,31 @@ def started(slide: Slide, slide_id: str, cells: Cells, method: str) -> SlideRepo
 
 
 def focus_of_cells(slide: Slide, cells: Cells) -> NDArray[np.float64]:
-    """Return the focus score (FQPath, higher is blurrier) of patches around some of the cells.
+    """Return centre and focus score (FQPath, higher is blurrier) of patches around some of the cells, ``(n, 3)``.
 
     Patches are 256 level-0 pixels wide, as those that the score was published for; none is glass alone, which has no
     focus. At most `FOCUS_CELLS` cells are looked at, evenly spread in reading order.
     """
     rows = np.unique(np.linspace(0, len(cells) - 1, min(len(cells), FOCUS_CELLS)).astype(int))
-    side = FOCUS_PX * slide.info.levels[0].downsample
-    scores = [fqpath(centred_patch(slide, cells.x[row], cells.y[row], side, FOCUS_PX)) for row in rows]
-    return np.array(scores, np.float64)
+    side, some = FOCUS_PX * slide.info.levels[0].downsample, cells.xy[rows]
+    scores = [fqpath(centred_patch(slide, x, y, side, FOCUS_PX)) for x, y in some]
+    return np.column_stack([some, np.array(scores, np.float64)])
 
 
 def with_focus(report: SlideReport, slide: Slide, cells: Cells) -> SlideReport:
     """Say in a report how many of the patches around a slide's cells are soft, and warn if most are."""
-    scores = focus_of_cells(slide, cells)
+    places = focus_of_cells(slide, cells)
+    scores = places[:, 2]
     if not len(scores):
         return report
     soft = int((scores > OUT_OF_FOCUS).sum())
-    extra = {**report.extra, "focus_patches": len(scores), "median_focus_score": round(float(np.median(scores)), 2)}
+    extra = {
+        **report.extra,
+        "focus_patches": len(scores),
+        "median_focus_score": round(float(np.median(scores)), 2),
+        "focus_patch_px": round(FOCUS_PX * slide.info.levels[0].downsample),
+        "focus_places": np.round(places, 2).tolist(),
+    }
     warnings = report.warnings
     if soft > len(scores) / 2:
         told = (

@@ -15,6 +15,9 @@ from wsi_patches.cells import Cells
 from wsi_patches.counting.cores import PatchCounts
 from wsi_patches.locations import patiently, read_all, remove_tree
 from wsi_patches.outcome import SlideReport
+from wsi_patches.report.album import Gallery
+from wsi_patches.report.cohort import COHORT
+from wsi_patches.report.focus_map import focus_map
 from wsi_patches.report.overlay import draw_overlay
 from wsi_patches.report.page import render_page
 from wsi_patches.report.patches import draw_heat, write_patches
@@ -37,6 +40,7 @@ def write_slide_report(
     picture: NDArray[np.uint8],
     downsample: float,
     patches: PatchCounts | None = None,
+    galleries: Sequence[Gallery] = (),
 ) -> None:
     """Write ``cells.csv``, ``cells.geojson``, ``overlay.png``, ``report.html`` and, last, ``report.json``.
 
@@ -52,8 +56,10 @@ def write_slide_report(
         The slide's overview, as `overview` returns it.
     patches
         What each patch counted in its core, by the method ``patches``.
+    galleries
+        Crops for the page, as `cut_galleries` returns them.
     """
-    patiently(lambda: _write_files(folder, report, cells, picture, downsample, patches))
+    patiently(lambda: _write_files(folder, report, cells, picture, downsample, patches, galleries))
 
 
 def _write_files(
@@ -63,6 +69,7 @@ def _write_files(
     picture: NDArray[np.uint8],
     downsample: float,
     patches: PatchCounts | None,
+    galleries: Sequence[Gallery],
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for stale in (REPORT, *OF_PATCHES) if patches is None else (REPORT, *OF_CELLS):
@@ -77,12 +84,17 @@ def _write_files(
     _, png = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
     with replacing(folder / "overlay.png") as partial:
         partial.write_bytes(png.tobytes())
-    _write_text(folder / "report.html", render_page(report, drawn))
+    page = render_page(report, drawn, focus_map(report, picture, downsample), galleries)
+    _write_text(folder / "report.html", page)
     _write_text(folder / REPORT, json.dumps(report.to_dict(), indent=1))
 
 
 def remove_slide_reports(out: Path) -> None:
-    """Remove every slide's folder of an earlier run, but none that holds anything else than such a run writes."""
+    """Remove every slide's folder of an earlier run, but none that holds anything else than such a run writes.
+
+    The page of all slides goes too, since its links would lead nowhere.
+    """
+    (out / COHORT).unlink(missing_ok=True)
     for folder in [entry for entry in out.iterdir() if entry.is_dir() and not entry.is_symlink()]:
         if all(entry.name.removesuffix(".partial") in FILES for entry in folder.iterdir()):
             remove_tree(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 import cv2
@@ -9,15 +10,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.html_page import details_table, embedded_picture, html_document, warnings_box
-from wsi_patches.outcome import Interval, SlideReport
+from wsi_patches.outcome import DONE, OUT_OF_FOCUS, Interval, SlideReport
+from wsi_patches.report.album import Crop, Gallery
 
 __all__ = ["render_page"]
 
 JPEG_QUALITY = 85
+LONGEST_PX = 1600
+"""Of the picture of the cells in the page, so that the page stays small; ``overlay.png`` is the picture in full."""
+OF_QUALITY = ("focus_places", "focus_patch_px", "focus_patches", "median_focus_score", "unreadable_places")
+"""What of a report's extra figures is told under Quality."""
+NAMES = {
+    "finder_sha256": "Finder's weights (SHA-256)",
+    "median_cell_diameter_px": "Median cell diameter (level-0 px)",
+    "slide_mpp": "Pixel size (um; None: the file does not say)",
+    "slide_size_px": "Slide size (level-0 px)",
+    "seconds": "Time (s)",
+    "tta": "Views of each cell",
+}
+"""What further figures are called; others by their own names."""
+HOLES_NAMED = 20
 
 
-def render_page(report: SlideReport, picture: NDArray[np.uint8]) -> str:
+def render_page(
+    report: SlideReport,
+    picture: NDArray[np.uint8],
+    focus: NDArray[np.uint8] | None = None,
+    galleries: Sequence[Gallery] = (),
+) -> str:
     """Return the page of a slide.
+
+    With all pictures it is rarely larger than 1 MB, and no more than 4 MB: pictures are shrunk, galleries are short.
 
     Parameters
     ----------
@@ -25,26 +48,45 @@ def render_page(report: SlideReport, picture: NDArray[np.uint8]) -> str:
         What the slide came to.
     picture
         The overlay, uint8 RGB of shape ``(h, w, 3)``; it is put into the page.
+    focus
+        The focus map, as `focus_map` returns it.
+    galleries
+        Crops of the slide, as `cut_galleries` returns them.
     """
-    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    title = escape(report.slide_id)
-    body = f"""<h1>{title}</h1>
-<p class="path">{escape(report.path)}</p>
+    body = [
+        f"<h1>{escape(report.slide_id)}</h1>",
+        f'<p class="path">{escape(report.path)}</p>',
+        _counts(report),
+        f"<p>{escape(report.interval_method)}</p>" if report.interval_method else "",
+        warnings_box(report.warnings),
+        "<h2>Overview</h2>",
+        _figure(
+            _shrunk(picture),
+            _seen(report),
+            "Every mark is a cell or patch that was counted. Full size: "
+            '<a href="overlay.png">overlay.png</a>, beside this page.',
+        ),
+        *(_gallery(one) for one in galleries),
+        "<h2>Quality</h2>",
+        details_table(_quality(report)),
+        _focus_figure(report, focus),
+        "<h2>How this was made</h2>",
+        details_table(_details(report)),
+    ]
+    return html_document(report.slide_id, "\n".join(part for part in body if part))
+
+
+def _counts(report: SlideReport) -> str:
+    return f"""<h2>Counts</h2>
 <table>
-<caption hidden>Counts of the slide with their 95 % intervals</caption>
+<caption>Counts of the slide with their 95 % intervals</caption>
 <thead><tr><th scope="col">What</th><th scope="col">Count</th><th scope="col">95 % interval</th></tr></thead>
 <tbody>
 {_figure_row("Blasts", report.blasts, "no model was given that tells blasts")}
-{_figure_row("White cells", report.white_cells, "")}
+{_figure_row("White cells", report.white_cells, "not known")}
 {_figure_row("Blasts among white cells", report.blast_fraction, "not known", share=True)}
 </tbody>
-</table>
-{warnings_box(report.warnings)}
-<p>{escape(report.interval_method)}</p>
-{embedded_picture(jpeg.tobytes(), "jpeg", "The slide with a mark on each cell that was counted")}
-<h2>How this was made</h2>
-{details_table(_details(report))}"""
-    return html_document(report.slide_id, body)
+</table>"""
 
 
 def _figure_row(name: str, interval: Interval | None, absent: str, *, share: bool = False) -> str:
@@ -58,16 +100,83 @@ def _values(interval: Interval) -> tuple[float, float, float]:
     return interval.value, interval.low, interval.high
 
 
+def _seen(report: SlideReport) -> str:
+    """Say what the overview shows."""
+    white = "" if report.white_cells is None else f": {report.white_cells.value:.0f} white cells"
+    blasts = "" if report.blasts is None else f", {report.blasts.value:.0f} of them blasts"
+    return f"The slide with a mark on what was counted{white}{blasts}"
+
+
+def _shrunk(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = picture.shape[:2]
+    scale = LONGEST_PX / max(height, width)
+    if scale >= 1:
+        return picture
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _embedded(pixels: NDArray[np.uint8], alt: str) -> str:
+    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    _, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return embedded_picture(jpeg.tobytes(), "jpeg", alt)
+
+
+def _figure(pixels: NDArray[np.uint8], alt: str, caption: str) -> str:
+    """Return a picture with a caption, which is HTML."""
+    return f"<figure>{_embedded(pixels, alt)}<figcaption>{caption}</figcaption></figure>"
+
+
+def _gallery(gallery: Gallery) -> str:
+    items = "\n".join(f"<li>{_crop(crop)}</li>" for crop in gallery.crops)
+    return f'<h2>{escape(gallery.title)}</h2>\n<p>{escape(gallery.note)}</p>\n<ul class="gallery">\n{items}\n</ul>'
+
+
+def _crop(crop: Crop) -> str:
+    return _figure(crop.pixels, crop.alt, escape(crop.caption))
+
+
+def _quality(report: SlideReport) -> dict[str, str]:
+    extra, soft, unlike = report.extra, report.patches_out_of_focus, report.unlike_training
+    holes = extra.get("unreadable_places", [])
+    told = {
+        "Status": "done" if report.status == DONE else f"{report.status}: what could not be read is not counted",
+        "Share of the slide that was looked at": f"{100 * report.coverage:.1f} %",
+        "Places that were looked at": str(report.patches),
+        "Places that could not be read": str(report.patches_failed),
+    }
+    if holes:
+        more = f", and {len(holes) - HOLES_NAMED} more" if len(holes) > HOLES_NAMED else ""
+        told["Where (x, y, width, height)"] = "; ".join(str(tuple(hole)) for hole in holes[:HOLES_NAMED]) + more
+    if soft is not None:
+        judged = extra.get("focus_patches", report.patches)
+        told["Out of focus"] = f"{soft} of {judged} patches around cells have a score above {OUT_OF_FOCUS:g}"
+    if "median_focus_score" in extra:
+        told["Median focus score (FQPath, higher is blurrier)"] = str(extra["median_focus_score"])
+    if unlike is not None:
+        verdict = "its blasts are not to be believed" if report.abstains else "within what is usual"
+        told["Unlike the model's training slides (1 is the limit)"] = f"{unlike:.2f}: {verdict}"
+    return told
+
+
+def _focus_figure(report: SlideReport, focus: NDArray[np.uint8] | None) -> str:
+    if focus is None:
+        return "<p>No focus map: there was no cell around which focus could be judged.</p>"
+    soft, judged = report.patches_out_of_focus or 0, report.extra.get("focus_patches", 0)
+    holes = len(report.extra.get("unreadable_places", []))
+    alt = f"Focus map: {soft} of {judged} judged places are out of focus, {holes} could not be read"
+    caption = (
+        "Framed places are out of focus. The darker (bluer) a tint, the sharper; the paler (yellower), the softer. "
+        "Hatched places could not be read. Below: how many places have which score."
+    )
+    return "<h3>Focus map</h3>\n" + _figure(focus, alt, caption)
+
+
 def _details(report: SlideReport) -> dict[str, str]:
-    unlike = report.unlike_training
-    likeness = {} if unlike is None else {"Unlike the model's training slides (1 is the limit)": f"{unlike:.2f}"}
+    more = {name: value for name, value in report.extra.items() if name not in OF_QUALITY}
     return {
         "Method": report.method,
         "Model": report.model or "none",
         "Weights (SHA-256)": report.weights_sha256 or "none",
-        "Share of the slide that was looked at": f"{100 * report.coverage:.1f} %",
-        "Patches that were looked at": str(report.patches),
-        "Patches that could not be read": str(report.patches_failed),
-        **likeness,
-        **{name.replace("_", " ").capitalize(): str(value) for name, value in report.extra.items()},
+        **{NAMES.get(name, name.replace("_", " ").capitalize()): str(value) for name, value in more.items()},
     }

@@ -12,7 +12,15 @@ from wsi_patches.infer import DETECTED, FOUND
 from wsi_patches.infer.processors import shared_processors
 from wsi_patches.outcome import Outcome, SlideReport
 from wsi_patches.pipeline import run_jobs
-from wsi_patches.report import CountsFile, group_counts, remove_slide_reports, write_counts, write_groups
+from wsi_patches.report import (
+    CountsFile,
+    GroupCount,
+    group_counts,
+    remove_slide_reports,
+    write_cohort,
+    write_counts,
+    write_groups,
+)
 from wsi_patches.workflows.infer_jobs import infer_jobs, slides_of
 from wsi_patches.workflows.infer_plan import COUNTS, TABLES, InferPlan, plan_infer, weights_of
 from wsi_patches.workflows.infer_settings import InferSettings
@@ -169,14 +177,19 @@ def _tables(settings: InferSettings, plan: InferPlan, reports: list[SlideReport]
     for table in out.glob(TABLES):
         if table.name != COUNTS:
             table.unlink()
-    return InferResult(out, out / COUNTS, tuple(reports), tuple(notes), _write_groups(settings, reports))
+    groups = _groups(settings, reports)
+    write_cohort(out, reports, groups)
+    return InferResult(out, out / COUNTS, tuple(reports), tuple(notes), _write_groups(out / GROUPS, groups))
 
 
-def _write_groups(settings: InferSettings, reports: Sequence[SlideReport]) -> Path | None:
-    """Write the table of groups, if there are any of the kind that was asked for."""
+def _groups(settings: InferSettings, reports: Sequence[SlideReport]) -> list[GroupCount]:
+    """Return the groups of the kind that was asked for."""
     wanted = {"auto": ("patient", "slide"), "none": ()}.get(settings.group_by, (settings.group_by,))
-    groups = [one for one in group_counts(reports) if one.group_kind in wanted]
-    path = settings.out / GROUPS
+    return [one for one in group_counts(reports) if one.group_kind in wanted]
+
+
+def _write_groups(path: Path, groups: Sequence[GroupCount]) -> Path | None:
+    """Write the table of groups, if there are any."""
     if not groups:
         path.unlink(missing_ok=True)
         return None

@@ -12,7 +12,7 @@ from wsi_patches.infer import ModelChoice, count_by
 from wsi_patches.infer.count import Known
 from wsi_patches.locations import path_of
 from wsi_patches.outcome import FAILED, PARTIAL, Outcome, SlideReport
-from wsi_patches.report import overview, write_slide_report
+from wsi_patches.report import cut_galleries, overview, write_slide_report
 from wsi_patches.slide import AS_IT_IS, ReadOptions
 from wsi_patches.slides import ForgivingSlide, open_as
 from wsi_patches.stores import MosaicSlide, shared_store
@@ -80,6 +80,7 @@ def infer_slide(task: InferTask) -> SlideReport:
         marked = read_marks(task.marks, slide.info.size) if task.marks else None
         counted = count_by(task.models, slide, task.slide_id, marked, task.known)
         picture, downsample = overview(slide)
+        galleries = cut_galleries(slide, counted.cells, counted.patches)
         if isinstance(slide, ForgivingSlide):
             slide.add_holes(task.holes)
             slide.check()
@@ -96,7 +97,7 @@ def infer_slide(task: InferTask) -> SlideReport:
     if task.marks:
         extra["marks"], extra["marks_sha256"] = [file.path for file in task.marks], digest_of(task.marks)
     report = replace(report, group=task.group, warnings=warnings, extra=extra)
-    write_slide_report(path_of(task.out), report, counted.cells, picture, downsample, counted.patches)
+    write_slide_report(path_of(task.out), report, counted.cells, picture, downsample, counted.patches, galleries)
     return report
 
 
