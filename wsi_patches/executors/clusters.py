@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-from wsi_patches.errors import UsageError
+from wsi_patches.errors import ClusterLost, UsageError
 
 if TYPE_CHECKING:
     from distributed import Client, Nanny, SpecCluster
@@ -22,6 +22,8 @@ __all__ = ["MALLOC", "Cluster", "RunningScheduler", "WorkerProcesses", "dashboar
 CONNECT_TIMEOUT_S = 20
 REPLACE_S, CLOSE_S = 10.0, 5.0
 """How long a worker process is dead before it is replaced, and how long its nanny may take to close, in seconds."""
+STARTS = 3
+"""How often worker processes are started if they end as they start."""
 PATIENCE_S = 300.0
 """How long to wait while there is no worker, in seconds."""
 MEMORY_KILL = 0.95
@@ -86,7 +88,13 @@ class WorkerProcesses:
         return frozenset()
 
     def open(self, stack: ExitStack) -> Client:
-        """Start the processes, and a scheduler in this one."""
+        """Start the processes, and a scheduler in this one.
+
+        Raises
+        ------
+        ClusterLost
+            The processes end as they start.
+        """
         import dask
         from distributed import Client, Nanny, Scheduler, SpecCluster
         from distributed.system import MEMORY_LIMIT
@@ -108,7 +116,7 @@ class WorkerProcesses:
             "cls": Scheduler,
             "options": {"host": "127.0.0.1", "port": 0, "dashboard": has_bokeh(), "dashboard_address": "127.0.0.1:0"},
         }
-        cluster = SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL)
+        cluster = _started(lambda: SpecCluster(workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL))
         client: Client = stack.enter_context(Client(stack.enter_context(cluster)))
         self._cluster = cluster
         stack.callback(self._forget)
@@ -139,6 +147,23 @@ class WorkerProcesses:
     def explain(self) -> str:
         """Say what may be wrong."""
         return "the worker processes end as soon as they start, which a full memory or disk may cause"
+
+
+def _started(start: Callable[[], SpecCluster]) -> SpecCluster:
+    """Start worker processes; what kills one of them as it starts may not kill the next.
+
+    Raises
+    ------
+    ClusterLost
+        They end as they start, time and again.
+    """
+    for _ in range(STARTS):
+        try:
+            return start()
+        except RuntimeError as error:  # Dask's, for a process that ended or took too long
+            told = error.__cause__ or error
+    msg = f"worker processes ended as they started, {STARTS} times ({told}): see whether memory or disk is full"
+    raise ClusterLost(msg)
 
 
 def _is_alive(nanny: Nanny | None) -> bool:
