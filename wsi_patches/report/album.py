@@ -22,7 +22,9 @@ DIAMETERS = 2.0
 """Side of a crop, in typical diameters of the slide's white cells."""
 UNMEASURED_PX = 96.0
 """Side of a crop, level-0 pixels, where no cell was measured."""
-CERTAINTY = "Below each is how sure the model was (0 to 1), and the place in level-0 pixels."
+CERTAINTY = (
+    "Below each is how certain its class is (0 to 1; 1 where a person marked it), and the place in level-0 pixels."
+)
 FOUND = "Below each is how sure the finder was (0 to 1), and the place in level-0 pixels."
 COUNTED = "Below each is how many the counter saw in the patch's own core, and the patch's centre in level-0 pixels."
 

@@ -152,7 +152,7 @@ def _group_fields(group: GroupCount) -> list[Field]:
 
 
 def _slides(reports: Sequence[SlideReport], named: Mapping[str, object]) -> Iterator[str]:
-    yield "<h2>All slides</h2>"
+    yield '<h2 id="all-slides">All slides</h2>'
     shown = reports
     if len(reports) > MOST_ROWS:
         first = [report.slide_id for report in reports if report.slide_id in named]
