@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from wsi_patches.export.base import ExportJob
 from wsi_patches.export.patches import ExportPatches
+from wsi_patches.export.text import spelt_out
 from wsi_patches.stores.files import replacing
 
 __all__ = ["export_parquet"]
@@ -98,7 +99,7 @@ def _write_shard(job: ExportJob, rows: NDArray[np.int64], path: Path, done: int)
     with pq.ParquetWriter(path, schema, **options) as writer:
         for row, picture in job.encoded(rows):
             name = f"{job.patches.name(row)}{job.image.suffix}"
-            group.append({"image": {"bytes": picture, "path": _text(name)}, **_known(job.patches, row)})
+            group.append({"image": {"bytes": picture, "path": spelt_out(name)}, **_known(job.patches, row)})
             if len(group) == size:
                 writer.write_batch(pa.RecordBatch.from_pylist(group, schema))
                 group.clear()
@@ -112,11 +113,7 @@ def _known(patches: ExportPatches, row: int) -> dict[str, Any]:
     """Return a patch's columns but its picture; a file's name that is no UTF-8 is written with its bytes spelt out."""
     label = int(patches.label[row])
     known = {**patches.columns(row), "label": label if label >= 0 else None}
-    return {name: _text(value) if isinstance(value, str) else value for name, value in known.items()}
-
-
-def _text(value: str) -> str:
-    return value.encode("utf-8", "backslashreplace").decode()
+    return {name: spelt_out(value) if isinstance(value, str) else value for name, value in known.items()}
 
 
 def _schema(patches: ExportPatches) -> pa.Schema:
@@ -126,7 +123,7 @@ def _schema(patches: ExportPatches) -> pa.Schema:
     fields += [pa.field(name, pa.type_for_alias(kind)) for name, kind in kinds.items()]
     features = {
         "image": {"_type": "Image"},
-        "label": {"_type": "ClassLabel", "names": [_text(name) for name in patches.label_names]},
+        "label": {"_type": "ClassLabel", "names": [spelt_out(name) for name in patches.label_names]},
         **{name: {"_type": "Value", "dtype": kind} for name, kind in kinds.items()},
     }
     return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})

@@ -19,7 +19,18 @@ from wsi_patches.export.patches import ExportPatches
 from wsi_patches.geometry import Size
 from wsi_patches.stores.files import replacing, write_whole
 
-__all__ = ["export_yolo"]
+__all__ = ["check", "export_yolo"]
+
+
+def check(job: ExportJob) -> None:
+    """Refuse patches of which none is of a slide with annotated cells.
+
+    Raises
+    ------
+    UsageError
+        There is no box to write.
+    """
+    annotated_job(job)
 
 
 def export_yolo(job: ExportJob, box_px: float = BOX_PX) -> str:

@@ -11,7 +11,7 @@ from wsi_patches.annotations import boxes_of, read_coco
 from wsi_patches.datasets.coco_folder import COCO
 from wsi_patches.errors import UsageError
 from wsi_patches.export.boxes import boxed_cells
-from wsi_patches.export.coco import export_coco
+from wsi_patches.export.coco import check, export_coco
 
 SIDE = 24
 
@@ -91,11 +91,12 @@ def test_patches_of_slides_without_annotations_are_left_out_and_told_of(make_job
     slides = [replace(record, annotated=record.id == "c") for record in patches.store.slides]
     monkeypatch.setattr(patches.store, "slides", slides)
     job = make_job()
+    check(job)
     assert "12 patches of slides without annotated cells are left out" in export_coco(job, SIDE)
     assert [path.name for path in sorted((job.out / "images").iterdir())] == ["test"]
     monkeypatch.setattr(patches.store, "slides", [replace(record, annotated=False) for record in slides])
     with pytest.raises(UsageError, match="no box to write"):
-        export_coco(job, SIDE)
+        check(job)
 
 
 def test_without_splits_there_is_one_file(make_job, patches):
