@@ -4,7 +4,9 @@ A format is one function in a file of its own. It takes an `ExportJob`, writes b
 or two sentences of Markdown for the dataset card: what the files are, and how their own library loads them. What is
 there whole is left as it is, so that a run that was killed goes on: a format writes each file by `stores.files`
 (`write_whole`, `WholeFile` or `replacing`), so a file that has its name is complete, and asks for the pixels of the
-others only. The workflow has seen to it that what is there was written with the same settings.
+others only. A format that cannot hold everything has a function ``check`` beside it, which takes the same job and
+raises a `UsageError` before anything is written. The workflow has seen to it that what is there was written with the
+same settings.
 """
 
 from __future__ import annotations
@@ -20,12 +22,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_patches.errors import UsageError
+from wsi_patches.errors import UsageError, needs_extra
 from wsi_patches.export.images import ImageSettings, encode
 from wsi_patches.export.patches import ExportPatches
 from wsi_patches.stores.files import write_whole
 
-__all__ = ["FORMATS", "Export", "ExportJob", "find_format"]
+__all__ = ["FORMATS", "Export", "ExportJob", "check_format", "find_format"]
 
 FORMATS = {
     "all-idb": "wsi_patches.export.all_idb:export_all_idb",
@@ -166,5 +168,20 @@ def find_format(name: str) -> Export:
         msg = f"there is no format {name!r}: choose one of {', '.join(FORMATS)}"
         raise UsageError(msg)
     module, function = FORMATS[name].split(":")
-    export: Export = getattr(importlib.import_module(module), function)
+    with needs_extra("export", f"the format {name}"):
+        export: Export = getattr(importlib.import_module(module), function)
     return export
+
+
+def check_format(name: str, job: ExportJob) -> None:
+    """Let a format refuse what it cannot hold, before anything is written.
+
+    Raises
+    ------
+    UsageError
+        It cannot hold these patches, or has not the options that were given.
+    """
+    module = importlib.import_module(FORMATS[name].split(":")[0])
+    check: Callable[[ExportJob], None] | None = getattr(module, "check", None)
+    if check is not None:
+        check(job)

@@ -1,19 +1,22 @@
-"""How the picture of a patch becomes a file: PNG and WebP without loss, JPEG with a stated quality."""
+"""How the picture of a patch becomes a file: PNG, WebP and TIFF without loss, JPEG with a stated quality."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Literal, get_args
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
+from tifffile import imwrite
 
 from wsi_patches.errors import UsageError
 
 __all__ = ["ImageKind", "ImageSettings", "encode"]
 
-ImageKind = Literal["png", "jpeg", "webp"]
+ImageKind = Literal["png", "jpeg", "webp", "tiff"]
+SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
 PNG_FAST = {"level": 1, "strategy": 3, "filter": 16}
 """The settings that OpenCV writes by: several times faster than the strongest, and a little larger."""
 
@@ -23,7 +26,7 @@ class ImageSettings:
     """How pictures are encoded."""
 
     kind: ImageKind = "png"
-    """``png`` and ``webp`` without loss; ``jpeg`` with it."""
+    """``png``, ``webp`` and ``tiff`` without loss; ``jpeg`` with it."""
     quality: int = 95
     """Of JPEG, 1 to 100; its colours are not subsampled."""
 
@@ -38,7 +41,7 @@ class ImageSettings:
     @property
     def suffix(self) -> str:
         """The file name's suffix, with its dot."""
-        return ".jpg" if self.kind == "jpeg" else f".{self.kind}"
+        return SUFFIXES[self.kind]
 
     @property
     def media_type(self) -> str:
@@ -55,4 +58,8 @@ def encode(image: NDArray[np.uint8], settings: ImageSettings) -> bytes:
         return bytes(imagecodecs.jpeg_encode(image, level=settings.quality, subsampling="444"))
     if settings.kind == "webp":
         return bytes(imagecodecs.webp_encode(image, lossless=True))
+    if settings.kind == "tiff":
+        stream = BytesIO()
+        imwrite(stream, image, photometric="rgb", metadata=None)
+        return stream.getvalue()
     return bytes(imagecodecs.png_encode(image, **PNG_FAST))

@@ -100,6 +100,11 @@ class ExportPatches:
         """A name of each slide of the store that is safe in a file's name, and no other slide's."""
         return safe_names([record.id for record in self.store.slides])
 
+    @property
+    def used_slide_names(self) -> list[str]:
+        """The `slide_names` of slides that have a patch among these."""
+        return [self.slide_names[row] for row in np.unique(self.slide_rows).tolist()]
+
     @cached_property
     def label_folders(self) -> list[str]:
         """A name of each label that is safe as a folder's; the last, at -1, is of those of which nobody says."""

@@ -1,0 +1,106 @@
+"""``wsi-patches export``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wsi_patches.cli.options import existing_options, read_command_recipe
+from wsi_patches.cli.progress import progress_bar
+from wsi_patches.recipe import settings_from
+
+__all__ = ["command"]
+
+EPILOG = """Examples:  wsi-patches export patches.zarr -o tiffs/ --format all-idb
+
+wsi-patches export patches.zarr -o folders/ --format imagefolder --split 0.7/0.15/0.15 --where "focus < 8"
+
+Columns of --where: slide, group, split, label, slide_label, index, x, y (level-0 pixels), focus, foreground, and each
+class of cells by its name (how many a patch holds)."""
+NAMES = ("all-idb", "imagefolder", "csv", "webdataset", "hdf5", "parquet", "coco", "yolo")
+KEPT = ("store", "published", "none")
+SHARES = ("train", "validation", "test")
+
+
+@click.command("export", epilog=EPILOG)
+@click.argument("store", type=Path, required=False)
+@click.option("-o", "--out", type=Path, metavar="DIR", help="The folder to write.")
+@click.option("--format", type=click.Choice(NAMES), help="What for.")
+@click.option(
+    "--where", metavar="EXPR", help="Only patches that fulfil a condition, such as 'focus < 8 and blast > 0'."
+)
+@click.option(
+    "--label-by",
+    metavar="cells|slide|CLASS",
+    help="A patch's class: the first class of its cells; its slide's label; or whether it holds a CLASS.  "
+    "[default: cells where cells were marked]",
+)
+@click.option(
+    "--split",
+    metavar="A/B[/C]|store|published|none",
+    help="Shares of train, validation and test, such as 0.7/0.15/0.15, or a split that is there.  "
+    "[default: the store's, else the published one, else none]",
+)
+@click.option(
+    "--group-by", type=click.Choice(["patient", "slide"]), help="What --split keeps whole.  [default: patient]"
+)
+@click.option("--seed", type=int, metavar="N", help="Equal seeds give equal splits.  [default: 0]")
+@click.option("--image", type=click.Choice(["png", "jpeg", "webp"]), help="How patches are kept.  [default: png]")
+@click.option("--quality", type=int, metavar="1-100", help="Of JPEG.  [default: 95]")
+@click.option("--shard-patches", type=int, metavar="N", help="Patches in a file of many.  [default: 1000]")
+@click.option("--features", metavar="NAME", help="With hdf5: the features of this name that probe left, not pixels.")
+@click.option("--workers", type=int, metavar="N", help="How many threads encode.  [default: all processors]")
+@existing_options
+@click.option("--recipe", metavar="FILE", help="YAML file with any of these options; options given here win over it.")
+@click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+def command(recipe: str | None, split: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Write patches of STORE as other trainers read them, with a card (README.md) that says what they are.
+
+    Places that could not be read are left out. For research use only, never a diagnosis.
+    """
+    from wsi_patches.workflows.export import ExportSettings, export
+
+    flags = {**options, "split": None if split is None else _split(split)}
+    settings = settings_from(ExportSettings, flags, read_command_recipe(recipe, "export"), recipe or "export")
+    with progress_bar("patches", quiet=quiet or as_json) as progress:
+        result = export(settings, progress)
+    if as_json:
+        left_out = {why: count for count, why in result.left_out}
+        told = {"splits": result.splits, "left_out": left_out, "warnings": list(result.warnings)}
+        click.echo(json.dumps({"out": str(result.out), "patches": result.patches, **told}))
+    elif not quiet:
+        for line in _told(result):
+            click.echo(line)
+    for warning in result.warnings:
+        click.echo(warning, err=True)
+
+
+def _split(text: str) -> dict[str, float] | str:
+    if text in KEPT:
+        return text
+    try:
+        numbers = [float(part) for part in text.split("/")]
+    except ValueError:
+        numbers = []
+    if not 2 <= len(numbers) <= len(SHARES):
+        msg = f"--split takes two or three shares, such as 0.7/0.15/0.15, or {', '.join(KEPT)}; found {text!r}"
+        raise click.UsageError(msg)
+    names = SHARES if len(numbers) == len(SHARES) else ("train", "test")
+    return dict(zip(names, numbers, strict=True))
+
+
+def _told(result: Any) -> list[str]:
+    lines = [
+        f"{name:<12} {sum(labels.values()):6}  ({', '.join(f'{count} {label}' for label, count in _named(labels))})"
+        for name, labels in result.splits.items()
+    ]
+    left = [f"left out: {count} patches {why}" for count, why in result.left_out]
+    return [*lines, *left, f"patches: {result.patches}", f"export:  {result.out}"]
+
+
+def _named(labels: dict[str, int]) -> list[tuple[str, int]]:
+    return [(label or "without a label", count) for label, count in labels.items() if count]

@@ -1,0 +1,84 @@
+"""Tar files of some thousand patches each: ``SPLIT-000000.tar``, with a picture, a JSON file and a class a patch.
+
+A tar file is whole or absent, so ``--resume`` writes those that are missing.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_patches.export.base import ExportJob
+from wsi_patches.export.patches import ExportPatches, safe_names
+from wsi_patches.stores.files import replacing
+
+__all__ = ["export_webdataset"]
+
+ONE = "patches"
+"""Begins the shards' names where there are no splits."""
+
+
+def export_webdataset(job: ExportJob) -> str:
+    """Write the shards.
+
+    Raises
+    ------
+    StoreError
+        A patch cannot be read.
+    """
+    patches, keys = job.patches, _keys(job.patches)
+    done, numbers = 0, dict.fromkeys(np.unique(patches.split).tolist(), 0)
+    for rows in job.shards():
+        split = int(patches.split[rows[0]])
+        path = job.out / f"{_stem(patches, split)}-{numbers[split]:06d}.tar"
+        numbers[split] += 1
+        if not path.is_file():
+            with replacing(path, durable=True) as beside:
+                _write_shard(job, rows, keys, beside, done)
+        done += len(rows)
+        job.progress(done, len(patches))
+    return _told(job, numbers)
+
+
+def _keys(patches: ExportPatches) -> list[str]:
+    """Return what each slide's samples begin with; a reader cuts a file's name at its first dot, so there is none."""
+    return safe_names([record.id.replace(".", "_") for record in patches.store.slides])
+
+
+def _stem(patches: ExportPatches, split: int) -> str:
+    return patches.split_folders[split] if patches.split_names else ONE
+
+
+def _write_shard(job: ExportJob, rows: NDArray[np.int64], keys: list[str], path: Path, done: int) -> None:
+    patches = job.patches
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        for count, (row, picture) in enumerate(job.encoded(rows), start=1):
+            key = f"{keys[patches.slide_rows[row]]}_{patches.index[row]:06d}"
+            _add(tar, f"{key}{job.image.suffix}", picture)
+            _add(tar, f"{key}.json", json.dumps(patches.columns(row)).encode())
+            if patches.label[row] >= 0:
+                _add(tar, f"{key}.cls", str(patches.label[row]).encode())
+            job.progress(done + count, len(patches))
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)  # no time and no user in it: equal exports are equal bytes
+    member.size = len(content)
+    tar.addfile(member, BytesIO(content))
+
+
+def _told(job: ExportJob, numbers: dict[int, int]) -> str:
+    patches = job.patches
+    shards = [f"`{_stem(patches, split)}-{{000000..{count - 1:06d}}}.tar`" for split, count in numbers.items()]
+    classes = ", ".join(f"{number} {name}" for number, name in enumerate(patches.label_names))
+    return (
+        f"{', '.join(shards)}: of each patch a `{job.image.suffix[1:]}`, a `json` with all that is known of it, and a "
+        f"`cls`, the number of its class ({classes or 'none is known'}). A shard's patches are of few slides, so "
+        "shuffle shards and samples to train: `webdataset.WebDataset(shards, shardshuffle=100).shuffle(5000)"
+        '.decode("pil")`.'
+    )
