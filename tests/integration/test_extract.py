@@ -13,9 +13,9 @@ import pytest
 from tests import oracle_all_idb as oracle
 from wsi_patches.errors import OutputExists, UsageError
 from wsi_patches.extract import extract_part
-from wsi_patches.stores import create_store, open_store, verify_store
+from wsi_patches.stores import PartWriter, create_store, open_store, verify_store
 from wsi_patches.synthetic import AllIdbField, SmearSettings, write_all_idb1
-from wsi_patches.workflows.extract import ExtractSettings, extract, plan_extract
+from wsi_patches.workflows.extract import EXTRACT, ExtractSettings, extract, plan_extract
 from wsi_patches.workflows.output import is_run_file
 
 SMALL, LARGE = (1712, 1368), (2592, 1944)
@@ -195,3 +195,19 @@ def test_a_part_whose_worker_died_after_it_was_complete_is_not_written_again(all
     assert known == first
     assert (untold.slide_id, untold.status) == ("another", "failed")
     assert "--resume" in untold.error
+
+
+def test_what_a_worker_that_died_left_behind_is_gone_when_the_run_ends(all_idb1, tmp_path, monkeypatch):
+    def die_once(task):
+        if not (tmp_path / "died").exists():
+            (tmp_path / "died").touch()
+            PartWriter(out, task.part_id, task.settings, 10)  # and never says a word of it again
+        return extract_part(task)
+
+    out = tmp_path / "a.zarr"
+    monkeypatch.setattr("wsi_patches.workflows.extract.EXTRACT", replace(EXTRACT, work=die_once))
+    result = extract(ExtractSettings((all_idb1,), out, workers=1))
+    assert (tmp_path / "died").exists()
+    assert {outcome.status for outcome in result.outcomes} == {"done"}
+    assert list(out.rglob("*.partial")) == []
+    assert verify_store(out) == []

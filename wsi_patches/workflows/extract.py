@@ -84,8 +84,17 @@ def extract(
             then = EXTRACT.then if begin is None else begin(plan)
             with _log(settings, survey, plan) as log:
                 outcomes = _work(plan, planned, replace(EXTRACT, then=then), watch, log, lock)
-    patches = len(open_store(settings.out)) if is_store(settings.out) else 0
+        patches = _count_and_sweep(settings, survey) if is_store(settings.out) else 0
     return ExtractResult(settings.out, outcomes, patches, survey.problems)
+
+
+def _count_and_sweep(settings: ExtractSettings, survey: Survey) -> int:
+    """Return how many patches the store holds, and remove what workers that died have left beside its parts."""
+    store = open_store(settings.out)
+    left = survey.to_sweep(store.unfinished, shard=settings.shard is not None)
+    if left:
+        sweep_unfinished(settings.out, left)
+    return len(store)
 
 
 def _log(settings: ExtractSettings, survey: Survey, plan: ExtractPlan) -> RunLog:
@@ -136,7 +145,7 @@ def _prepare(settings: ExtractSettings, survey: Survey) -> None:
     if settings.overwrite:
         clear_output(out)
     create_store(out, survey.asked, durable=settings.fsync)
-    sweep_unfinished(out, survey.unfinished if settings.shard is None else survey.unfinished_of_mine)
+    sweep_unfinished(out, survey.to_sweep(survey.unfinished, shard=settings.shard is not None))
 
 
 def _lost(task: ExtractTask, error: BaseException) -> list[Outcome]:

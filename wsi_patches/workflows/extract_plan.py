@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -86,11 +87,10 @@ class Survey:
         """Slides that can be opened and of which something is missing."""
         return [one for one in self.looked if one.error is None and not self.is_whole(one)]
 
-    @property
-    def unfinished_of_mine(self) -> list[str]:
-        """Of the unfinished parts those of these slides; the others may be another shard's, at work right now."""
+    def to_sweep(self, unfinished: Sequence[str], *, shard: bool) -> list[str]:
+        """Return which unfinished parts may be removed: of a shard those of its own slides, as others are at work."""
         mine = {part_name(one.slide_id) for one in self.looked}
-        return [name for name in self.unfinished if name.split(".")[0] in mine]
+        return [name for name in unfinished if not shard or name.split(".")[0] in mine]
 
     @property
     def present(self) -> dict[str, set[tuple[int, int]]]:
