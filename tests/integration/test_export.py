@@ -150,6 +150,27 @@ def test_a_run_that_was_cut_short_is_gone_on_with_to_the_same_bytes(store, tmp_p
     assert {file: file.stat().st_mtime_ns for file in times} == times
 
 
+@pytest.mark.parametrize("name", ["all-idb", "imagefolder", "csv", "webdataset"])
+def test_a_run_that_was_stopped_in_the_middle_is_gone_on_with(store, tmp_path, name):
+    asked = {"format": name, "where": "index < 12", "shard_patches": 10, "workers": 2}
+
+    def stop(done, _total):
+        if done >= 17:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export(ExportSettings(store, tmp_path / "cut", **asked), stop)
+    begun = contents(tmp_path / "cut")
+    assert not json.loads(begun["export.json"])["complete"]
+    assert "README.md" not in begun
+    export(ExportSettings(store, tmp_path / "cut", resume=True, **asked))
+    export(ExportSettings(store, tmp_path / "whole", **asked))
+    cut, whole = contents(tmp_path / "cut"), contents(tmp_path / "whole")
+    assert len(whole) > len(begun) > 1
+    assert cut.keys() == whole.keys()
+    assert all(cut[file] == whole[file] for file in whole if file not in ("README.md", "export.json"))
+
+
 def test_an_export_of_something_else_is_neither_gone_on_with_nor_mixed(store, tmp_path):
     out = tmp_path / "out"
     export(ExportSettings(store, out, "csv", where="index < 3"))
@@ -223,6 +244,7 @@ def test_unreadable_places_are_left_out_and_counted(store, tmp_path):
     names = {file.stem for file in (tmp_path / "out").rglob("Im001_1_*.png")}
     assert len(names) == 46
     assert not names & {"Im001_1_000002", "Im001_1_000005"}
+    assert result.unreadable == 2
     assert "Left out: 2 patches" in (tmp_path / "out" / "README.md").read_text()
 
 

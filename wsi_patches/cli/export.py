@@ -55,9 +55,10 @@ SHARES = ("train", "validation", "test")
 @click.option("--workers", type=int, metavar="N", help="How many threads encode.  [default: all processors]")
 @existing_options
 @click.option("--recipe", metavar="FILE", help="YAML file with any of these options; options given here win over it.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if places that could not be read were left out.")
 @click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
-def command(recipe: str | None, split: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
+def command(recipe: str | None, split: str | None, strict: bool, as_json: bool, quiet: bool, **options: Any) -> None:
     """Write patches of STORE as other trainers read them, with a card (README.md) that says what they are.
 
     Places that could not be read are left out. For research use only, never a diagnosis.
@@ -77,6 +78,7 @@ def command(recipe: str | None, split: str | None, as_json: bool, quiet: bool, *
             click.echo(line)
     for warning in result.warnings:
         click.echo(warning, err=True)
+    click.get_current_context().exit(1 if strict and result.unreadable else 0)
 
 
 def _split(text: str) -> dict[str, float] | str:

@@ -13,11 +13,16 @@ from wsi_patches.export.where import Columns, class_column
 from wsi_patches.stores import Store, derived_settings
 from wsi_patches.stores.splits import SPLIT, read_store_split
 
-__all__ = ["BY_CELLS", "BY_SLIDE", "NONE", "has_derived", "patch_labels", "store_columns"]
+__all__ = ["BY_CELLS", "BY_SLIDE", "NONE", "has_derived", "label_kind", "patch_labels", "store_columns"]
 
 BY_CELLS, BY_SLIDE = "cells", "slide"
 NONE = "none"
 """The class of a patch of an annotated slide that holds no cell."""
+
+
+def label_kind(store: Store, label_by: str | None = None) -> str:
+    """Return what a patch's class is taken from: ``cells`` where a slide is annotated, else ``slide``, if not asked."""
+    return label_by or (BY_CELLS if any(record.annotated for record in store.slides) else BY_SLIDE)
 
 
 def patch_labels(store: Store, label_by: str | None = None) -> tuple[NDArray[np.int64], tuple[str, ...]]:
@@ -37,8 +42,7 @@ def patch_labels(store: Store, label_by: str | None = None) -> tuple[NDArray[np.
     UsageError
         The store has no such class.
     """
-    annotated = np.array([record.annotated for record in store.slides], bool)
-    chosen = label_by or (BY_CELLS if annotated.any() else BY_SLIDE)
+    chosen = label_kind(store, label_by)
     if chosen == BY_SLIDE:
         names = tuple(sorted({record.label for record in store.slides if record.label}))
         of_slide = np.array([names.index(one.label) if one.label else -1 for one in store.slides], np.int64)
@@ -55,6 +59,7 @@ def patch_labels(store: Store, label_by: str | None = None) -> tuple[NDArray[np.
     else:
         msg = f"--label-by {chosen!r}: choose {BY_CELLS}, {BY_SLIDE} or a class of the store: {', '.join(classes)}"
         raise UsageError(msg)
+    annotated = np.array([record.annotated for record in store.slides], bool)
     return np.where(annotated[store.slide_rows], label, -1), names
 
 

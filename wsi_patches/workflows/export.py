@@ -19,7 +19,7 @@ from wsi_patches.executors.choose import available_cpus
 from wsi_patches.export import ExportJob, ExportPatches, ImageSettings, check_format, find_format
 from wsi_patches.export.base import SHARD_PATCHES
 from wsi_patches.export.card import CARD, CardNotes, dataset_card
-from wsi_patches.export.columns import has_derived, patch_labels, store_columns
+from wsi_patches.export.columns import BY_CELLS, BY_SLIDE, has_derived, label_kind, patch_labels, store_columns
 from wsi_patches.export.images import ImageKind
 from wsi_patches.export.where import select
 from wsi_patches.locations import Location
@@ -106,6 +106,8 @@ class ExportResult:
     splits: Mapping[str, Mapping[str, int]]
     """Patches of each class in each split; of one split ``all`` where there are none."""
     warnings: tuple[str, ...] = ()
+    unreadable: int = 0
+    """How many of those left out lie where the slide could not be read."""
 
 
 def export(settings: ExportSettings, progress: Progress | None = None) -> ExportResult:
@@ -155,6 +157,7 @@ class _Chosen:
     splits: str
     """How the splits were made, a sentence."""
     warnings: tuple[str, ...]
+    unreadable: int
     write_split: Callable[[Path], None]
 
 
@@ -178,7 +181,7 @@ def _choose(store: Store, settings: ExportSettings) -> _Chosen:
     focus = store.derived("focus", "score")[positions] if has_derived(store, "focus") else None
     patches = ExportPatches(store, positions, label[positions], names, split.codes, split.names, focus)
     found = tuple(one for one in left_out if one[0])
-    return _Chosen(patches, found, split.told, split.warnings, split.write)
+    return _Chosen(patches, found, split.told, split.warnings, left_out[0][0], split.write)
 
 
 def _readable(store: Store) -> NDArray[np.bool_]:
@@ -227,7 +230,7 @@ def _result(settings: ExportSettings, chosen: _Chosen) -> ExportResult:
         counts = {one: int(np.count_nonzero(labels == number)) for number, one in enumerate(patches.label_names)}
         unknown = int(np.count_nonzero(labels < 0))
         splits[name] = counts | ({"": unknown} if unknown else {})
-    return ExportResult(settings.out, len(patches), chosen.left_out, splits, chosen.warnings)
+    return ExportResult(settings.out, len(patches), chosen.left_out, splits, chosen.warnings, chosen.unreadable)
 
 
 def _card(settings: ExportSettings, job: ExportJob, chosen: _Chosen, files: str) -> str:
@@ -244,10 +247,11 @@ def _card(settings: ExportSettings, job: ExportJob, chosen: _Chosen, files: str)
 
 
 def _label_sentence(patches: ExportPatches, label_by: str | None) -> str:
-    if label_by == "slide" or not set(patches.class_names) & set(patches.label_names):
+    kind = label_kind(patches.store, label_by)
+    if kind == BY_SLIDE:
         return "A patch's class is the label of its whole slide."
-    if label_by not in (None, "cells"):
-        return f"A patch's class says whether a cell of the class {label_by} is marked in it."
+    if kind != BY_CELLS:
+        return f"A patch's class says whether a cell of the class {kind} is marked in it."
     several = int(np.count_nonzero((patches.counts > 0).sum(axis=1) > 1))
     return (
         f"A patch's class is the first of {', '.join(patches.class_names)} that a cell in it is marked as, or none. "
