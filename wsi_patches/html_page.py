@@ -40,6 +40,8 @@ svg { max-width: 100%; height: auto; }
 .gallery figcaption { font-size: .8rem; line-height: 1.3; }
 .wide { overflow-x: auto; }
 .wide th, .wide td { padding-right: 1rem; }
+.wide td { min-width: 5rem; }
+.wide td[data-value] { white-space: nowrap; }
 .sortable button { all: unset; cursor: pointer; text-decoration: underline dotted; }
 .sortable button:focus-visible { outline: .15rem solid #00508a; }
 .sortable th[aria-sort=ascending] button::after { content: " \\25B2"; }
