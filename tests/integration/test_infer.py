@@ -66,8 +66,12 @@ def test_all_outputs_of_a_slide_say_the_same(counted):
         assert {cell["class"] for cell in cells} <= {"blast", "other"}
         assert all(0 <= float(cell["score"]) <= 1 for cell in cells)
         assert read_geojson(counted.out / name / "cells.geojson").count("blast") == int(row["blasts"])
+        judged = [(x, y) for x, y, _ in report["extra"]["focus_places"]]
+        assert len(judged) == report["extra"]["focus_patches"] == len(cells)
+        assert np.allclose(judged, [(float(cell["x"]), float(cell["y"])) for cell in cells], atol=0.06)
         page = (counted.out / name / "report.html").read_text()
         assert "research use only" in page
+        assert page.count("<img") == len(cells) + 2
         assert "http" not in page.replace("data:image", "")
 
 
@@ -166,6 +170,7 @@ def test_overwriting_removes_what_a_run_wrote_and_nothing_else(painted, tmp_path
     assert (out / "Im034_0" / "my_notes.txt").read_text() == "look again"
     assert (out / "figures" / "one.png").is_file()
     assert [row["slide_id"] for row in read_table(out / "counts.csv")] == ["Im001_1"]
+    assert "Im034_0" not in (out / "report.html").read_text()
 
 
 def test_a_store_cannot_name_an_output_outside_of_the_folder(painted, tmp_path):
