@@ -76,6 +76,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   heads.forEach((head, column) => {
     const button = document.createElement("button");
     button.type = "button";
+    button.title = "Sort";
     button.append(...head.childNodes);
     head.append(button);
     button.addEventListener("click", () => {

@@ -115,4 +115,4 @@ def _of_patches(slide: Slide, patches: PatchCounts) -> Iterator[Gallery]:
         pixels = centred_patch(slide, x, y, patches.side, CROP_PX)
         crops.append(Crop(pixels, f"{counts[row]:.2f} at {x:.0f}, {y:.0f}", f"patch with {counts[row]:.2f} of {name}"))
     if crops:
-        yield Gallery(f"Patches with the most of {name}", COUNTED, tuple(crops))
+        yield Gallery(f"Patches with the most {name}s", COUNTED, tuple(crops))

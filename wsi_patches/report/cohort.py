@@ -161,7 +161,7 @@ def _slides(reports: Sequence[SlideReport], named: Mapping[str, object]) -> Iter
         shown = [report for report in reports if report.slide_id in kept]
         yield f"<p>{MOST_ROWS} of {len(reports)} slides, those that stand out among them; all are in counts.csv.</p>"
     rows = [(_linked(report), _cells(_slide_fields(report))) for report in shown]
-    yield _table("Counts of each slide; a click on a head sorts", SLIDE_HEADS, rows)
+    yield _table("Counts of each slide", SLIDE_HEADS, rows)
 
 
 def _slide_fields(report: SlideReport) -> list[Field]:
