@@ -35,6 +35,8 @@ COLUMNS = (
     "Centroids blasts",
     "Centroids other cases",
 )
+MAT_HEADER = b"MATLAB 5.0 MAT-file".ljust(116)
+"""The text that a file begins with; SciPy's has the time in it, and equal exports are equal bytes."""
 NONE = "N/A"
 """In place of centres, where a patch holds no such cell."""
 
@@ -111,7 +113,7 @@ def _info(patches: ExportPatches, row: int) -> bytes:
     stream = BytesIO()
     start, end = np.array([[box.y + 1.0, box.x + 1.0]]), np.array([[float(box.bottom), float(box.right)]])
     savemat(stream, {"info": {"Start": start, "End": end}})
-    return stream.getvalue()
+    return MAT_HEADER + stream.getvalue()[len(MAT_HEADER) :]
 
 
 def _rows(patches: ExportPatches) -> Iterator[list[object]]:

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import importlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -82,16 +83,11 @@ class ExportJob:
         StoreError
             A patch cannot be read.
         """
-
-        def encode_batch(batch: NDArray[np.int64]) -> list[tuple[int, bytes]]:
-            pictures = self.patches.read(batch)
-            return [(row, encode(one, self.image)) for row, one in zip(batch.tolist(), pictures, strict=True)]
-
-        for batch in self._ahead(encode_batch, rows):
+        for batch in self._ahead(self._encode_batch, rows):
             yield from batch
 
     def write_pictures(self, path_of: Callable[[int], Path]) -> None:
-        """Write a file a patch, whole or absent; one that is there stays.
+        """Write a file a patch, whole or absent; one that is there stays. Threads write what they encode.
 
         Parameters
         ----------
@@ -109,11 +105,19 @@ class ExportJob:
             paths = {row: self.out / path_of(row) for row in range(start, stop)}
             missing = [row for row, path in paths.items() if not path.is_file()]
             done = stop - len(missing)
-            for row, picture in self.encoded(missing):
-                write_whole(paths[row], picture, durable=False)
-                done += 1
+            for written in self._ahead(partial(self._write_batch, paths), missing):
+                done += written
                 self.progress(done, total)
             self.progress(stop, total)
+
+    def _write_batch(self, paths: Mapping[int, Path], batch: NDArray[np.int64]) -> int:
+        for row, picture in self._encode_batch(batch):
+            write_whole(paths[row], picture, durable=False)
+        return len(batch)
+
+    def _encode_batch(self, batch: NDArray[np.int64]) -> list[tuple[int, bytes]]:
+        pictures = self.patches.read(batch)
+        return [(row, encode(one, self.image)) for row, one in zip(batch.tolist(), pictures, strict=True)]
 
     def pixels(self, rows: Sequence[int] | NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
         """Yield batches of rows, in their order, with their pixels, uint8 RGB ``(n, h, w, 3)``.
