@@ -112,7 +112,7 @@ def _diagnosis(counts):
 @pytest.mark.slow
 def test_all_idb_equals_the_oracle_on_all_108_fields(tmp_path):
     folder = tmp_path / "ALL_IDB1"
-    write_all_idb1(folder, all_idb1_fields())
+    write_all_idb1(folder, all_idb1_fields(108, leukemic=49))
     made = extract(ExtractSettings((folder,), tmp_path / "a.zarr", fsync=False)).out
     result = export(ExportSettings(made, tmp_path / "out", "all-idb"))
     rows, _ = expected_rows(folder)
@@ -150,7 +150,7 @@ def test_a_run_that_was_cut_short_is_gone_on_with_to_the_same_bytes(store, tmp_p
     assert {file: file.stat().st_mtime_ns for file in times} == times
 
 
-@pytest.mark.parametrize("name", ["all-idb", "imagefolder", "csv", "webdataset"])
+@pytest.mark.parametrize("name", ["all-idb", "imagefolder", "csv", "webdataset", "parquet", "coco", "yolo"])
 def test_a_run_that_was_stopped_in_the_middle_is_gone_on_with(store, tmp_path, name):
     asked = {"format": name, "where": "index < 12", "shard_patches": 10, "workers": 2}
 
@@ -198,6 +198,14 @@ def test_what_cannot_be_leaves_no_folder(store, tmp_path):
     ):
         with pytest.raises(UsageError, match=told):
             export(ExportSettings(store, out, "csv", **asked))
+    for settings, told in (
+        ({"format": "all-idb", "image": "jpeg"}, "are TIFF, without loss"),
+        ({"format": "csv", "features": "lite0"}, "goes with --format hdf5"),
+        ({"format": "csv", "quality": 0}, "takes 1 to 100"),
+        ({"format": "csv", "workers": 0}, "--workers takes 1 or more"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            ExportSettings(store, out, **settings)
     with pytest.raises(UsageError, match="no format 'png'"):
         ExportSettings(store, out, "png")
     assert not out.exists()

@@ -28,7 +28,7 @@ from wsi_patches.export.images import ImageSettings, encode
 from wsi_patches.export.patches import ExportPatches
 from wsi_patches.stores.files import write_whole
 
-__all__ = ["FORMATS", "Export", "ExportJob", "check_format", "find_format"]
+__all__ = ["FORMATS", "OWN_PICTURES", "WITH_FEATURES", "Export", "ExportJob", "check_format", "find_format"]
 
 FORMATS = {
     "all-idb": "wsi_patches.export.all_idb:export_all_idb",
@@ -42,6 +42,10 @@ FORMATS = {
 }
 """Where each format's function is; its module is imported when it is asked for."""
 
+OWN_PICTURES = {"all-idb": "TIFF, without loss", "hdf5": "kept as pixels"}
+"""How formats keep pictures that take no choice of it."""
+WITH_FEATURES = ("hdf5",)
+"""Formats that can hold features in place of pixels."""
 BATCH_BYTES = 4 << 20
 """Of pixels that a thread reads and encodes at a time."""
 SHARD_PATCHES = 1000

@@ -17,7 +17,7 @@ from wsi_patches._version import __version__
 from wsi_patches.errors import UsageError
 from wsi_patches.executors.choose import available_cpus
 from wsi_patches.export import ExportJob, ExportPatches, ImageSettings, check_format, find_format
-from wsi_patches.export.base import SHARD_PATCHES
+from wsi_patches.export.base import OWN_PICTURES, SHARD_PATCHES, WITH_FEATURES
 from wsi_patches.export.card import CARD, CardNotes, dataset_card
 from wsi_patches.export.columns import BY_CELLS, BY_SLIDE, has_derived, label_kind, patch_labels, store_columns
 from wsi_patches.export.images import ImageKind
@@ -69,7 +69,12 @@ class ExportSettings:
 
     def __post_init__(self) -> None:
         find_format(self.format)
-        ImageSettings(self.image, self.quality)
+        if ImageSettings(self.image, self.quality) != ImageSettings() and self.format in OWN_PICTURES:
+            msg = f"the pictures of {self.format} are {OWN_PICTURES[self.format]}: leave --image and --quality out"
+            raise UsageError(msg)
+        if self.features is not None and self.format not in WITH_FEATURES:
+            msg = f"--features goes with --format {' or '.join(WITH_FEATURES)}, found {self.format}"
+            raise UsageError(msg)
         Existing(self.resume, self.overwrite)
         for name in ("shard_patches", "workers"):
             value = getattr(self, name)
@@ -239,7 +244,7 @@ def _card(settings: ExportSettings, job: ExportJob, chosen: _Chosen, files: str)
         files,
         _label_sentence(chosen.patches, settings.label_by),
         chosen.splits,
-        str(job.image),
+        OWN_PICTURES.get(settings.format, str(job.image)),
         chosen.left_out,
         chosen.warnings,
     )
