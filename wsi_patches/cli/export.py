@@ -52,6 +52,9 @@ SHARES = ("train", "validation", "test")
 @click.option("--quality", type=int, metavar="1-100", help="Of JPEG.  [default: 95]")
 @click.option("--shard-patches", type=int, metavar="N", help="Patches in a file of many.  [default: 1000]")
 @click.option("--features", metavar="NAME", help="With hdf5: the features of this name that probe left, not pixels.")
+@click.option(
+    "--box-px", type=float, metavar="PX", help="With coco and yolo: side of a cell's box, patch pixels.  [default: 80]"
+)
 @click.option("--workers", type=int, metavar="N", help="How many threads encode.  [default: all processors]")
 @existing_options
 @click.option("--recipe", metavar="FILE", help="YAML file with any of these options; options given here win over it.")

@@ -111,9 +111,9 @@ def command(
     """Count the white cells of slides, and their blasts where a model can tell them.
 
     INPUT is a slide, a folder of slides, a dataset's folder, or a store. Writes counts.csv with one row a slide, and
-    for each slide its cells (CSV, GeoJSON), a picture and a page; report.html over all slides; groups.csv where patients
-    or slides of several fields are known. With --json each slide's report is a line as soon as the slide is done, and the last line is the
-    summary. For research use only, never a diagnosis.
+    for each slide its cells (CSV, GeoJSON), a picture and a page; report.html over all slides; groups.csv where
+    patients or slides of several fields are known. With --json each slide's report is a line as soon as the slide is
+    done, and the last line is the summary. For research use only, never a diagnosis.
     """
     from wsi_patches.workflows.infer import infer
     from wsi_patches.workflows.infer_settings import InferSettings

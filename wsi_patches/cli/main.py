@@ -15,6 +15,7 @@ __all__ = ["main"]
 COMMANDS = {
     "extract": "Cut slides into labelled patches and keep them in one store.",
     "preprocess": "Score focus, sharpen and recolour the patches of a store.",
+    "export": "Write patches of a store as other trainers read them.",
     "infer": "Count the white cells, and with a model the blasts, of slides.",
     "split": "Split slides for training and measuring, and name what is on both sides.",
     "probe": "Say how far frozen features and colour alone tell the classes of a store.",

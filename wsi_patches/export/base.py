@@ -46,6 +46,10 @@ OWN_PICTURES = {"all-idb": "TIFF, without loss", "hdf5": "kept as pixels"}
 """How formats keep pictures that take no choice of it."""
 WITH_FEATURES = ("hdf5",)
 """Formats that can hold features in place of pixels."""
+WITH_BOXES = ("coco", "yolo")
+"""Formats that hold a box for each marked cell."""
+BOX_PX = 80.0
+"""Side of a box: about a white cell of ALL-IDB1 at level 0."""
 BATCH_BYTES = 4 << 20
 """Of pixels that a thread reads and encodes at a time."""
 SHARD_PATCHES = 1000
@@ -74,6 +78,8 @@ class ExportJob:
     """How many patches go into a file, for formats that keep many in one."""
     features: str | None = None
     """Instead of pixels: the derived features of this name, for formats that can hold them."""
+    box_px: float = BOX_PX
+    """Side of the box that stands for a marked cell, in pixels of the patch, for formats of boxes."""
     progress: Callable[[int, int], None] = _ignore
     """Told how many patches are done, of how many."""
 

@@ -17,10 +17,8 @@ from wsi_patches.errors import UsageError
 from wsi_patches.export.base import ExportJob
 from wsi_patches.export.patches import ExportPatches
 
-__all__ = ["BOX_PX", "annotated_job", "boxed_cells", "boxes_sentence"]
+__all__ = ["annotated_job", "boxed_cells", "boxes_sentence"]
 
-BOX_PX = 80.0
-"""Side of a box in pixels of the patch where nothing else is asked: about a white cell of ALL-IDB1 at level 0."""
 LEAST_PX = 1.0
 """A box of less width or height than this inside of the patch is left out."""
 
@@ -76,11 +74,11 @@ def annotated_job(job: ExportJob) -> ExportJob:
     return replace(job, patches=kept)
 
 
-def boxes_sentence(job: ExportJob, boxed: ExportJob, box_px: float) -> str:
+def boxes_sentence(job: ExportJob, boxed: ExportJob) -> str:
     """Return what a user must know of the boxes, and of the patches that are not there."""
     left = len(job.patches) - len(boxed.patches)
     told = f" {left} patches of slides without annotated cells are left out." if left else ""
     return (
-        f"A cell was marked as a point: its box is a square of {box_px:g} px around it, cut off at the patch's border."
-        f"{told}"
+        f"A cell was marked as a point: its box is a square of {job.box_px:g} px around it, cut off at the patch's "
+        f"border.{told}"
     )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from wsi_patches.annotations import boxes_of
 from wsi_patches.export.base import ExportJob
-from wsi_patches.export.boxes import BOX_PX, annotated_job, boxed_cells, boxes_sentence
+from wsi_patches.export.boxes import annotated_job, boxed_cells, boxes_sentence
 from wsi_patches.stores.files import replacing
 
 __all__ = ["check", "export_coco"]
@@ -36,15 +36,14 @@ def check(job: ExportJob) -> None:
     annotated_job(job)
 
 
-def export_coco(job: ExportJob, box_px: float = BOX_PX) -> str:
+def export_coco(job: ExportJob) -> str:
     """Write pictures, and for each split one JSON file of the boxes of its cells.
 
     Parameters
     ----------
     job
-        What is exported; patches of slides without annotated cells are left out.
-    box_px
-        Side of the square that stands for a cell, in pixels of the patch; written into each JSON file's ``info``.
+        What is exported; patches of slides without annotated cells are left out. `box_px` is the side of the square
+        that stands for a cell, and is written into each JSON file's ``info``.
 
     Raises
     ------
@@ -62,13 +61,13 @@ def export_coco(job: ExportJob, box_px: float = BOX_PX) -> str:
         path = job.out / "annotations" / f"instances_{folder if split >= 0 else WHOLE}.json"
         if not path.is_file():
             with replacing(path) as beside, beside.open("w", encoding="utf-8") as stream:
-                _write(stream, boxed, np.flatnonzero(patches.split == split), box_px)
+                _write(stream, boxed, np.flatnonzero(patches.split == split))
     boxed.write_pictures(lambda row: Path("images", patches.split_folders[patches.split[row]], _file_name(boxed, row)))
     name, folder = ("SPLIT", "images/SPLIT") if patches.split_names else (WHOLE, "images")
     return (
         f"`{folder}/NAME{job.image.suffix}` and `annotations/instances_{name}.json`. Load with "
         f'`torchvision.datasets.CocoDetection("{folder}", "annotations/instances_{name}.json")` or '
-        f"`pycocotools.coco.COCO`. {boxes_sentence(job, boxed, box_px)}"
+        f"`pycocotools.coco.COCO`. {boxes_sentence(job, boxed)}"
     )
 
 
@@ -76,14 +75,14 @@ def _file_name(job: ExportJob, row: int) -> str:
     return f"{job.patches.name(row)}{job.image.suffix}"
 
 
-def _write(stream: IO[str], job: ExportJob, rows: NDArray[np.int64], box_px: float) -> None:
+def _write(stream: IO[str], job: ExportJob, rows: NDArray[np.int64]) -> None:
     """Write one split's file: ``info`` and the categories, then an image and then a box a line."""
-    info = {"description": "annotated cells of wsi-patches", "version": "1.0", "box_px": box_px}
+    info = {"description": "annotated cells of wsi-patches", "version": "1.0", "box_px": job.box_px}
     categories = [{"id": index, "name": name} for index, name in enumerate(job.patches.class_names, start=1)]
     stream.write(f'{{"info": {json.dumps(info)},\n"licenses": [],\n"categories": {json.dumps(categories)},\n')
     _write_list(stream, "images", _images(job, rows))
     stream.write(",\n")
-    _write_list(stream, "annotations", _annotations(job, rows, box_px))
+    _write_list(stream, "annotations", _annotations(job, rows))
     stream.write("}\n")
 
 
@@ -101,10 +100,10 @@ def _images(job: ExportJob, rows: NDArray[np.int64]) -> Iterator[dict[str, Any]]
         yield {"id": row + 1, "file_name": _file_name(job, row), **size, "patch": job.patches.columns(row)}
 
 
-def _annotations(job: ExportJob, rows: NDArray[np.int64], box_px: float) -> Iterator[dict[str, Any]]:
+def _annotations(job: ExportJob, rows: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
     number = 0
     for row in rows.tolist():
-        cells = boxed_cells(job.patches, row, box_px)
+        cells = boxed_cells(job.patches, row, job.box_px)
         for cell, (left, top, right, bottom) in enumerate(boxes_of(cells).tolist()):
             number += 1
             width, height = right - left + 1, bottom - top + 1

@@ -14,7 +14,7 @@ import yaml
 from wsi_patches.annotations import write_yolo
 from wsi_patches.datasets.folders import SPLITS
 from wsi_patches.export.base import ExportJob
-from wsi_patches.export.boxes import BOX_PX, annotated_job, boxed_cells, boxes_sentence
+from wsi_patches.export.boxes import annotated_job, boxed_cells, boxes_sentence
 from wsi_patches.export.patches import ExportPatches
 from wsi_patches.geometry import Size
 from wsi_patches.stores.files import replacing, write_whole
@@ -33,15 +33,14 @@ def check(job: ExportJob) -> None:
     annotated_job(job)
 
 
-def export_yolo(job: ExportJob, box_px: float = BOX_PX) -> str:
+def export_yolo(job: ExportJob) -> str:
     """Write a picture and a text file of boxes a patch; one without cells has an empty file.
 
     Parameters
     ----------
     job
-        What is exported; patches of slides without annotated cells are left out.
-    box_px
-        Side of the square that stands for a cell, in pixels of the patch.
+        What is exported; patches of slides without annotated cells are left out. `box_px` is the side of the square
+        that stands for a cell.
 
     Raises
     ------
@@ -60,14 +59,14 @@ def export_yolo(job: ExportJob, box_px: float = BOX_PX) -> str:
         path = job.out / "labels" / _path_of(patches, row, ".txt")
         if not path.is_file():
             with replacing(path) as beside:
-                write_yolo(beside, boxed_cells(patches, row, box_px), size)
+                write_yolo(beside, boxed_cells(patches, row, job.box_px), size)
     boxed.write_pictures(lambda row: "images" / _path_of(patches, row, job.image.suffix))
     content = yaml.safe_dump(_data(patches), sort_keys=False, allow_unicode=True)
     write_whole(job.out / "data.yaml", content.encode(), durable=False)
     inside = "SPLIT/" if patches.split_names else ""
     return (
         f"`images/{inside}NAME{job.image.suffix}`, `labels/{inside}NAME.txt` and `data.yaml`, as YOLO's trainers read "
-        f"them; these ask for the splits `train` and `val`. {boxes_sentence(job, boxed, box_px)}"
+        f"them; these ask for the splits `train` and `val`. {boxes_sentence(job, boxed)}"
     )
 
 

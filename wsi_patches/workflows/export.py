@@ -17,7 +17,7 @@ from wsi_patches._version import __version__
 from wsi_patches.errors import UsageError
 from wsi_patches.executors.choose import available_cpus
 from wsi_patches.export import ExportJob, ExportPatches, ImageSettings, check_format, find_format
-from wsi_patches.export.base import OWN_PICTURES, SHARD_PATCHES, WITH_FEATURES
+from wsi_patches.export.base import BOX_PX, OWN_PICTURES, SHARD_PATCHES, WITH_BOXES, WITH_FEATURES
 from wsi_patches.export.card import CARD, CardNotes, dataset_card
 from wsi_patches.export.columns import BY_CELLS, BY_SLIDE, has_derived, label_kind, patch_labels, store_columns
 from wsi_patches.export.images import ImageKind
@@ -63,6 +63,8 @@ class ExportSettings:
     """Patches in a file, for formats that keep many in one."""
     features: str | None = None
     """The derived features that are written instead of pixels, for formats that can hold them."""
+    box_px: float = BOX_PX
+    """Side of the box that stands for a marked cell, in pixels of the patch, for formats of boxes."""
     workers: int | None = None
     resume: bool = False
     overwrite: bool = False
@@ -74,6 +76,12 @@ class ExportSettings:
             raise UsageError(msg)
         if self.features is not None and self.format not in WITH_FEATURES:
             msg = f"--features goes with --format {' or '.join(WITH_FEATURES)}, found {self.format}"
+            raise UsageError(msg)
+        if self.box_px != BOX_PX and self.format not in WITH_BOXES:
+            msg = f"--box-px goes with --format {' or '.join(WITH_BOXES)}, found {self.format}"
+            raise UsageError(msg)
+        if not 0 < self.box_px < float("inf"):
+            msg = f"--box-px takes a length above 0, found {self.box_px}"
             raise UsageError(msg)
         Existing(self.resume, self.overwrite)
         for name in ("shard_patches", "workers"):
@@ -140,6 +148,7 @@ def export(settings: ExportSettings, progress: Progress | None = None) -> Export
         settings.workers or available_cpus(),
         settings.shard_patches,
         settings.features,
+        settings.box_px,
         progress or (lambda _done, _total: None),
     )
     check_format(settings.format, job)

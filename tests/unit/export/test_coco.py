@@ -19,7 +19,7 @@ SIDE = 24
 @pytest.fixture
 def job(make_job):
     job = make_job()
-    export_coco(job, SIDE)
+    export_coco(replace(job, box_px=SIDE))
     return job
 
 
@@ -92,7 +92,7 @@ def test_patches_of_slides_without_annotations_are_left_out_and_told_of(make_job
     monkeypatch.setattr(patches.store, "slides", slides)
     job = make_job()
     check(job)
-    assert "12 patches of slides without annotated cells are left out" in export_coco(job, SIDE)
+    assert "12 patches of slides without annotated cells are left out" in export_coco(replace(job, box_px=SIDE))
     assert [path.name for path in sorted((job.out / "images").iterdir())] == ["test"]
     monkeypatch.setattr(patches.store, "slides", [replace(record, annotated=False) for record in slides])
     with pytest.raises(UsageError, match="no box to write"):
@@ -102,17 +102,17 @@ def test_patches_of_slides_without_annotations_are_left_out_and_told_of(make_job
 def test_without_splits_there_is_one_file(make_job, patches):
     patches.split[:], patches.split_names = -1, ()
     job = make_job()
-    export_coco(job, SIDE)
+    export_coco(replace(job, box_px=SIDE))
     assert len(CocoDetection(job.out / "images", file_of(job, "all"))) == len(patches)
 
 
 def test_what_is_there_is_left_as_it_is(job):
     file_of(job, "train").write_text("kept")
-    export_coco(job, SIDE)
+    export_coco(replace(job, box_px=SIDE))
     assert file_of(job, "train").read_text() == "kept"
 
 
 @pytest.mark.parametrize("side", [0, -1, float("inf"), float("nan")])
 def test_a_side_that_is_none_is_refused(make_job, side):
     with pytest.raises(UsageError, match="above 0 px"):
-        export_coco(make_job(), side)
+        export_coco(replace(make_job(), box_px=side))

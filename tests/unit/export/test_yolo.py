@@ -1,5 +1,7 @@
 """YOLO folders, read back by this program."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import yaml
@@ -17,7 +19,7 @@ SIDE = 24
 @pytest.fixture
 def job(make_job):
     job = make_job()
-    export_yolo(job, SIDE)
+    export_yolo(replace(job, box_px=SIDE))
     return job
 
 
@@ -63,7 +65,7 @@ def test_our_own_folder_reader_finds_the_splits_and_classes(job):
 def test_the_yaml_names_splits_as_trainers_ask_for_them(make_job, patches, names, keys):
     patches.split_names = names
     job = make_job()
-    export_yolo(job, SIDE)
+    export_yolo(replace(job, box_px=SIDE))
     content = yaml.safe_load((job.out / "data.yaml").read_text())
     assert content == {**keys, "nc": 2, "names": {0: "blast", 1: "other"}}
     assert all((job.out / folder).is_dir() for folder in keys.values())
@@ -72,7 +74,7 @@ def test_the_yaml_names_splits_as_trainers_ask_for_them(make_job, patches, names
 def test_without_splits_all_is_to_train_with(make_job, patches):
     patches.split[:], patches.split_names = -1, ()
     job = make_job()
-    export_yolo(job, SIDE)
+    export_yolo(replace(job, box_px=SIDE))
     assert yaml.safe_load((job.out / "data.yaml").read_text())["train"] == "images"
     assert len(list((job.out / "images").glob("*.png"))) == len(list((job.out / "labels").glob("*.txt"))) == 18
 
@@ -82,6 +84,6 @@ def test_what_is_there_is_left_as_it_is(job):
     label = next(file for file in files if file.suffix == ".txt")
     label.write_text("kept")
     files[-1].unlink()
-    export_yolo(job, SIDE)
+    export_yolo(replace(job, box_px=SIDE))
     assert sorted(file for file in job.out.rglob("*") if file.is_file()) == files
     assert label.read_text() == "kept"
