@@ -17,7 +17,7 @@ from wsi_patches.errors import UsageError
 from wsi_patches.export.base import ExportJob
 from wsi_patches.export.patches import ExportPatches
 
-__all__ = ["annotated_job", "boxed_cells", "boxes_sentence"]
+__all__ = ["annotated_job", "boxed_cells", "boxes_sentence", "check"]
 
 LEAST_PX = 1.0
 """A box of less width or height than this inside of the patch is left out."""
@@ -72,6 +72,17 @@ def annotated_job(job: ExportJob) -> ExportJob:
         patches, positions=patches.positions[rows], label=patches.label[rows], split=patches.split[rows], focus=focus
     )
     return replace(job, patches=kept)
+
+
+def check(job: ExportJob) -> None:
+    """Refuse patches of which none is of a slide with annotated cells.
+
+    Raises
+    ------
+    UsageError
+        There is no box to write.
+    """
+    annotated_job(job)
 
 
 def boxes_sentence(job: ExportJob, boxed: ExportJob) -> str:

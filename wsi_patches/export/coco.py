@@ -16,24 +16,13 @@ from numpy.typing import NDArray
 
 from wsi_patches.annotations import boxes_of
 from wsi_patches.export.base import ExportJob
-from wsi_patches.export.boxes import annotated_job, boxed_cells, boxes_sentence
+from wsi_patches.export.boxes import annotated_job, boxed_cells, boxes_sentence, check
 from wsi_patches.stores.files import replacing
 
 __all__ = ["check", "export_coco"]
 
 WHOLE = "all"
 """Stands for the split's name where there are no splits."""
-
-
-def check(job: ExportJob) -> None:
-    """Refuse patches of which none is of a slide with annotated cells.
-
-    Raises
-    ------
-    UsageError
-        There is no box to write.
-    """
-    annotated_job(job)
 
 
 def export_coco(job: ExportJob) -> str:

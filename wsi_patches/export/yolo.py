@@ -14,23 +14,12 @@ import yaml
 from wsi_patches.annotations import write_yolo
 from wsi_patches.datasets.folders import SPLITS
 from wsi_patches.export.base import ExportJob
-from wsi_patches.export.boxes import annotated_job, boxed_cells, boxes_sentence
+from wsi_patches.export.boxes import annotated_job, boxed_cells, boxes_sentence, check
 from wsi_patches.export.patches import ExportPatches
 from wsi_patches.geometry import Size
 from wsi_patches.stores.files import replacing, write_whole
 
 __all__ = ["check", "export_yolo"]
-
-
-def check(job: ExportJob) -> None:
-    """Refuse patches of which none is of a slide with annotated cells.
-
-    Raises
-    ------
-    UsageError
-        There is no box to write.
-    """
-    annotated_job(job)
 
 
 def export_yolo(job: ExportJob) -> str:
