@@ -32,8 +32,7 @@ def run(settings: Settings, tell: Callable[[str], None] = print, watch: Watch = 
     tell("extract: cutting them into labelled patches; then infer: finding white cells, telling blasts from others")
     cut = extract.ExtractSettings(inputs, out / "patches.zarr", annotations=marks, workers=settings.workers)
     count = infer.InferSettings(inputs, out / "counts", model=settings.model, workers=settings.workers)
-    stored, counted = extract.extract(cut, watch), infer.infer(count, watch)
-    demo.tell_demo(stored, counted, truth, tell)
+    demo.tell_demo(extract.extract(cut, watch), infer.infer(count, watch), truth, tell)
     return 0
 
 

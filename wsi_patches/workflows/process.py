@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from threadpoolctl import threadpool_limits
+
 from wsi_patches.executors import Executor, make_executor
 from wsi_patches.infer.processors import shared_processors
 from wsi_patches.outcome import FAILED
@@ -84,6 +86,7 @@ def _chained(
             begin_log(inferring, plan) as log,
             kept_up_to_date(inferring, plan, watch, log, lock) as (_, finished),
             shared_processors(1 if spread else executor.workers),
+            threadpool_limits(1, user_api="blas"),  # as `preprocess` has it: scores depend on it in the last digit
         ):
 
             def count(slide_ids: Sequence[str]) -> list[Job]:
