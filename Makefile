@@ -30,8 +30,7 @@ types: $(STAMP) ## mypy --strict on the package
 	@$(BIN)/mypy
 
 docs: $(STAMP) ## build the documentation into site/
-	@$(UV) pip install -q -p $(BIN)/python -e '.[docs]' -c constraints.txt
-	@$(BIN)/mkdocs build --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 lock: $(UV) ## write constraints.txt anew from pyproject.toml
 	@$(UV) lock
