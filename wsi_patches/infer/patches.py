@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL, Cells
-from wsi_patches.counting.cores import PatchCounts, core_counts, densest_place, patch_cores
-from wsi_patches.counting.scale import red_cell_px
-from wsi_patches.errors import UsageError
+from wsi_patches.counting.cores import PatchCounts, patch_cores
 from wsi_patches.geometry import Size
 from wsi_patches.grid import PatchGrid
 from wsi_patches.infer.count import NO_SCALE, with_focus
-from wsi_patches.infer.finder import CLASSICAL, ChosenFinder, load_finder
-from wsi_patches.infer.slide_patches import SlidePatches, patches_of, slide_grid
+from wsi_patches.infer.counter_rows import count_rows, counter_patches, counter_scale
+from wsi_patches.infer.finder import ChosenFinder
+from wsi_patches.infer.slide_patches import PatchTable, SlidePatches
 from wsi_patches.infer.unlike import with_likeness
 from wsi_patches.outcome import DONE, Interval, SlideReport
 from wsi_patches.slide import Slide
@@ -27,13 +26,10 @@ if TYPE_CHECKING:
     from wsi_patches.models.card import CounterCard
     from wsi_patches.models.counter import CellCounter
 
-__all__ = ["PATCHES", "SlideFigures", "count_patches", "red_cells_of", "slide_figures"]
+__all__ = ["PATCHES", "SlideFigures", "count_patches", "slide_figures"]
 
 PATCHES = "patches"
 """The method: a count for each patch."""
-PATCH_PX = 256
-"""Side of a patch, in pixels of the network's input."""
-LEAST_PX = 16
 NARROW_PX = 64
 """Patches that the network sees smaller than this hardly hold one white cell, which is 42 px wide."""
 COARSE = 2.0
@@ -70,6 +66,7 @@ def count_patches(
     finder: ChosenFinder | None = None,
     grid: PatchGrid | None = None,
     red_px: float | None = None,
+    table: PatchTable | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[SlideReport, PatchCounts]:
     """Count the cells of one slide, patch by patch.
@@ -91,6 +88,8 @@ def count_patches(
         Other patches than the counter's own, such as those that a store was cut with.
     red_px
         Diameter of a red cell, level-0 pixels, where it is known already.
+    table
+        What `count_rows` returned for all of its `counter_patches`, where that is known already.
     progress
         Told how many patches are done, and of how many.
 
@@ -106,15 +105,16 @@ def count_patches(
         The overlap is out of range or was asked of a store, or the finder cannot measure cells.
     """
     from wsi_patches.models.cell_scale import WHITE_OVER_RED
-    from wsi_patches.models.finder_network import GREY
 
     began = time.monotonic()
-    red_px = red_cells_of(slide, counter.card.red_cell_px * counter.working_mpp, finder) if red_px is None else red_px
+    red_px = red_px if table is None else table.red_px
+    red_px = counter_scale(slide, counter, finder) if red_px is None else red_px
     report = _report(slide, slide_id, counter)
     if red_px is None:
         return _nothing(report, counter.card, began)
-    patches = patches_of(slide, lambda: grid or _own_grid(slide, counter, red_px, overlap or 0.0), overlap, GREY)
-    counts, densest = _counts(patches, counter, red_px / patches.downsample, progress)
+    patches = counter_patches(slide, counter, red_px, overlap, grid)
+    said = count_rows(patches, counter, red_px, progress=progress) if table is None else table.said
+    counts, densest = said[:, :-2], said[:, -2:]
     counted = patches.counted(counter.card.classes, counts)
     extra = {
         "patch_px": patches.side_px,
@@ -156,52 +156,6 @@ def slide_figures(counted: NDArray[np.float64], card: CounterCard) -> SlideFigur
     blasts, others = each
     white = of[WHITE_CELL].interval(blasts.value + others.value)
     return SlideFigures(white, blasts, _fraction(blasts, others) if white.value > 0 else None)
-
-
-def red_cells_of(slide: Slide, red_cell_um: float, finder: ChosenFinder | None = None) -> float | None:
-    """Return the diameter of a red cell, level-0 pixels; None where neither file nor picture tells it.
-
-    Raises
-    ------
-    UsageError
-        The slide does not state its resolution, and the finder goes by nuclei alone.
-    """
-    if slide.info.mpp is not None:
-        return red_cell_um / slide.info.mpp
-    chosen = finder or load_finder()
-    if chosen.name == CLASSICAL:
-        msg = (
-            f"{slide.info.path} does not state its resolution, and the finder {CLASSICAL} measures no red cells: state "
-            "it with --slide-mpp, or use a learned finder"
-        )
-        raise UsageError(msg)
-    return red_cell_px(slide, chosen.finder, red_cell_um)
-
-
-def _counts(
-    patches: SlidePatches, counter: CellCounter, red_px: float, progress: Callable[[int, int], None] | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the cells of each class in the core of each patch, and where in it they are densest, level-0 pixels.
-
-    A red cell is ``red_px`` of the patches' pixels.
-    """
-    counts, densest = np.zeros((len(patches), len(counter.card.classes))), np.zeros((len(patches), 2))
-    for rows, images in patches.batches():
-        densities, step_px = counter.densities(images, red_px)
-        for row, density in zip(rows, densities, strict=True):
-            core = patches.core(row)
-            counts[row] = core_counts(density, core, step_px)
-            densest[row] = patches.xy_px[row] + densest_place(density, core, step_px)
-        if progress is not None:
-            progress(rows.stop, len(patches))
-    return counts, (densest + 0.5) * patches.downsample - 0.5
-
-
-def _own_grid(slide: Slide, counter: CellCounter, red_px: float, overlap: float) -> PatchGrid:
-    """Lay patches of the counter's own scale; of a slide that is coarser than that, as fine as it is."""
-    finest, wanted = slide.info.levels[0].downsample, red_px / counter.card.red_cell_px
-    side_px = max(LEAST_PX, round(PATCH_PX * min(1.0, wanted / finest)))
-    return slide_grid(slide, side_px, max(finest, wanted), overlap)
 
 
 def _report(slide: Slide, slide_id: str, counter: CellCounter) -> SlideReport:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from wsi_patches.cells import ALL_IDB_CLASSES
@@ -22,9 +23,10 @@ from wsi_patches.counting.cores import PatchCounts
 from wsi_patches.errors import ModelError, ResolutionUnknown
 from wsi_patches.grid import PatchGrid
 from wsi_patches.infer.classify import engine_for
+from wsi_patches.infer.counter_rows import red_cells_of
 from wsi_patches.infer.finder import ChosenFinder
-from wsi_patches.infer.patches import PATCHES, red_cells_of
-from wsi_patches.infer.slide_patches import SlidePatches, patches_of, slide_grid
+from wsi_patches.infer.patches import PATCHES
+from wsi_patches.infer.slide_patches import PatchTable, SlidePatches, patches_of, slide_grid
 from wsi_patches.infer.unlike import with_look
 from wsi_patches.models.count_calibration import CountCalibration
 from wsi_patches.models.reference import look_of
@@ -40,6 +42,9 @@ __all__ = [
     "POSITIVE_PATCHES",
     "PresenceCalibration",
     "count_presence",
+    "presence_patches",
+    "presence_rows",
+    "presence_scale",
     "read_presence_calibration",
     "write_presence_calibration",
 ]
@@ -115,6 +120,7 @@ def count_presence(
     calibration: PresenceCalibration | None = None,
     finder: ChosenFinder | None = None,
     batch_size: int | None = None,
+    table: PatchTable | None = None,
 ) -> tuple[SlideReport, PatchCounts]:
     """Say which patches of a slide hold a blast, and how many blasts that means if that is known.
 
@@ -134,6 +140,9 @@ def count_presence(
         Measures the cells of a slide that does not state its resolution; the shipped one if not given.
     batch_size
         How many patches are classified at a time; measured if not given.
+    table
+        Which of its patches are positive, as `presence_rows` returned it for all `presence_patches`, where that is
+        known already.
 
     Returns
     -------
@@ -148,29 +157,10 @@ def count_presence(
     SlideError, UsageError
         As `count_patches`.
     """
-    from wsi_patches.models.cell_finder import RED_CELL_UM
-    from wsi_patches.models.cell_scale import WHITE_OVER_RED
-
     began, card = time.monotonic(), classifier.card
-    if BLAST not in card.classes:
-        msg = f"model {card.name} tells {', '.join(card.classes)}, and none of them is {BLAST}"
-        raise ModelError(msg)
-    red_px = red_cells_of(slide, RED_CELL_UM, finder)
-    if red_px is None:
-        msg = f"{slide.info.path} does not state its resolution and no cell is seen on it: say it with --slide-mpp"
-        raise ResolutionUnknown(msg)
-    diameter_px = WHITE_OVER_RED * red_px
-
-    def grid() -> PatchGrid:
-        side = patch_side(slide, card, diameter_px)
-        downsample = max(slide.info.levels[0].downsample, side / card.input_px)
-        return slide_grid(slide, max(1, round(side / downsample)), downsample, overlap or 0.0)
-
-    patches = patches_of(slide, grid, overlap, OUTSIDE)
-    positive = np.zeros((len(patches), 1), np.float64)
-    for batch in engine_for(classifier.runner, batch_size=batch_size).run(patches):
-        said = classifier.calibrated(batch.outputs)[:, card.classes.index(BLAST)]
-        positive[batch.positions, 0] = said >= 0.5
+    red_px = presence_scale(slide, classifier, finder) if table is None else table.red_px
+    patches = presence_patches(slide, classifier, red_px, overlap)
+    positive = presence_rows(patches, classifier, batch_size=batch_size) if table is None else table.said
     report = _report(slide, slide_id, classifier, patches, float(positive.mean()))
     if card.reference is not None:
         report = with_look(report, slide, look_of(range(len(patches)), patches.read), card)
@@ -178,6 +168,59 @@ def count_presence(
     report = _with_blasts(report, int(positive.sum()), wide, patches.overlap, calibration)
     extra = {**report.extra, PATCH_RED_CELLS: round(wide, 3), "seconds": round(time.monotonic() - began, 2)}
     return replace(report, extra=extra), patches.counted((POSITIVE,), positive)
+
+
+def presence_scale(slide: Slide, classifier: CellClassifier, finder: ChosenFinder | None = None) -> float:
+    """Return the diameter of a red cell of a slide whose patches are to be classified, level-0 pixels.
+
+    Raises
+    ------
+    ModelError, ResolutionUnknown, UsageError
+        As `count_presence`.
+    """
+    from wsi_patches.models.cell_finder import RED_CELL_UM
+
+    card = classifier.card
+    if BLAST not in card.classes:
+        msg = f"model {card.name} tells {', '.join(card.classes)}, and none of them is {BLAST}"
+        raise ModelError(msg)
+    red_px = red_cells_of(slide, RED_CELL_UM, finder)
+    if red_px is None:
+        msg = f"{slide.info.path} does not state its resolution and no cell is seen on it: say it with --slide-mpp"
+        raise ResolutionUnknown(msg)
+    return red_px
+
+
+def presence_patches(slide: Slide, classifier: CellClassifier, red_px: float, overlap: float | None) -> SlidePatches:
+    """Return the patches of a slide that a classifier looks at; parameters are those of `count_presence`."""
+    from wsi_patches.models.cell_scale import WHITE_OVER_RED
+
+    card = classifier.card
+
+    def grid() -> PatchGrid:
+        side = patch_side(slide, card, WHITE_OVER_RED * red_px)
+        downsample = max(slide.info.levels[0].downsample, side / card.input_px)
+        return slide_grid(slide, max(1, round(side / downsample)), downsample, overlap or 0.0)
+
+    return patches_of(slide, grid, overlap, OUTSIDE)
+
+
+def presence_rows(
+    patches: SlidePatches, classifier: CellClassifier, rows: range | None = None, batch_size: int | None = None
+) -> NDArray[np.float64]:
+    """Return 1.0 for each of some patches that hold a blast, as the model says, and 0.0 for the others, ``(k, 1)``.
+
+    Raises
+    ------
+    SlideError, StoreError
+        The pixels cannot be read.
+    """
+    rows = range(len(patches)) if rows is None else rows
+    positive = np.zeros((len(rows), 1), np.float64)
+    for batch in engine_for(classifier.runner, batch_size=batch_size).run(patches, np.arange(rows.start, rows.stop)):
+        said = classifier.calibrated(batch.outputs)[:, classifier.card.classes.index(BLAST)]
+        positive[batch.positions - rows.start, 0] = said >= 0.5
+    return positive
 
 
 def _report(slide: Slide, slide_id: str, classifier: CellClassifier, patches: SlidePatches, rate: float) -> SlideReport:

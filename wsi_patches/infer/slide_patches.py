@@ -18,7 +18,7 @@ from wsi_patches.patch import GridSource, SlideRecord
 from wsi_patches.slide import Slide
 from wsi_patches.stores import MosaicSlide
 
-__all__ = ["SlidePatches", "patches_of", "slide_grid"]
+__all__ = ["BATCH", "PatchTable", "SlidePatches", "patches_of", "slide_grid"]
 
 BATCH = 16
 """Patches that are counted at a time."""
@@ -77,14 +77,14 @@ class SlidePatches:
             image[:, max(0, self.size_px.width - x) :] = self.outside
         return images
 
-    def batches(self) -> Iterator[tuple[range, NDArray[np.uint8]]]:
-        """Yield rows and their pixels, the next ones being read meanwhile."""
+    def batches(self, rows: range) -> Iterator[tuple[range, NDArray[np.uint8]]]:
+        """Yield some of the rows and their pixels, the next ones being read meanwhile."""
         from wsi_patches.infer.batches import read_ahead
 
-        def read(rows: NDArray[np.int64]) -> tuple[range, NDArray[np.uint8]]:
-            return range(rows[0], rows[-1] + 1), self.read(rows)
+        def read(some: NDArray[np.int64]) -> tuple[range, NDArray[np.uint8]]:
+            return range(some[0], some[-1] + 1), self.read(some)
 
-        runs = [np.arange(start, min(start + BATCH, len(self))) for start in range(0, len(self), BATCH)]
+        runs = [np.arange(start, min(start + BATCH, rows.stop)) for start in range(rows.start, rows.stop, BATCH)]
         with closing(read_ahead(read, runs, 1, lambda: AHEAD)) as found:
             yield from found
 
@@ -93,6 +93,16 @@ class SlidePatches:
         xy = np.floor(self.xy_px * self.downsample + 0.5).astype(np.int64)
         side = round_half_up(self.side_px * self.downsample)
         return PatchCounts(class_names, xy, side, counts, self.cores.scaled(self.downsample))
+
+
+@dataclass(frozen=True)
+class PatchTable:
+    """What a model says of every patch of a slide, where several workers asked it."""
+
+    red_px: float
+    """Diameter of a red cell, level-0 pixels."""
+    said: NDArray[np.float64]
+    """A row for each patch, as the method has it."""
 
 
 def patches_of(slide: Slide, grid: Callable[[], PatchGrid], overlap: float | None, outside: int) -> SlidePatches:

@@ -8,7 +8,9 @@ from dataclasses import replace
 from wsi_patches.infer import PATCHES
 from wsi_patches.outcome import SlideReport
 from wsi_patches.pipeline import Job, Stage
+from wsi_patches.workflows.infer_cell_parts import LargeSlideOfCells
 from wsi_patches.workflows.infer_parts import LargeSlide, PartTask
+from wsi_patches.workflows.infer_patch_parts import LargeSlideOfPatches
 from wsi_patches.workflows.infer_task import InferTask, infer_slides, lost_slide, needs_of
 
 __all__ = ["infer_jobs", "slides_of"]
@@ -70,16 +72,16 @@ def infer_jobs(
     if not spread:
         return [Job(stage, (task,)) for task in tasks]
     large, small = ([task for task in tasks if _is_large(task) == wanted] for wanted in (True, False))
-    parts = [
-        LargeSlide(task, lambda one: Job(stage, (one,)), lambda one, error: told(lost_slide(one, error)))
-        for task in large
-    ]
+    parts: list[LargeSlide] = []
+    for task in large:
+        kind = LargeSlideOfPatches if task.models.method == PATCHES else LargeSlideOfCells
+        parts.append(kind(task, lambda one: Job(stage, (one,)), lambda one, error: told(lost_slide(one, error))))
     return [*(one.begin() for one in parts), *(Job(stage, some) for some in _together(small, workers))]
 
 
 def _is_large(task: InferTask) -> bool:
-    """Tell whether a slide is worth dealing out; what a person marked, and what patches count, is not dealt out."""
-    return task.pixels > LARGE_PX and not task.in_store and not task.marks and task.models.method != PATCHES
+    """Tell whether a slide is worth dealing out; what a person marked, or a store holds, is not."""
+    return task.pixels > LARGE_PX and not task.in_store and not task.marks
 
 
 def _together(tasks: Sequence[InferTask], workers: int) -> Iterator[tuple[InferTask, ...]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from wsi_patches.annotations import AnnotationFile
 from wsi_patches.executors.base import TASK_ERRORS
 from wsi_patches.geometry import Box
-from wsi_patches.infer import ModelChoice, count_by
+from wsi_patches.infer import ModelChoice, PatchTable, count_by
 from wsi_patches.infer.count import Known
 from wsi_patches.locations import path_of
 from wsi_patches.outcome import FAILED, PARTIAL, Outcome, SlideReport
@@ -46,6 +46,8 @@ class InferTask:
     """Of level 0: how much work it is."""
     known: Known | None = None
     """Its cells, where several workers found them."""
+    table: PatchTable | None = None
+    """What a model says of its patches, where several workers asked it."""
     holes: tuple[Box, ...] = ()
     """What these could not read."""
 
@@ -78,7 +80,7 @@ def infer_slide(task: InferTask) -> SlideReport:
     """
     with _open(task) as slide:
         marked = read_marks(task.marks, slide.info.size) if task.marks else None
-        counted = count_by(task.models, slide, task.slide_id, marked, task.known)
+        counted = count_by(task.models, slide, task.slide_id, marked, task.known, task.table)
         picture, downsample = overview(slide)
         galleries = cut_galleries(slide, counted.cells, counted.patches)
         if isinstance(slide, ForgivingSlide):

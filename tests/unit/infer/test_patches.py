@@ -13,8 +13,9 @@ from wsi_patches.geometry import Size
 from wsi_patches.grid import PatchSpec
 from wsi_patches.imaging import WhiteCellFinder
 from wsi_patches.infer.count import NO_SCALE
+from wsi_patches.infer.counter_rows import red_cells_of
 from wsi_patches.infer.finder import CLASSICAL, ChosenFinder
-from wsi_patches.infer.patches import NO_BLASTS, UNCALIBRATED, count_patches, red_cells_of, slide_figures
+from wsi_patches.infer.patches import NO_BLASTS, UNCALIBRATED, count_patches, slide_figures
 from wsi_patches.models.cell_finder import RED_CELL_UM, FieldScale
 from wsi_patches.models.finder_network import RED_CELL_PX
 from wsi_patches.slides import ArraySlide, open_slide

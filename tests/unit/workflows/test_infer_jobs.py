@@ -3,20 +3,33 @@
 import json
 from dataclasses import replace
 
+import cv2
 import pytest
 import tifffile
+import torch
 
+from wsi_patches.cells import ALL_IDB_CLASSES
 from wsi_patches.executors import SerialExecutor
-from wsi_patches.geometry import Size
+from wsi_patches.geometry import Box, Size
 from wsi_patches.infer import ModelChoice
+from wsi_patches.infer.slide_patches import BATCH
+from wsi_patches.models.card import CounterCard
+from wsi_patches.models.count_network import CellCountNet
+from wsi_patches.models.finder_network import RED_CELL_PX
+from wsi_patches.models.weights import save_weights
 from wsi_patches.pipeline import run_jobs
+from wsi_patches.slides import open_slide
 from wsi_patches.synthetic import SmearSettings, write_slide
+from wsi_patches.workflows import infer_cell_parts, infer_patch_parts
 from wsi_patches.workflows import infer_jobs as dealt
-from wsi_patches.workflows import infer_parts as parts
 from wsi_patches.workflows.infer_task import InferTask, infer_slide
 
 MODEL = "painted-cells-lbp"
 SIZE = Size(2600, 2200)
+COUNTER = CounterCard(
+    name="tiny", title="A test's counter", architecture="cell_counter", settings={"width": 8}, classes=ALL_IDB_CLASSES,
+    trained_on="nothing", limits="knows nothing", licence="Apache-2.0", red_cell_px=RED_CELL_PX, split="none",
+)  # fmt: skip
 
 
 def test_small_slides_go_together_and_stay_in_order():
@@ -47,8 +60,9 @@ def test_without_other_processes_each_slide_is_told_of_as_it_ends():
 @pytest.fixture
 def small_parts(monkeypatch):
     monkeypatch.setattr(dealt, "LARGE_PX", 1_000_000)
-    monkeypatch.setattr(parts, "WINDOWS", 2)
-    monkeypatch.setattr(parts, "CELLS", 5)
+    monkeypatch.setattr(infer_cell_parts, "WINDOWS", 2)
+    monkeypatch.setattr(infer_cell_parts, "CELLS", 5)
+    monkeypatch.setattr(infer_patch_parts, "PATCHES_TOGETHER", BATCH)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +70,7 @@ def slide(tmp_path_factory):
     path = tmp_path_factory.mktemp("slides") / "large.tif"
     settings = SmearSettings.random(4, blasts=9, others=8, cell_diameter_px=48.0)
     write_slide(path, SIZE, settings, mpp=0.25)
+    cv2.imwrite(str(path.with_name("unscaled.png")), open_slide(path).read(Box(0, 0, *SIZE))[..., ::-1])
     return path
 
 
@@ -67,10 +82,10 @@ def in_parts(task):
     return reports, names
 
 
-def files_of(folder):
+def files_of(folder, table="cells.csv"):
     report = json.loads((folder / "report.json").read_text())
     report["extra"].pop("seconds")
-    return report, (folder / "cells.csv").read_text().splitlines()
+    return report, (folder / table).read_text().splitlines()
 
 
 @pytest.mark.parametrize(
@@ -88,6 +103,30 @@ def test_a_slide_in_parts_is_what_it_is_as_a_whole(slide, tmp_path, small_parts,
     assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
     assert names.count("search") > 2
     assert (names.count("classify") > 2) == (models.model is not None)
+
+
+@pytest.fixture
+def counter_file(tmp_path):
+    torch.manual_seed(3)
+    save_weights(tmp_path / "tiny.safetensors", CellCountNet(width=8), COUNTER)
+    return str(tmp_path / "tiny.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("kind", "overlap", "has_scale"), [("counter", 0.3, True), ("counter", None, False), ("classifier", None, True)]
+)
+def test_patches_that_several_workers_asked_of_are_the_same(
+    slide, counter_file, tmp_path, small_parts, kind, overlap, has_scale
+):
+    models = ModelChoice("patches", counter_file if kind == "counter" else MODEL, overlap=overlap, batch_size=8)
+    path = slide if has_scale else slide.with_name("unscaled.png")
+    task = InferTask(str(path), "large", str(tmp_path / "whole"), models=models, pixels=5_000_000)
+    whole = infer_slide(task)
+    (report,), names = in_parts(replace(task, out=str(tmp_path / "parts")))
+    assert names.count("patches") > 2
+    assert (report.white_cells, report.blasts, report.patches) == (whole.white_cells, whole.blasts, whole.patches)
+    assert report.warnings == whole.warnings
+    assert files_of(tmp_path / "parts", "patches.csv") == files_of(tmp_path / "whole", "patches.csv")
 
 
 def test_a_slide_that_vanishes_on_the_way_fails_once(slide, tmp_path, small_parts):
