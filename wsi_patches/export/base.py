@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from wsi_patches.errors import UsageError, needs_extra
 from wsi_patches.export.images import ImageSettings, encode
 from wsi_patches.export.patches import ExportPatches
+from wsi_patches.stores.facts import FACTS, write_facts
 from wsi_patches.stores.files import write_whole
 
 __all__ = ["FORMATS", "OWN_PICTURES", "WITH_FEATURES", "Export", "ExportJob", "check_format", "find_format"]
@@ -138,6 +139,17 @@ class ExportJob:
             A patch cannot be read.
         """
         yield from self._ahead(lambda batch: (batch, self.patches.read(batch)), rows)
+
+    def write_facts(self) -> None:
+        """Write what the store says of the slides of these patches, by which ``import`` makes the same store again.
+
+        Raises
+        ------
+        StoreError
+            A part cannot be read.
+        """
+        rows = np.unique(self.patches.slide_rows).tolist()
+        write_facts(self.out / FACTS, self.patches.store, [self.patches.store.slides[row].id for row in rows])
 
     def shards(self) -> list[NDArray[np.int64]]:
         """Return all rows, cut into runs of `shard_patches`, split by split; a run holds patches of one split."""

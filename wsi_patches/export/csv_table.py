@@ -6,12 +6,13 @@ Each picture is whole or absent, so ``--resume`` writes those that are missing; 
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 from wsi_patches.export.base import ExportJob
 from wsi_patches.stores.files import replacing
 
-__all__ = ["export_csv"]
+__all__ = ["TABLE", "export_csv", "write_table"]
 
 TABLE = "patches.csv"
 
@@ -27,6 +28,17 @@ def export_csv(job: ExportJob) -> str:
     for name in job.patches.used_slide_names:
         Path(job.out, "images", name).mkdir(parents=True, exist_ok=True)
     job.write_pictures(lambda row: _path(job, row))
+    job.write_facts()
+    write_table(job, lambda row: _path(job, row))
+    return (
+        f"`{TABLE}` has a row a patch, its picture is the column `file`; x, y, width and height are level-0 pixels of "
+        f"the slide, `mpp` is um per pixel of the patch, `count_CLASS` the cells marked in it. Load it with "
+        f'`pandas.read_csv("{TABLE}", keep_default_na=False, na_values=[""])`.'
+    )
+
+
+def write_table(job: ExportJob, path_of: Callable[[int], Path]) -> None:
+    """Write the table of all that is known of each patch; ``path_of`` says where its picture is, relative to `out`."""
     with (
         replacing(job.out / TABLE, durable=True) as path,
         path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream,
@@ -34,12 +46,7 @@ def export_csv(job: ExportJob) -> str:
         writer = csv.DictWriter(stream, ["file", *job.patches.columns(0)], lineterminator="\n")
         writer.writeheader()
         for row in range(len(job.patches)):
-            writer.writerow({"file": _path(job, row).as_posix(), **job.patches.columns(row)})
-    return (
-        f"`{TABLE}` has a row a patch, its picture is the column `file`; x, y, width and height are level-0 pixels of "
-        f"the slide, `mpp` is um per pixel of the patch, `count_CLASS` the cells marked in it. Load it with "
-        f'`pandas.read_csv("{TABLE}", keep_default_na=False, na_values=[""])`.'
-    )
+            writer.writerow({"file": path_of(row).as_posix(), **job.patches.columns(row)})
 
 
 def _path(job: ExportJob, row: int) -> Path:

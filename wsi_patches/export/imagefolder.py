@@ -1,6 +1,7 @@
 """Folders of classes, ``SPLIT/CLASS/NAME.png``, as torchvision's ImageFolder and many others load them.
 
-Each file is whole or absent, so ``--resume`` writes those that are missing.
+Beside them is the table of the format ``csv``. Each file is whole or absent, so ``--resume`` writes those that are
+missing.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from wsi_patches.export.base import ExportJob
+from wsi_patches.export.csv_table import TABLE, write_table
 
 __all__ = ["export_imagefolder"]
 
@@ -34,12 +36,14 @@ def export_imagefolder(job: ExportJob) -> str:
         return folder / f"{patches.name(row)}{job.image.suffix}"
 
     job.write_pictures(path_of)
+    job.write_facts()
+    write_table(job, path_of)
     where = "SPLIT/CLASS" if patches.split_names else "CLASS"
     pairs = len(set(zip(patches.split.tolist(), patches.label.tolist(), strict=True)))
     empty = "" if pairs == len(labels) * len(splits) else ", allow_empty=True"
     return (
         f"`{where}/NAME{job.image.suffix}`. Load {'a split' if patches.split_names else 'this folder'} with "
-        f"`torchvision.datasets.ImageFolder(folder{empty})`."
+        f"`torchvision.datasets.ImageFolder(folder{empty})`. `{TABLE}` has a row a patch, with all that is known of it."
     )
 
 

@@ -32,6 +32,7 @@ def export_webdataset(job: ExportJob) -> str:
         A patch cannot be read.
     """
     patches, keys = job.patches, _keys(job.patches)
+    job.write_facts()
     done, numbers = 0, dict.fromkeys(np.unique(patches.split).tolist(), 0)
     for rows in job.shards():
         split = int(patches.split[rows[0]])

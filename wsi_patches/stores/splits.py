@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from wsi_patches.errors import StoreError
 from wsi_patches.stores.derived import DerivedWriter, read_derived
 from wsi_patches.stores.reader import Store
 
-__all__ = ["NO_SPLIT", "SPLIT", "read_store_split", "write_store_split"]
+__all__ = ["NO_SPLIT", "SPLIT", "read_store_split", "write_part_split", "write_store_split"]
 
 SPLIT, COLUMN = "split", "split"
 NO_SPLIT = ""
@@ -36,12 +37,18 @@ def write_store_split(
         Wait for the disk.
     """
     names = sorted(set(splits) - {NO_SPLIT})
-    code = {NO_SPLIT: -1, **{name: number for number, name in enumerate(names)}}
-    of_patch = np.array([code[name] for name in splits], np.int16)
     for part, start, stop in zip(store.parts, store.offsets[:-1], store.offsets[1:], strict=True):
-        writer = DerivedWriter(part.folder, SPLIT, {**settings, "names": names}, durable=durable)
-        writer.column(COLUMN, of_patch[start:stop], np.int16)
-        writer.complete()
+        write_part_split(part.folder, splits[start:stop], names, settings, durable=durable)
+
+
+def write_part_split(
+    part: Path, splits: Sequence[str], names: Sequence[str], settings: Mapping[str, Any], *, durable: bool = True
+) -> None:
+    """Keep the split of every patch of one part, whose folder is given; ``names`` are the splits of the whole store."""
+    code = {NO_SPLIT: -1, **{name: number for number, name in enumerate(names)}}
+    writer = DerivedWriter(part, SPLIT, {**settings, "names": list(names)}, durable=durable)
+    writer.column(COLUMN, np.array([code[name] for name in splits], np.int16), np.int16)
+    writer.complete()
 
 
 def read_store_split(store: Store) -> NDArray[np.str_]:
