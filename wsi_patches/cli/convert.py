@@ -8,20 +8,33 @@ from typing import Any
 
 import click
 
-from wsi_patches.cli.options import existing_options
+from wsi_patches.cli.help import HelpfulCommand, examples
+from wsi_patches.cli.options import PATH, existing_options, json_option, quiet_option, workers_option
 from wsi_patches.cli.progress import progress_bar
 
 __all__ = ["command"]
 
 
-@click.command("convert", epilog="Example:  wsi-patches convert patches.zarr -o plain.zarr --codec zstd")
-@click.argument("store", type=Path)
-@click.option("-o", "--out", type=Path, required=True, metavar="OUT.zarr", help="The store to write.")
-@click.option("--codec", type=click.Choice(["zstd", "lz4", "none"]), default="zstd", show_default=True)
-@click.option("--workers", type=int, metavar="N", help="How many at a time.  [default: all processors]")
+@click.command(
+    "convert",
+    cls=HelpfulCommand,
+    epilog=examples(
+        "wsi-patches convert patches.zarr -o plain.zarr", "wsi-patches convert patches.zarr -o fast.zarr --codec lz4"
+    ),
+)
+@click.argument("store", type=PATH)
+@click.option("-o", "--out", type=PATH, required=True, metavar="OUT.zarr", help="The store to write.")
+@click.option(
+    "--codec",
+    type=click.Choice(["zstd", "lz4", "none"]),
+    default="zstd",
+    show_default=True,
+    help="Compression, without loss: zstd is smallest, none fastest to read and largest.",
+)
+@workers_option
 @existing_options
-@click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@json_option
+@quiet_option
 def command(store: Path, out: Path, as_json: bool, quiet: bool, **options: Any) -> None:
     """Write STORE anew in one of zarr's own codecs, without loss.
 

@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from wsi_patches.cli.evaluated import as_json_text, told
-from wsi_patches.cli.options import as_names, group_options, read_command_recipe
+from wsi_patches.cli.help import HelpfulCommand, examples
+from wsi_patches.cli.options import (
+    PATH,
+    as_names,
+    device_option,
+    group_options,
+    json_option,
+    overwrite_option,
+    quiet_option,
+    read_command_recipe,
+    recipe_option,
+    seed_option,
+)
 from wsi_patches.cli.progress import progress_bar
+from wsi_patches.cli.suggestions import models, words
 from wsi_patches.recipe import settings_from
 
 __all__ = ["command"]
 
-EPILOG = """Examples:  wsi-patches evaluate counts/ --annotations marks/ -o evaluation/
-
-wsi-patches evaluate cells.zarr --model weights.safetensors -o evaluation/
-
-wsi-patches evaluate predictions.csv --patches cells.zarr -o evaluation/"""
-
-
-@click.command("evaluate", epilog=EPILOG)
-@click.argument("source", type=Path, required=False, metavar="COUNTS|STORE|FILE.csv")
-@click.option("-o", "--out", type=Path, metavar="DIR", help="The folder to write.")
-@click.option(
-    "--annotations", type=Path, metavar="DIR", help="Of counts: a dataset's folder, or marks named as the slides."
+EPILOG = examples(
+    "wsi-patches evaluate counts/ --annotations marks/ -o evaluation/",
+    "wsi-patches evaluate cells.zarr --model weights.safetensors -o evaluation/",
+    "wsi-patches evaluate predictions.csv --patches cells.zarr -o evaluation/",
 )
-@click.option("--radius", type=float, metavar="PX", help="Of counts: how far a found cell may lie from a marked point.")
+
+
+@click.command("evaluate", cls=HelpfulCommand, epilog=EPILOG)
+@click.argument("source", type=PATH, required=False, metavar="COUNTS|STORE|FILE.csv")
+@click.option("-o", "--out", type=PATH, metavar="DIR", help="The folder to write; needed, here or in the recipe.")
 @click.option(
-    "--threshold", type=float, metavar="SCORE", help="Of counts: the least score that counts.  [default: all]"
+    "--annotations",
+    type=PATH,
+    metavar="DIR",
+    help="Of counts: a dataset's folder, or marks named as the slides.  [default: none, slides alone are measured]",
+)
+@click.option(
+    "--radius",
+    type=float,
+    metavar="PX",
+    help="Of counts: how far a found cell may lie from a marked point, in level-0 pixels.  [default: the cell's own]",
+)
+@click.option(
+    "--threshold",
+    type=float,
+    metavar="SCORE",
+    help="Of counts: the least score that counts, 0 to 1.  [default: all count]",
 )
 @click.option(
     "--positive",
@@ -38,22 +61,35 @@ wsi-patches evaluate predictions.csv --patches cells.zarr -o evaluation/"""
     help="Of counts: labels of leukemic slides.  [default: all but healthy, benign, control ...]",
 )
 @click.option(
-    "--min-blasts", type=float, metavar="N", help="Of counts: a slide is called positive from N on.  [default: 1]"
+    "--min-blasts",
+    type=float,
+    metavar="N",
+    help="Of counts: a slide is called positive from N blasts on.  [default: 1]",
 )
 @click.option(
     "--write-calibration",
-    type=Path,
+    type=PATH,
     metavar="FILE.json",
     help="Of counts of patches by a classifier: learn how many blasts a positive patch means, for infer's "
-    "`--patch-calibration`.",
+    "`--patch-calibration`.  [default: not learnt]",
 )
-@click.option("--model", metavar="NAME|FILE", help="Of a store: the classifier to measure.")
 @click.option(
-    "--target", metavar="label|CLASS", help="Of a store: the slides' labels, or whether a patch holds a CLASS."
+    "--model",
+    metavar="NAME|FILE",
+    shell_complete=models("classifier"),
+    help="Of a store: the classifier to measure, which is needed then.  [default: none]",
 )
-@click.option("--patches", type=Path, metavar="STORE", help="Of a table: where its patches are.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where the model runs.  [default: auto]")
-@click.option("--folds", type=int, metavar="K", help="Folds that colour alone is measured by.  [default: 5]")
+@click.option(
+    "--target",
+    metavar="label|CLASS",
+    shell_complete=words("label"),
+    help="Of a store: the slides' labels, or whether a patch holds a CLASS.  [default: what the store has]",
+)
+@click.option(
+    "--patches", type=PATH, metavar="STORE", help="Of a table: where its patches are.  [default: none, no gallery]"
+)
+@device_option
+@click.option("--folds", type=int, metavar="K", help="Folds that colour alone is measured by, 2 or more.  [default: 5]")
 @click.option(
     "--by",
     type=click.Choice(["patient", "slide", "block", "none"]),
@@ -62,12 +98,12 @@ wsi-patches evaluate predictions.csv --patches cells.zarr -o evaluation/"""
 @click.option(
     "--draws", type=int, metavar="N", help="Draws of patients (or slides) for the intervals.  [default: 1000]"
 )
-@click.option("--seed", type=int, metavar="N", help="Of the draws and folds.  [default: 0]")
+@seed_option
 @group_options
-@click.option("--recipe", metavar="FILE", help="YAML file with any of these options; options given here win over it.")
-@click.option("--overwrite", is_flag=True, default=None, help="Replace an evaluation that is there.")
-@click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@recipe_option
+@overwrite_option
+@json_option
+@quiet_option
 def command(recipe: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
     """Measure what was counted or predicted, with 95 % intervals over patients, or else slides.
 

@@ -3,64 +3,87 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import click
 
-from wsi_patches.cli.options import existing_options, read_command_recipe
+from wsi_patches.cli.help import HelpfulCommand, examples
+from wsi_patches.cli.options import (
+    PATH,
+    existing_options,
+    json_option,
+    quiet_option,
+    read_command_recipe,
+    recipe_option,
+    seed_option,
+    workers_option,
+)
 from wsi_patches.cli.progress import progress_bar
+from wsi_patches.cli.suggestions import words
 from wsi_patches.recipe import settings_from
 
 __all__ = ["command"]
 
-EPILOG = """Examples:  wsi-patches export patches.zarr -o tiffs/ --format all-idb
-
-wsi-patches export patches.zarr -o folders/ --format imagefolder --split 0.7/0.15/0.15 --where "focus < 8"
-
-Columns of --where: slide, group, split, label, slide_label, index, x, y (level-0 pixels), focus, foreground, and each
-class of cells by its name (how many a patch holds)."""
+EPILOG = examples(
+    "wsi-patches export patches.zarr -o tiffs/ --format all-idb",
+    "wsi-patches export patches.zarr -o folders/ --format imagefolder --split 0.7/0.15/0.15",
+    'wsi-patches export patches.zarr -o shards/ --format webdataset --where "focus < 8 and blast > 0"',
+    note="Columns of --where: slide, group, split, label, slide_label, index, x, y (level-0 pixels), focus, "
+    "foreground, and each class of cells by its name (how many a patch holds).",
+)
 NAMES = ("all-idb", "imagefolder", "csv", "webdataset", "hdf5", "parquet", "coco", "yolo")
 KEPT = ("store", "published", "none")
 SHARES = ("train", "validation", "test")
 
 
-@click.command("export", epilog=EPILOG)
-@click.argument("store", type=Path, required=False)
-@click.option("-o", "--out", type=Path, metavar="DIR", help="The folder to write.")
-@click.option("--format", type=click.Choice(NAMES), help="What for.")
+@click.command("export", cls=HelpfulCommand, epilog=EPILOG)
+@click.argument("store", type=PATH, required=False)
+@click.option("-o", "--out", type=PATH, metavar="DIR", help="The folder to write; needed, here or in the recipe.")
+@click.option("--format", type=click.Choice(NAMES), help="What for; needed, here or in the recipe.")
 @click.option(
-    "--where", metavar="EXPR", help="Only patches that fulfil a condition, such as 'focus < 8 and blast > 0'."
+    "--where",
+    metavar="EXPR",
+    help="Only patches that fulfil a condition, such as 'focus < 8 and blast > 0'.  [default: none, all patches]",
 )
 @click.option(
     "--label-by",
     metavar="cells|slide|CLASS",
+    shell_complete=words("cells", "slide"),
     help="A patch's class: the first class of its cells; its slide's label; or whether it holds a CLASS.  "
     "[default: cells where cells were marked]",
 )
 @click.option(
     "--split",
     metavar="A/B[/C]|store|published|none",
-    help="Shares of train, validation and test, such as 0.7/0.15/0.15, or a split that is there.  "
+    shell_complete=words(*KEPT),
+    help="Shares of train, validation and test, 0 to 1 each, such as 0.7/0.15/0.15, or a split that is there.  "
     "[default: the store's, else the published one, else none]",
 )
 @click.option(
     "--group-by", type=click.Choice(["patient", "slide"]), help="What --split keeps whole.  [default: patient]"
 )
-@click.option("--seed", type=int, metavar="N", help="Equal seeds give equal splits.  [default: 0]")
+@seed_option
 @click.option("--image", type=click.Choice(["png", "jpeg", "webp"]), help="How patches are kept.  [default: png]")
-@click.option("--quality", type=int, metavar="1-100", help="Of JPEG.  [default: 95]")
-@click.option("--shard-patches", type=int, metavar="N", help="Patches in a file of many.  [default: 1000]")
-@click.option("--features", metavar="NAME", help="With hdf5: the features of this name that probe left, not pixels.")
+@click.option(
+    "--quality", type=int, metavar="1-100", help="Of JPEG; higher is larger and nearer the patch.  [default: 95]"
+)
+@click.option(
+    "--shard-patches", type=int, metavar="N", help="Patches in a file, for formats of many in one.  [default: 1000]"
+)
+@click.option(
+    "--features",
+    metavar="NAME",
+    help="With hdf5: the features of this name that probe left in the store.  [default: none, pixels]",
+)
 @click.option(
     "--box-px", type=float, metavar="PX", help="With coco and yolo: side of a cell's box, patch pixels.  [default: 80]"
 )
-@click.option("--workers", type=int, metavar="N", help="How many threads encode.  [default: all processors]")
+@workers_option
 @existing_options
-@click.option("--recipe", metavar="FILE", help="YAML file with any of these options; options given here win over it.")
+@recipe_option
 @click.option("--strict", is_flag=True, help="Exit with 1 if places that could not be read were left out.")
-@click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@json_option
+@quiet_option
 def command(recipe: str | None, split: str | None, strict: bool, as_json: bool, quiet: bool, **options: Any) -> None:
     """Write patches of STORE as other trainers read them, with a card (README.md) that says what they are.
 

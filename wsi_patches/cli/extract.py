@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
+from wsi_patches.cli.help import HelpfulCommand, examples
 from wsi_patches.cli.options import (
+    PATH,
     as_paths,
     existing_options,
     group_options,
@@ -23,28 +25,61 @@ from wsi_patches.recipe import settings_from
 
 __all__ = ["command"]
 
-EPILOG = """Example:  wsi-patches extract slides/ -o patches.zarr --patch-size 256 --overlap 0.25
+EPILOG = examples(
+    "wsi-patches extract slides/ -o patches.zarr --patch-size 256 --overlap 0.25",
+    "wsi-patches extract slide.svs -o patches.zarr --mpp 0.5 --foreground auto",
+    "wsi-patches extract field.jpg -o patches.zarr --annotations marks/",
+    note="An ALL-IDB1 folder (im/ xyc/ other/) is cut as published: 256 px, overlap 0.25, edge drop, tolerance 5.",
+)
 
-An ALL-IDB1 folder (im/ xyc/ other/) is cut as published: 256 px, overlap 0.25, edge drop, tolerance 5."""
 
-
-@click.command("extract", epilog=EPILOG)
-@click.argument("inputs", nargs=-1, metavar="INPUT...")
-@click.option("-o", "--out", type=Path, metavar="OUT.zarr", help="The store to write.")
-@click.option("--patch-size", type=int, metavar="PX", help="Side of a patch.  [default: 256]")
-@click.option("--overlap", type=float, metavar="SHARE", help="Share of a patch that its neighbour repeats, 0 to 1.")
-@click.option("--stride", type=int, metavar="PX", help="Distance between patches, instead of --overlap.")
-@click.option("--level", type=int, metavar="N", help="Read at this pyramid level.  [default: 0]")
-@click.option("--mpp", type=float, metavar="UM", help="Read at this many um per pixel.")
-@click.option("--magnification", type=float, metavar="X", help="Read at this objective power.")
+@click.command("extract", cls=HelpfulCommand, epilog=EPILOG)
+@click.argument("inputs", nargs=-1, type=click.Path(readable=False), metavar="INPUT...")
+@click.option("-o", "--out", type=PATH, metavar="OUT.zarr", help="The store to write; needed, here or in the recipe.")
+@click.option(
+    "--patch-size",
+    type=int,
+    metavar="PX",
+    help="Side of a patch, in pixels of the level, --mpp or --magnification that is read.  [default: 256]",
+)
+@click.option(
+    "--overlap",
+    type=float,
+    metavar="SHARE",
+    help="Share of a patch that its neighbour repeats, 0 to below 1.  [default: 0]",
+)
+@click.option(
+    "--stride",
+    type=int,
+    metavar="PX",
+    help="Distance between patches, in the same pixels, instead of --overlap.  [default: --patch-size]",
+)
+@click.option("--level", type=int, metavar="N", help="Read at this pyramid level; 0 is full resolution.  [default: 0]")
+@click.option("--mpp", type=float, metavar="UM", help="Read at this many um per pixel.  [default: as the level is]")
+@click.option(
+    "--magnification",
+    type=float,
+    metavar="X",
+    help="Read at this objective power, such as 40.  [default: as the level is]",
+)
 @click.option(
     "--edge",
     type=click.Choice(["drop", "shift", "pad"]),
     help="At the border: leave the rest out, move the last patch back inside, or pad it.  [default: shift]",
 )
-@click.option("--annotations", type=Path, metavar="DIR", help="Folder of annotation files named as the slides.")
+@click.option(
+    "--annotations",
+    type=PATH,
+    metavar="DIR",
+    help="Folder of annotation files named as the slides.  [default: as a dataset has them]",
+)
 @group_options
-@click.option("--tolerance", type=int, metavar="PX", help="How far outside a patch a cell still counts.  [default: 0]")
+@click.option(
+    "--tolerance",
+    type=int,
+    metavar="PX",
+    help="How far outside a patch, in level-0 pixels, a cell's centre may lie and still count.  [default: 0]",
+)
 @click.option(
     "--foreground",
     type=click.Choice(["none", "auto"]),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import click
 
+from wsi_patches.cli.help import HelpfulCommand, examples
 from wsi_patches.cli.options import (
+    PATH,
     as_paths,
     existing_options,
     group_options,
@@ -18,25 +19,29 @@ from wsi_patches.cli.options import (
     work_options,
 )
 from wsi_patches.cli.progress import progress_lines
+from wsi_patches.cli.suggestions import DEVICES, models, words
 from wsi_patches.cli.summary import INTERRUPTED, finish, leave_now
 from wsi_patches.outcome import Outcome, SlideReport
 from wsi_patches.recipe import settings_from
 
 __all__ = ["command"]
 
+EPILOG = examples(
+    "wsi-patches infer slide.tif -o counts/",
+    "wsi-patches infer slides/ -o counts/ --model blasts/weights.safetensors --tta 4 --json",
+    "wsi-patches infer slides/ -o counts/ --method patches --model counter.safetensors",
+    "wsi-patches infer slide.tif -o reviewed/ --annotations corrected/",
+)
 
-EPILOG = """Examples:  wsi-patches infer slide.tif -o counts/
 
-wsi-patches infer slides/ -o counts/ --model blasts/weights.safetensors --tta 4 --json
-
-wsi-patches infer slide.tif -o reviewed/ --annotations corrected/"""
-
-
-@click.command("infer", epilog=EPILOG)
-@click.argument("inputs", nargs=-1, metavar="INPUT...")
-@click.option("-o", "--out", type=Path, metavar="DIR", help="The folder to write.")
+@click.command("infer", cls=HelpfulCommand, epilog=EPILOG)
+@click.argument("inputs", nargs=-1, type=click.Path(readable=False), metavar="INPUT...")
+@click.option("-o", "--out", type=PATH, metavar="DIR", help="The folder to write; needed, here or in the recipe.")
 @click.option(
-    "--model", metavar="NAME|FILE", help="What tells blasts, by the method's kind.  [default: none, white cells only]"
+    "--model",
+    metavar="NAME|FILE",
+    shell_complete=models("classifier"),
+    help="What tells blasts, by the method's kind.  [default: none, white cells only]",
 )
 @click.option(
     "--method",
@@ -47,25 +52,40 @@ wsi-patches infer slide.tif -o reviewed/ --annotations corrected/"""
     "--ensemble",
     multiple=True,
     metavar="NAME|FILE",
+    shell_complete=models("classifier"),
     callback=lambda _context, _option, names: names or None,
-    help="A further classifier, whose probabilities are averaged with the model's; may be repeated.",
+    help="A further classifier, whose probabilities are averaged with the model's; may be repeated.  [default: none]",
 )
-@click.option("--tta", type=int, metavar="1|2|4|8", help="Views in which each cell is classified.  [default: 1]")
-@click.option("--overlap", type=float, metavar="SHARE", help="Of neighbouring patches, by `--method patches`.")
+@click.option(
+    "--tta",
+    type=int,
+    metavar="1|2|4|8",
+    shell_complete=words("1", "2", "4", "8"),
+    help="In how many mirrored and turned views each cell is classified.  [default: 1]",
+)
+@click.option(
+    "--overlap",
+    type=float,
+    metavar="SHARE",
+    help="By `--method patches`: share of a patch that its neighbour repeats, 0 to below 1.  [default: 0]",
+)
 @click.option(
     "--patch-calibration",
-    type=Path,
+    type=PATH,
     metavar="FILE.json",
-    help="How many blasts a positive patch means, for a model that says only whether a patch has one.",
+    help="How many blasts a positive patch means, for a model that says only whether a patch has one.  "
+    "[default: none, a rate of positive patches is given]",
 )
 @click.option(
     "--finder",
     metavar="NAME|FILE",
+    shell_complete=models("finder", "classical"),
     help="What finds white cells: a learned finder, or `classical`, which needs no weights.  [default: white-cells]",
 )
 @click.option(
     "--device",
     metavar="auto|cpu|cuda|cuda:N",
+    shell_complete=words(*DEVICES),
     help="Where the networks run; slides are dealt out where there are several GPUs.  [default: auto]",
 )
 @click.option(
@@ -78,14 +98,27 @@ wsi-patches infer slide.tif -o reviewed/ --annotations corrected/"""
     type=click.Choice(["torch", "openvino", "onnx"]),
     help="What runs the classifier, of cells or of patches; all but torch are extras.  [default: torch]",
 )
-@click.option("--compile", is_flag=True, default=None, help="Let torch.compile speed the classifier up; for long runs.")
-@click.option("--batch-size", type=int, metavar="N", help="How many are classified at a time.  [default: measured]")
-@click.option("--sharpen", type=float, metavar="SCORE", help="Sharpen a cell's patch if its focus score is above this.")
+@click.option(
+    "--compile",
+    is_flag=True,
+    default=None,
+    help="Let torch.compile speed the classifier up: half a minute once, for long runs.",
+)
+@click.option(
+    "--batch-size", type=int, metavar="N", help="Cells or patches that are classified at a time.  [default: measured]"
+)
+@click.option(
+    "--sharpen",
+    type=float,
+    metavar="SCORE",
+    help="Sharpen a cell's patch before it is classified if its focus score is above this.  [default: none]",
+)
 @click.option(
     "--annotations",
-    type=Path,
+    type=PATH,
     metavar="DIR",
-    help="Count the cells that a person marked or corrected: files named as the slides, such as QuPath's GeoJSON.",
+    help="Count the cells that a person marked or corrected: files named as the slides, such as QuPath's GeoJSON.  "
+    "[default: none, cells are found]",
 )
 @group_options
 @click.option(

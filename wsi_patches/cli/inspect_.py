@@ -7,24 +7,37 @@ from pathlib import Path
 
 import click
 
-from wsi_patches.cli.options import as_names
+from wsi_patches.cli.help import HelpfulCommand, examples
+from wsi_patches.cli.options import PATH, as_names, json_option
 from wsi_patches.cli.progress import progress_bar
+from wsi_patches.cli.suggestions import READERS, words
 
 __all__ = ["command"]
 
-EPILOG = """Example:  wsi-patches inspect patches.zarr
+EPILOG = examples(
+    "wsi-patches inspect slide.svs",
+    "wsi-patches inspect patches.zarr --json",
+    "wsi-patches inspect slide.svs --image macro -o macro.png",
+    note="Scanners keep pictures of the label and of the whole glass beside a slide. They may name the patient: they "
+    "are listed, and read only by --image NAME -o FILE.png.",
+)
 
-Scanners keep pictures of the label and of the whole glass beside a slide. They may name the patient: they are listed,
-and read only by --image NAME -o FILE.png."""
 
-
-@click.command("inspect", epilog=EPILOG)
-@click.argument("path", type=Path)
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-@click.option("--reader", metavar="NAME", help="Force a reader.  [default: by the file's content]")
-@click.option("--channels", metavar="A[,B[,C]]", help="Of fluorescence, the channels to show.")
-@click.option("--image", metavar="NAME", help="Write one of the pictures beside the slide, such as macro.")
-@click.option("-o", "--out", type=Path, metavar="FILE.png", help="Where to write it.")
+@click.command("inspect", cls=HelpfulCommand, epilog=EPILOG)
+@click.argument("path", type=PATH)
+@json_option
+@click.option(
+    "--reader",
+    metavar="NAME",
+    shell_complete=words(*READERS),
+    callback=lambda _context, _option, name: None if name == "auto" else name,
+    help="Force a reader.  [default: auto, by the file's content]",
+)
+@click.option("--channels", metavar="A[,B[,C]]", help="Of fluorescence, the channels to show.  [default: none]")
+@click.option(
+    "--image", metavar="NAME", help="Write one of the pictures beside the slide, such as macro.  [default: none]"
+)
+@click.option("-o", "--out", type=PATH, metavar="FILE.png", help="Where to write it, with --image only.")
 def command(
     path: Path, as_json: bool, reader: str | None, channels: str | None, image: str | None, out: Path | None
 ) -> None:

@@ -8,30 +8,53 @@ from typing import Any
 import click
 
 from wsi_patches._version import __version__
+from wsi_patches.cli.help import examples
 from wsi_patches.errors import UsageError, WsiPatchesError, sentence_of
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "main"]
 
-COMMANDS = {
-    "extract": "Cut slides into labelled patches and keep them in one store.",
-    "preprocess": "Score focus, sharpen and recolour the patches of a store.",
-    "export": "Write patches of a store as other trainers read them.",
-    "infer": "Count the white cells, and with a model the blasts, of slides.",
-    "split": "Split slides for training and measuring, and name what is on both sides.",
-    "probe": "Say how far frozen features and colour alone tell the classes of a store.",
-    "train": "Train a model from a recipe.",
-    "evaluate": "Measure counts, a model or predictions, with intervals over patients.",
-    "run": "Run a recipe: a pipeline or a command with its settings.",
-    "status": "Say what a run has come to, while it runs and afterwards.",
-    "demo": "Paint three slides, count their blasts, and show where the pictures are.",
-    "inspect": "Say what a slide, a folder or a store is.",
-    "convert": "Write a store anew in another codec, without loss.",
-    "verify": "Read a whole store against its checksums.",
-    "models": "List the models that come with the package.",
+SECTIONS: dict[str, dict[str, str]] = {
+    "Patches": {
+        "extract": "Cut slides into labelled patches and keep them in one store.",
+        "preprocess": "Score focus, sharpen and recolour the patches of a store.",
+        "export": "Write patches of a store as other trainers read them.",
+        "convert": "Write a store anew in another codec, without loss.",
+    },
+    "Counts": {
+        "infer": "Count the white cells, and with a model the blasts, of slides.",
+    },
+    "Models and figures": {
+        "split": "Split slides for training and measuring, and name what is on both sides.",
+        "train": "Train a model from a recipe.",
+        "evaluate": "Measure counts, a model or predictions, with intervals over patients.",
+        "probe": "Say how far frozen features and colour alone tell the classes of a store.",
+        "models": "List the models that come with the package.",
+    },
+    "Work": {
+        "demo": "Paint three slides, count their blasts, and show where the pictures are.",
+        "run": "Run a recipe: a pipeline or a command with its settings.",
+        "status": "Say what a run has come to, while it runs and afterwards.",
+        "completion": "Let the shell complete commands, options, names and files.",
+    },
+    "Look": {
+        "inspect": "Say what a slide, a folder or a store is.",
+        "verify": "Read a whole store against its checksums.",
+    },
 }
-"""In the order of use; each is the function of the same name in its module of the same name."""
+"""Headings of `--help`, and under each the commands in the order of use."""
+COMMANDS = {name: told for section in SECTIONS.values() for name, told in section.items()}
+"""Each is the function ``command`` in its module of the same name."""
+WIDTH = max(map(len, COMMANDS))
+"""So that the sentences of all sections stand in one column."""
 
 FAILED, USAGE = 1, 2
+EPILOG = examples(
+    "wsi-patches demo -o demo-out",
+    "wsi-patches extract slides/ -o patches.zarr --patch-size 256 --overlap 0.25",
+    "wsi-patches infer slide.tif -o counts/",
+    "wsi-patches export patches.zarr -o folders/ --format imagefolder",
+    note="Each command has --help with examples. For research use only, never a diagnosis.",
+)
 
 
 class Commands(click.Group):
@@ -51,8 +74,9 @@ class Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing any of them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        for heading, commands in SECTIONS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(f"{name:<{WIDTH}}", told) for name, told in commands.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; an error of ours becomes one sentence and an exit code, never a traceback."""
@@ -72,7 +96,7 @@ class Commands(click.Group):
 @click.command(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="For research use only, never a diagnosis.  Example:  wsi-patches infer slide.tif -o counts/",
+    epilog=EPILOG,
 )
 @click.version_option(__version__, prog_name="wsi-patches")
 def main() -> None:

@@ -8,84 +8,124 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from wsi_patches.cli.suggestions import DEVICES, READERS, recipes, words
 from wsi_patches.recipe import find_recipe, read_recipe
 
 if TYPE_CHECKING:
     from wsi_patches.workflows.shards import Shard
 
 __all__ = [
+    "PATH",
     "Command",
+    "all_of",
     "as_names",
     "as_paths",
     "cluster_option",
+    "device_option",
     "existing_options",
     "group_options",
+    "json_option",
     "output_options",
+    "overwrite_option",
+    "quiet_option",
     "read_command_recipe",
+    "recipe_option",
+    "seed_option",
     "shard_option",
     "work_options",
+    "workers_option",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def cluster_option(command: Command) -> Command:
-    """Add where the work runs."""
-    return click.option(
-        "--cluster",
-        metavar="local|slurm|tcp://HOST:PORT",
-        help="Run on Dask: processes on this machine, jobs of a SLURM site (a recipe's `site:` says which), or a "
-        "scheduler's address.  [default: threads]",
-    )(command)
+PATH = click.Path(readable=False, path_type=Path)
+"""A file or folder, or an object's address; the shell completes it. What it must be, and be there, workflows check."""
+
+recipe_option = click.option(
+    "--recipe",
+    metavar="NAME|FILE",
+    shell_complete=recipes,
+    help="Any of these options from a YAML file, or from a shipped recipe by its name; options given here win.  "
+    "[default: none]",
+)
+workers_option = click.option(
+    "--workers",
+    type=int,
+    metavar="N",
+    help="How many slides, parts or patches are worked on at a time, 1 or more.  [default: all processors]",
+)
+cluster_option = click.option(
+    "--cluster",
+    metavar="local|slurm|tcp://HOST:PORT",
+    shell_complete=words("local", "slurm"),
+    help="Run on Dask: processes on this machine, jobs of a SLURM site (a recipe's `site:` says which), or a "
+    "scheduler's address.  [default: none, threads of this process]",
+)
+device_option = click.option(
+    "--device",
+    type=click.Choice(DEVICES),
+    help="Where networks run; auto takes a GPU if there is one.  [default: auto]",
+)
+seed_option = click.option(
+    "--seed", type=int, metavar="N", help="Start of the random numbers: equal seeds give equal draws.  [default: 0]"
+)
+overwrite_option = click.option("--overwrite", is_flag=True, default=None, help="Replace an output that is there.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary on stdout.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print errors only, and show no progress.")
 
 
-def work_options(command: Command) -> Command:
-    """Add how and where the work runs."""
-    for option in (
-        click.option(
-            "--recipe",
-            metavar="FILE",
-            help="YAML file with any of these options; options given here win over it.",
-        ),
-        click.option("--workers", type=int, metavar="N", help="How many at a time.  [default: all processors]"),
-        cluster_option,
-        click.option(
-            "--slide-mpp",
-            type=float,
-            metavar="UM",
-            help="State the slides' level-0 pixel size, where their files do not.",
-        ),
-        click.option(
-            "--reader",
-            metavar="NAME",
-            callback=lambda _context, _option, name: None if name == "auto" else name,
-            help="Force a reader that inspect names.  [default: auto, by each file's content]",
-        ),
-        click.option(
-            "--channels",
-            metavar="A[,B[,C]]",
-            callback=lambda _context, _option, names: as_names(names),
-            help="Of fluorescence, the channels to show: one as grey, two or three as red, green, blue.",
-        ),
-    ):
-        command = option(command)
-    return command
+def all_of(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return a decorator that adds several options."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
-def existing_options(command: Command) -> Command:
-    """Add what to do with an output that is already there."""
-    command = click.option("--resume", is_flag=True, default=None, help="Keep what is complete, do the rest.")(command)
-    return click.option("--overwrite", is_flag=True, default=None, help="Replace an output that is there.")(command)
+work_options = all_of(
+    recipe_option,
+    workers_option,
+    cluster_option,
+    click.option(
+        "--slide-mpp",
+        type=float,
+        metavar="UM",
+        help="State the slides' level-0 pixel size, in um per pixel, where their files do not.  "
+        "[default: as each file says]",
+    ),
+    click.option(
+        "--reader",
+        metavar="NAME",
+        shell_complete=words(*READERS),
+        callback=lambda _context, _option, name: None if name == "auto" else name,
+        help="Force a reader that inspect names.  [default: auto, by each file's content]",
+    ),
+    click.option(
+        "--channels",
+        metavar="A[,B[,C]]",
+        callback=lambda _context, _option, names: as_names(names),
+        help="Of fluorescence, the channels to show, by name or 0-based number: one as grey, two or three as red, "
+        "green, blue.  [default: none; a slide of several channels is refused]",
+    ),
+)
+"""How and where the work runs, and how slides are opened."""
 
+existing_options = all_of(
+    click.option("--resume", is_flag=True, default=None, help="Keep what is complete, do the rest."), overwrite_option
+)
+"""What to do with an output that is already there."""
 
-def shard_option(command: Command) -> Command:
-    """Add which share of the work is done, for job arrays."""
-    return click.option(
-        "--shard",
-        metavar="K/N",
-        callback=lambda _context, _option, text: None if text is None else _shard(text),
-        help="Do the K-th of N shares of the slides, as a job of a job array; what is there is kept, as by --resume.",
-    )(command)
+shard_option = click.option(
+    "--shard",
+    metavar="K/N",
+    callback=lambda context, _option, text: None if text is None or context.resilient_parsing else _shard(text),
+    help="Do the K-th of N shares of the slides, as a job of a job array; what is there is kept, as by --resume.  "
+    "[default: all of them]",
+)
 
 
 def _shard(text: str) -> Shard:
@@ -94,35 +134,29 @@ def _shard(text: str) -> Shard:
     return Shard.parse(text)
 
 
-def group_options(command: Command) -> Command:
-    """Add where patients and slides come from that no known layout states."""
-    for option in (
-        click.option(
-            "--group-table",
-            type=Path,
-            metavar="FILE.csv",
-            help="Patient of each image: a column image and a column patient (or group).",
-        ),
-        click.option(
-            "--group-pattern",
-            metavar="REGEX",
-            help="Take the patient or slide out of each file's name, such as '(?P<patient>P[0-9]+)_'.",
-        ),
-    ):
-        command = option(command)
-    return command
+group_options = all_of(
+    click.option(
+        "--group-table",
+        type=PATH,
+        metavar="FILE.csv",
+        help="Patient of each image: a column image and a column patient (or group).  [default: as a dataset says]",
+    ),
+    click.option(
+        "--group-pattern",
+        metavar="REGEX",
+        help="Take the patient or slide out of each file's name, such as '(?P<patient>P[0-9]+)_'.  "
+        "[default: as a dataset says]",
+    ),
+)
+"""Where patients and slides come from that no known layout states."""
 
-
-def output_options(command: Command) -> Command:
-    """Add how the command tells what it did."""
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary on stdout."),
-        click.option("--strict", is_flag=True, help="Exit with 1 also if a slide is only partly readable."),
-        click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
-        click.option("-v", "--verbose", is_flag=True, help="Print a line for every slide."),
-    ):
-        command = option(command)
-    return command
+output_options = all_of(
+    json_option,
+    click.option("--strict", is_flag=True, help="Exit with 1 also if a slide is only partly readable."),
+    quiet_option,
+    click.option("-v", "--verbose", is_flag=True, help="Print a line for every slide."),
+)
+"""How the command tells what it did."""
 
 
 def read_command_recipe(name: str | None, command: str) -> dict[str, Any]:

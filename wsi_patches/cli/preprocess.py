@@ -4,43 +4,71 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
 
-from wsi_patches.cli.options import read_command_recipe
+from wsi_patches.cli.help import HelpfulCommand, examples
+from wsi_patches.cli.options import (
+    PATH,
+    cluster_option,
+    json_option,
+    quiet_option,
+    read_command_recipe,
+    recipe_option,
+    workers_option,
+)
 from wsi_patches.cli.progress import progress_lines
+from wsi_patches.cli.suggestions import COLOURS, words
 from wsi_patches.recipe import settings_from
 
 __all__ = ["command"]
 
+EPILOG = examples(
+    "wsi-patches preprocess patches.zarr --focus --sharpen 7.1",
+    "wsi-patches preprocess patches.zarr --recipe adaptive_unsharpening",
+    "wsi-patches preprocess patches.zarr --colour macenko --colour-reference good_stain.png",
+)
 SOFT_SHOWN = 5
 
 
-@click.command("preprocess", epilog="Example:  wsi-patches preprocess patches.zarr --focus --sharpen 7.1")
-@click.argument("store", type=Path, required=False)
+@click.command("preprocess", cls=HelpfulCommand, epilog=EPILOG)
+@click.argument("store", type=PATH, required=False)
 @click.option("--focus", is_flag=True, default=None, help="Score each patch (FQPath; higher is blurrier).")
 @click.option(
-    "--sharpen", metavar="SCORE|auto", help="Sharpen patches above this score; auto finds it from the labels."
+    "--sharpen",
+    metavar="SCORE|auto",
+    shell_complete=words("auto"),
+    help="Sharpen patches whose focus score is above this (7.1 as published); auto finds it from the labels.  "
+    "[default: none, nothing is sharpened]",
 )
 @click.option(
     "--keep", type=click.Choice(["last", "best"]), help="Which try is kept: as published, or best.  [default: last]"
 )
-@click.option("--amount", type=float, help="How strongly to sharpen.  [default: 0.8]")
-@click.option("--colour", metavar="METHOD", help="comprehensive, reinhard or macenko.")
 @click.option(
-    "--colour-reference", type=Path, metavar="PICTURE", help="The colours to have.  [default: each slide's own]"
+    "--amount",
+    type=float,
+    metavar="FACTOR",
+    help="How much of what a blur takes away is added, 0 or more.  [default: 0.8]",
 )
 @click.option(
-    "--out-of-focus", type=float, metavar="SCORE", help="From where a patch is reported as soft.  [default: 8]"
+    "--colour",
+    metavar="METHOD",
+    shell_complete=words(*COLOURS),
+    help="Normalise colours: comprehensive, reinhard or macenko.  [default: none, they stay]",
 )
-@click.option("--recipe", metavar="FILE", help="YAML file with any of these options; options given here win over it.")
-@click.option("--workers", type=int, metavar="N", help="How many at a time.  [default: all processors]")
-@click.option("--cluster", metavar="local|tcp://HOST:PORT", help="Run on Dask.  [default: threads]")
+@click.option(
+    "--colour-reference", type=PATH, metavar="PICTURE", help="The colours to have.  [default: each slide's own]"
+)
+@click.option(
+    "--out-of-focus", type=float, metavar="SCORE", help="Above this a patch is reported as soft.  [default: 8]"
+)
+@recipe_option
+@workers_option
+@cluster_option
 @click.option("--overwrite", is_flag=True, default=None, help="Replace what was derived with other settings.")
-@click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@json_option
+@quiet_option
 def command(recipe: str | None, as_json: bool, quiet: bool, sharpen: str | None, **options: Any) -> None:
     """Score, sharpen and recolour the patches of STORE; what comes out lies beside them, in the store.
 

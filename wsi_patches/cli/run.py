@@ -6,26 +6,35 @@ from typing import Any
 
 import click
 
-from wsi_patches.cli.options import cluster_option, existing_options
+from wsi_patches.cli.help import HelpfulCommand, examples
+from wsi_patches.cli.options import cluster_option, existing_options, quiet_option, workers_option
 from wsi_patches.cli.progress import progress_lines
+from wsi_patches.cli.suggestions import recipes
 from wsi_patches.recipe import find_recipe, load_pipeline, read_runnable, settings_from
 
 __all__ = ["command", "run_recipe"]
 
 
-EPILOG = """Examples:  wsi-patches run demo -o demo-out
+EPILOG = examples(
+    "wsi-patches run demo -o demo-out",
+    "wsi-patches run all_idb1 ALL_IDB1/ -o out --cluster slurm",
+)
 
-wsi-patches run all_idb1 ALL_IDB1_FOLDER -o out --cluster slurm"""
 
-
-@click.command("run", epilog=EPILOG)
-@click.argument("recipe", metavar="RECIPE")
-@click.argument("inputs", nargs=-1, metavar="[INPUT...]")
-@click.option("-o", "--out", metavar="DIR", help="Where the output goes, if the recipe does not say.")
-@click.option("--workers", type=int, metavar="N", help="How many at a time.")
+@click.command("run", cls=HelpfulCommand, epilog=EPILOG)
+@click.argument("recipe", metavar="RECIPE", shell_complete=recipes)
+@click.argument("inputs", nargs=-1, type=click.Path(readable=False), metavar="[INPUT...]")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(readable=False),
+    metavar="DIR",
+    help="Where the output goes.  [default: as the recipe says]",
+)
+@workers_option
 @cluster_option
 @existing_options
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@quiet_option
 def command(recipe: str, inputs: tuple[str, ...], quiet: bool, **flags: Any) -> None:
     """Run a RECIPE: a YAML file, or the name of one that comes with the package.
 

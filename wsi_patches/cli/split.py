@@ -3,44 +3,66 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import click
 
-from wsi_patches.cli.options import group_options, read_command_recipe
+from wsi_patches.cli.help import HelpfulCommand, examples
+from wsi_patches.cli.options import (
+    PATH,
+    group_options,
+    json_option,
+    overwrite_option,
+    quiet_option,
+    read_command_recipe,
+    recipe_option,
+    seed_option,
+)
 from wsi_patches.cli.progress import progress_bar
+from wsi_patches.cli.suggestions import words_or_files
 from wsi_patches.recipe import settings_from
 
 __all__ = ["command"]
 
-EPILOG = """Examples:  wsi-patches split patches.zarr -o folds/ --folds 5
-
-wsi-patches split C-NMC/ -o checked/ --use published"""
+EPILOG = examples(
+    "wsi-patches split patches.zarr -o folds/ --folds 5",
+    "wsi-patches split slides/ -o split/ --shares 0.7/0.15/0.15 --group-table patients.csv",
+    "wsi-patches split C-NMC/ -o checked/ --use published",
+)
 SHARES = ("train", "validation", "test")
 
 
-@click.command("split", epilog=EPILOG)
-@click.argument("source", type=Path, required=False, metavar="STORE|FOLDER")
-@click.option("-o", "--out", type=Path, metavar="DIR", help="Where split.csv and leaks.csv go.")
-@click.option("--folds", type=int, metavar="K", help="How many folds.  [default: 5]")
+@click.command("split", cls=HelpfulCommand, epilog=EPILOG)
+@click.argument("source", type=PATH, required=False, metavar="STORE|FOLDER")
 @click.option(
-    "--shares", metavar="A/B[/C]", help="Instead: shares of train, validation and test, such as 0.7/0.15/0.15."
+    "-o", "--out", type=PATH, metavar="DIR", help="Where split.csv and leaks.csv go; needed, here or in the recipe."
+)
+@click.option("--folds", type=int, metavar="K", help="How many folds, 2 or more.  [default: 5]")
+@click.option(
+    "--shares",
+    metavar="A/B[/C]",
+    help="Instead: shares of train, validation and test (of two: train and test), 0 to 1 each, such as 0.7/0.15/0.15.  "
+    "[default: none, folds are made]",
 )
 @click.option(
     "--by",
     type=click.Choice(["patient", "slide", "block", "none"]),
     help="What is kept together; block: neighbours in file-name order, for sets without patients.  [default: patient]",
 )
-@click.option("--use", metavar="FILE.csv|published", help="Check a split that is there, instead of making one.")
-@click.option("--seed", type=int, metavar="N", help="Equal seeds give equal splits.  [default: 0]")
+@click.option(
+    "--use",
+    metavar="FILE.csv|published",
+    shell_complete=words_or_files("published"),
+    help="Check a split that is there.  [default: none, one is made]",
+)
+@seed_option
 @click.option("--copies/--no-copies", default=None, help="Compare all images across splits.  [default: compare]")
 @group_options
-@click.option("--recipe", metavar="FILE", help="YAML file with any of these options; options given here win over it.")
-@click.option("--overwrite", is_flag=True, default=None, help="Replace a split that is there.")
+@recipe_option
+@overwrite_option
 @click.option("--strict", is_flag=True, help="Exit with 1 if anything is on both sides.")
-@click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary on stdout.")
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@json_option
+@quiet_option
 def command(recipe: str | None, shares: str | None, strict: bool, as_json: bool, quiet: bool, **options: Any) -> None:
     """Split the slides of a STORE or FOLDER into folds or train, validation and test, whole patients on one side.
 

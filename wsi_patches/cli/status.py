@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from wsi_patches.cli.help import HelpfulCommand, examples
+from wsi_patches.cli.options import json_option
+
 if TYPE_CHECKING:
     from wsi_patches.workflows.status import OutputStatus, RunStatus
 
@@ -21,9 +24,13 @@ GO_ON = "go on with the same command and --resume"
 DIED_OF = "died without a word: it was killed, or its machine went down"
 
 
-@click.command("status", epilog="Example:  wsi-patches status counts/")
-@click.argument("out")
-@click.option("--json", "as_json", is_flag=True, help="Print everything that is known, machine-readable, on stdout.")
+@click.command(
+    "status",
+    cls=HelpfulCommand,
+    epilog=examples("wsi-patches status counts/", "wsi-patches status patches.zarr --json"),
+)
+@click.argument("out", type=click.Path(readable=False))
+@json_option
 @click.option("-v", "--verbose", is_flag=True, help="Print a line for every shard, and every slide that failed.")
 def command(out: str, as_json: bool, verbose: bool) -> None:
     """Say what a run has come to, while it runs and afterwards.

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsi_patches.cli.evaluated import told
-from wsi_patches.cli.options import existing_options, group_options, read_command_recipe
+from wsi_patches.cli.help import HelpfulCommand, examples
+from wsi_patches.cli.options import PATH, existing_options, group_options, quiet_option, read_command_recipe
 from wsi_patches.cli.progress import progress_bar
+from wsi_patches.cli.suggestions import DEVICES, recipes
 from wsi_patches.recipe import read_recipe, settings_from
 
 if TYPE_CHECKING:
@@ -28,27 +30,45 @@ OF_FIELDS = ("counts", "detector")
 """Tasks that learn from whole fields, not from patches: their settings are not searched."""
 FLAGS = ("epochs", "seed", "device")
 """Options that stand for settings of a recipe's training."""
-EPILOG = """Examples:  wsi-patches train all_idb1_blasts --data ALL_IDB1/ -o trained/
+EPILOG = examples(
+    "wsi-patches train all_idb1_blasts --data ALL_IDB1/ -o trained/",
+    "wsi-patches train all_idb1_blasts --data slides/ --annotations marks/ -o trained/",
+    "wsi-patches train all_idb1_blasts --data ALL_IDB1/ -o tuned/ --tune 20",
+)
 
-wsi-patches train all_idb1_blasts --data slides/ --annotations marks/ -o trained/
 
-wsi-patches train all_idb1_blasts --data ALL_IDB1/ -o tuned/ --tune 20"""
-
-
-@click.command("train", epilog=EPILOG)
-@click.argument("recipe", metavar="RECIPE")
-@click.option("-o", "--out", type=Path, required=True, metavar="DIR", help="The folder to write.")
-@click.option("--data", type=Path, multiple=True, metavar="FOLDER", help="What to learn from; may be given again.")
-@click.option("--annotations", type=Path, metavar="DIR", help="Folder of annotation files named as the slides.")
+@click.command("train", cls=HelpfulCommand, epilog=EPILOG)
+@click.argument("recipe", metavar="RECIPE", shell_complete=recipes)
+@click.option("-o", "--out", type=PATH, required=True, metavar="DIR", help="The folder to write.")
+@click.option(
+    "--data",
+    type=PATH,
+    multiple=True,
+    metavar="FOLDER",
+    help="What to learn from; may be given again.  [default: none, for recipes that paint]",
+)
+@click.option(
+    "--annotations",
+    type=PATH,
+    metavar="DIR",
+    help="Folder of annotation files named as the slides.  [default: as --data has them]",
+)
 @group_options
-@click.option("--epochs", type=int, metavar="N", help="Instead of the recipe's.")
-@click.option("--cells", type=int, metavar="N", help="Of painted cells: how many, instead of the recipe's.")
-@click.option("--seed", type=int, metavar="N", help="Instead of the recipe's.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to train.  [default: auto]")
-@click.option("--tune", type=int, metavar="N", help="Try N settings on the validation split, and keep the best model.")
-@click.option("--tune-space", type=Path, metavar="FILE", help="What is tried, instead of the recipe's `tune:`.")
+@click.option("--epochs", type=int, metavar="N", help="How often all data are gone through.  [default: the recipe's]")
+@click.option("--cells", type=int, metavar="N", help="How many cells a recipe paints.  [default: the recipe's]")
+@click.option("--seed", type=int, metavar="N", help="Start of the random numbers.  [default: the recipe's]")
+@click.option("--device", type=click.Choice(DEVICES), help="Where to train.  [default: the recipe's, else auto]")
+@click.option(
+    "--tune",
+    type=int,
+    metavar="N",
+    help="Try N settings on the validation split, and keep the best model.  [default: none, the recipe's settings]",
+)
+@click.option(
+    "--tune-space", type=PATH, metavar="FILE", help="What is tried, as a YAML file.  [default: the recipe's `tune:`]"
+)
 @existing_options
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@quiet_option
 def command(recipe: str, out: Path, quiet: bool, **options: Any) -> None:
     """Train a model by a RECIPE: a YAML file, or the name of one that comes with the package.
 

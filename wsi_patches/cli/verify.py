@@ -6,14 +6,16 @@ from pathlib import Path
 
 import click
 
+from wsi_patches.cli.help import HelpfulCommand, examples
+from wsi_patches.cli.options import PATH
 from wsi_patches.cli.progress import progress_bar
 from wsi_patches.errors import UsageError
 
 __all__ = ["command"]
 
 
-@click.command("verify", epilog="Example:  wsi-patches verify patches.zarr")
-@click.argument("store", type=Path)
+@click.command("verify", cls=HelpfulCommand, epilog=examples("wsi-patches verify patches.zarr"))
+@click.argument("store", type=PATH)
 def command(store: Path) -> None:
     """Read every chunk of a STORE against its checksum; exits with 1 if anything is wrong."""
     from wsi_patches.locations import path_of
