@@ -31,7 +31,7 @@ EPILOG = examples(
     note="Columns of --where: slide, group, split, label, slide_label, index, x, y (level-0 pixels), focus, "
     "foreground, and each class of cells by its name (how many a patch holds).",
 )
-NAMES = ("all-idb", "imagefolder", "csv", "webdataset", "hdf5", "parquet", "coco", "yolo")
+NAMES = ("all-idb", "imagefolder", "csv", "webdataset", "hdf5", "parquet", "coco", "yolo", "spatialdata")
 KEPT = ("store", "published", "none")
 SHARES = ("train", "validation", "test")
 
@@ -73,7 +73,7 @@ SHARES = ("train", "validation", "test")
 @click.option(
     "--features",
     metavar="NAME",
-    help="With hdf5: the features of this name that probe left in the store.  [default: none, pixels]",
+    help="With hdf5 and spatialdata: the features of this name that probe left in the store.  [default: none, pixels]",
 )
 @click.option(
     "--box-px", type=float, metavar="PX", help="With coco and yolo: side of a cell's box, patch pixels.  [default: 80]"

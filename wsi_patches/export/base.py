@@ -40,12 +40,13 @@ FORMATS = {
     "parquet": "wsi_patches.export.parquet:export_parquet",
     "coco": "wsi_patches.export.coco:export_coco",
     "yolo": "wsi_patches.export.yolo:export_yolo",
+    "spatialdata": "wsi_patches.export.spatialdata:export_spatialdata",
 }
 """Where each format's function is; its module is imported when it is asked for."""
 
-OWN_PICTURES = {"all-idb": "TIFF, without loss", "hdf5": "kept as pixels"}
+OWN_PICTURES = {"all-idb": "TIFF, without loss", "hdf5": "kept as pixels", "spatialdata": "left in the slide"}
 """How formats keep pictures that take no choice of it."""
-WITH_FEATURES = ("hdf5",)
+WITH_FEATURES = ("hdf5", "spatialdata")
 """Formats that can hold features in place of pixels."""
 WITH_BOXES = ("coco", "yolo")
 """Formats that hold a box for each marked cell."""

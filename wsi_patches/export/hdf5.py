@@ -11,20 +11,19 @@ from __future__ import annotations
 
 import csv
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_patches.errors import UsageError
 from wsi_patches.export.base import ExportJob
+from wsi_patches.export.features import check, read_features
 from wsi_patches.export.patches import NO_NAME, ExportPatches
 from wsi_patches.export.text import spelt_out
 from wsi_patches.geometry import round_half_up
 from wsi_patches.patch import SlideRecord
 from wsi_patches.slide import MAGNIFICATION_MPP, level_for
-from wsi_patches.stores import derived_settings, read_derived
 from wsi_patches.stores.files import replacing
 
 __all__ = ["check", "export_hdf5"]
@@ -32,32 +31,9 @@ __all__ = ["check", "export_hdf5"]
 h5py: Any = importlib.import_module("h5py")  # which has no types
 PATCHES, FEATURES = "patches", "h5_files"
 """The folders in which CLAM looks for files with pixels or places, and for those with features."""
-VECTORS = "vectors"
-"""The column of a derived group ``features/NAME``."""
 TABLE = "slides.csv"
 ROWS_IN_CHUNK = 256
 """Of columns and features: of 1280 numbers these are 1.3 MB."""
-
-
-def check(job: ExportJob) -> None:
-    """Refuse features that the store does not hold of all its patches.
-
-    Raises
-    ------
-    UsageError
-        Some part lacks them.
-    """
-    if job.features is None:
-        return
-    name = _group(job.features)
-    lacking = [part.id for part in job.patches.store.parts if derived_settings(part.folder, name) is None]
-    if lacking:
-        store = job.patches.store
-        msg = (
-            f"--features {job.features}: {len(lacking)} of {len(store.parts)} parts of {store.path} hold no complete "
-            f"{name}; run wsi-patches probe on the store"
-        )
-        raise UsageError(msg)
 
 
 def export_hdf5(job: ExportJob) -> str:
@@ -70,7 +46,7 @@ def export_hdf5(job: ExportJob) -> str:
     """
     patches, folder = job.patches, PATCHES if job.features is None else FEATURES
     (job.out / folder).mkdir(exist_ok=True)
-    slides, done = _by_slide(patches), 0
+    slides, done = patches.by_slide(), 0
     for rows in slides:
         path = job.out / folder / f"{_name(patches, rows)}.h5"
         if not path.is_file():
@@ -85,16 +61,6 @@ def export_hdf5(job: ExportJob) -> str:
         f"and `{held}. `{TABLE}` has a row a slide: `case_id`, `slide_id`, `label`, `split`. Load with "
         f'`h5py.File("{folder}/SLIDE.h5")["coords"][:]`.'
     )
-
-
-def _group(features: str) -> str:
-    return f"features/{features}"
-
-
-def _by_slide(patches: ExportPatches) -> list[NDArray[np.int64]]:
-    """Return the rows of each slide, ascending."""
-    order = np.argsort(patches.slide_rows, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(patches.slide_rows[order])) + 1)
 
 
 def _name(patches: ExportPatches, rows: NDArray[np.int64]) -> str:
@@ -113,7 +79,7 @@ def _write_slide(job: ExportJob, file: Any, rows: NDArray[np.int64], done: int) 
         _named(_growing(file, "splits", patches.split[rows]), patches.split_names)
     if job.features is not None:
         vectors = None
-        for found in _vectors(patches, job.features, rows):
+        for found in read_features(patches, job.features, rows):
             vectors = _growing(file, "features", found, vectors)
         return
     shape = (patches.side_px, patches.side_px, 3)
@@ -175,15 +141,6 @@ def _of_patches(patches: ExportPatches, row: int) -> dict[str, Any]:
         "level0_height": record.size[1],
         **{name: int(value) if value == int(value) else value for name, value in magnification.items() if value},
     }
-
-
-def _vectors(patches: ExportPatches, features: str, rows: NDArray[np.int64]) -> Iterator[NDArray[np.float32]]:
-    """Yield the features of some rows, part by part."""
-    store, positions = patches.store, patches.positions[rows]
-    part_of = np.searchsorted(store.offsets, positions, side="right") - 1
-    for number in np.unique(part_of).tolist():
-        column = read_derived(store.parts[number].folder, _group(features)).column(VECTORS)
-        yield np.asarray(column[positions[part_of == number] - store.offsets[number]], np.float32)
 
 
 def _write_table(job: ExportJob, slides: Sequence[NDArray[np.int64]]) -> None:

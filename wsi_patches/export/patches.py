@@ -115,6 +115,11 @@ class ExportPatches:
         """A name of each split that is safe as a folder's; the last, at -1, is ``.``: where there are no splits."""
         return [*safe_names(self.split_names), "."]
 
+    def by_slide(self) -> list[NDArray[np.int64]]:
+        """Return the rows of each slide, ascending."""
+        order = np.argsort(self.slide_rows, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(self.slide_rows[order])) + 1)
+
     def slide(self, row: int) -> SlideRecord:
         """Return what is known of a patch's slide."""
         return self.store.slides[int(self.slide_rows[row])]
