@@ -13,7 +13,7 @@ SHORT = 10
 HEADINGS = {
     "Output": "out format image quality codec shard_patches features box_px write_calibration fsync resume overwrite "
     "dry_run",
-    "What is read": "slide_mpp reader channels annotations data patches",
+    "What is read": "layout slide_mpp reader channels annotations data patches",
     "Patches": "patch_size overlap stride level mpp magnification edge tolerance foreground where label_by target",
     "Focus and colour": "focus sharpen keep amount colour colour_reference out_of_focus",
     "Models": "model method ensemble tta finder patch_calibration encoder epochs cells tune tune_space",

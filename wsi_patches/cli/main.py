@@ -18,6 +18,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "extract": "Cut slides into labelled patches and keep them in one store.",
         "preprocess": "Score focus, sharpen and recolour the patches of a store.",
         "export": "Write patches of a store as other trainers read them.",
+        "import": "Make a store of patches that lie as single pictures, such as an export.",
         "convert": "Write a store anew in another codec, without loss.",
     },
     "Counts": {
@@ -68,7 +69,7 @@ class Commands(click.Group):
         """Import a command."""
         if cmd_name not in COMMANDS:
             return None
-        name = "inspect_" if cmd_name == "inspect" else cmd_name
+        name = f"{cmd_name}_" if cmd_name in ("import", "inspect") else cmd_name
         command: click.Command = getattr(importlib.import_module(f"wsi_patches.cli.{name}"), "command")  # noqa: B009
         return command
 

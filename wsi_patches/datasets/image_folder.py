@@ -19,7 +19,7 @@ from wsi_patches.datasets.item import SlideItem, Unit
 from wsi_patches.datasets.layout import Dataset, Layout
 from wsi_patches.datasets.small_pictures import are_small
 
-__all__ = ["IMAGE_FOLDER"]
+__all__ = ["IMAGE_FOLDER", "split_folders"]
 
 LEAST = 2
 LOOKED_AT = 12
@@ -28,7 +28,7 @@ CELL_PX = 600
 DIGITS = re.compile(r"\d+")
 
 
-def _tops(folder: Path) -> list[tuple[str | None, Path]]:
+def split_folders(folder: Path) -> list[tuple[str | None, Path]]:
     """Return the folders that hold the class folders, with the split that each is."""
     folders = listing(folder).folders
     if folders and all(name.lower() in SPLITS for name in folders):
@@ -37,7 +37,7 @@ def _tops(folder: Path) -> list[tuple[str | None, Path]]:
 
 
 def _recognise(folder: Path) -> bool:
-    tops = _tops(folder)
+    tops = split_folders(folder)
     classes = [listing(top).folders for _, top in tops]
     if pictures(folder) or not all(_are_classes(top, names) for (_, top), names in zip(tops, classes, strict=True)):
         return False
@@ -48,7 +48,7 @@ def _recognise(folder: Path) -> bool:
 
 def _first(folder: Path) -> list[Path]:
     """Return the first picture of some of the class folders."""
-    folders = [top / name for _, top in _tops(folder) for name in listing(top).folders]
+    folders = [top / name for _, top in split_folders(folder) for name in listing(top).folders]
     return [one / pictures(one)[0] for one in folders[:LOOKED_AT]]
 
 
@@ -66,7 +66,7 @@ def _read(folder: Path) -> Dataset:
     unit: Unit = "cell" if are_small(_first(folder), CELL_PX) else "slide"
     items = tuple(
         SlideItem(path=f"{top / label}/{name}", layout=IMAGE_FOLDER.name, unit=unit, label=label, split=split)
-        for split, top in _tops(folder)
+        for split, top in split_folders(folder)
         for label in listing(top).folders
         for name in pictures(top / label)
     )

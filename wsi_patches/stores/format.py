@@ -45,6 +45,13 @@ class StoreSettings:
     """``auto`` where patches of bare glass were left out."""
     creator: str = f"{FORMAT} {__version__}"
 
+    def differences(self, asked: StoreSettings) -> list[str]:
+        """Return what other settings would make other patches or labels of, as ``name this (asked: that)``."""
+        have, want = (
+            {**one.spec.to_dict(), **one.rule.to_dict(), "foreground": one.foreground} for one in (self, asked)
+        )
+        return [f"{name} {have[name]} (asked: {want[name]})" for name in want if have[name] != want[name]]
+
     def to_attributes(self) -> dict[str, Any]:
         """Return the root group's attributes."""
         return {

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from wsi_patches.datasets import find_inputs, with_groups
 from wsi_patches.errors import NoPatches, UsageError
@@ -194,15 +193,10 @@ def _task(
 
 
 def _same_settings(store: Store, asked: StoreSettings) -> None:
-    have, want = (_flat(settings) for settings in (store.settings, asked))
-    different = [f"{name} {have[name]} (asked: {want[name]})" for name in want if have[name] != want[name]]
+    different = store.settings.differences(asked)
     if different:
         msg = (
             f"{store.path} holds patches of other settings: {', '.join(different)}; "
             "give the same options to --resume, or another -o"
         )
         raise UsageError(msg)
-
-
-def _flat(settings: StoreSettings) -> dict[str, Any]:
-    return {**settings.spec.to_dict(), **settings.rule.to_dict(), "foreground": settings.foreground}
