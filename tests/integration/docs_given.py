@@ -1,0 +1,162 @@
+"""What the pages of the documentation take for granted, under the names that they use: small, and all of it painted.
+
+Each is made when a page first asks for it; one may be made of another.
+"""
+
+import csv
+import shutil
+from functools import partial
+
+import cv2
+
+from tests import made_datasets
+from tests.unit.models.test_counter import CARD as COUNTER
+from tests.unit.train.small_fields import painted_fields
+from wsi_patches.geometry import Size
+from wsi_patches.models import ALLNet, ModelCard, save_weights
+from wsi_patches.models.count_network import CellCountNet
+from wsi_patches.models.table import find_model
+from wsi_patches.stores import open_store
+from wsi_patches.synthetic import SmearSettings, paint_cell_patches, paint_smear, write_all_idb1, write_slide
+from wsi_patches.workflows.extract import ExtractSettings, extract
+from wsi_patches.workflows.infer import InferSettings, infer
+
+DEMO_MODEL = "painted-cells-lbp"
+FIELD = Size(420, 320)
+PATIENTS = 6
+SCANNED = SmearSettings.random(3, cell_diameter_px=48.0, blasts=5, others=5)
+PRESENCE = ModelCard(
+    name="presence", title="Has a patch a blast?", architecture="allnet", settings={"widths": [4, 8]},
+    classes=("blast", "none"), input_px=32, mean=(0.8, 0.7, 0.8), std=(0.2, 0.25, 0.1), trained_on="nothing",
+    limits="knows nothing", licence="Apache-2.0", patch_cell_diameters=5.0,
+)  # fmt: skip
+
+
+class Given:
+    """Things that lie ready, each made once."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, name):
+        """Return the path of a thing, which is made if it is not there."""
+        path = self.folder / name
+        if not path.exists():
+            MAKERS[name](self, path)
+        return path
+
+    def lay(self, name, folder):
+        """Copy a thing into a page's folder."""
+        made = self(name)
+        (shutil.copytree if made.is_dir() else shutil.copy2)(made, folder / name)
+
+
+def write_marks(path, cells):
+    """Write cells as CSV."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(("x", "y", "class"))
+        for (x, y), index in zip(cells.xy, cells.class_index, strict=True):
+            rows.writerow((x, y, cells.class_names[index]))
+
+
+def slides(given, path):
+    """Photographs of six patients' smears; their marks lie in ``marks``."""
+    path.mkdir()
+    (given.folder / "marks").mkdir()
+    for number in range(1, PATIENTS + 1):
+        settings = SmearSettings.random(60 + number, cell_diameter_px=36.0, blasts=number, others=3, touching=0.0)
+        pixels, cells = paint_smear(FIELD, settings)
+        cv2.imwrite(str(path / f"P{number}_a.png"), pixels[..., ::-1])
+        write_marks(given.folder / "marks" / f"P{number}_a.csv", cells)
+
+
+def one_slide(given, path):
+    """A scanner's file, with marks of its own."""
+    given("slides")
+    write_marks(given.folder / "marks" / f"{path.stem}.csv", write_slide(path, Size(768, 640), SCANNED))
+
+
+def field(given, path):
+    """One of the photographs, under a name of its own."""
+    first = cv2.imread(str(given("slides") / "P1_a.png"))
+    cv2.imwrite(str(path), first)
+    shutil.copy2(given("marks") / "P1_a.csv", given.folder / "marks" / f"{path.stem}.csv")
+
+
+def patients(given, path):
+    """Whose slide is whose."""
+    path.write_text("image,patient\n" + "".join(f"P{number}_a,P{number}\n" for number in range(1, PATIENTS + 1)))
+
+
+def store(given, path):
+    """The patches of the slides, with marks and patients."""
+    whose = "^(?P<patient>P[0-9]+)"
+    extract(ExtractSettings((given("slides"),), path, annotations=given("marks"), patch_size=128, group_pattern=whose))
+
+
+def labelled_cells(given, path):
+    """A store of single cells of ten patients, blasts and others."""
+    images, classes = paint_cell_patches(40, 3, 64, 1.5)
+    for row, (image, index) in enumerate(zip(images, classes.tolist(), strict=True)):
+        folder = given.folder / "class-folders" / ("blast", "other")[index]
+        folder.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / f"P{row // 4}_{row}.png"), image[..., ::-1])
+    extract(ExtractSettings((given.folder / "class-folders",), path, group_pattern="^(?P<patient>P[0-9]+)"))
+
+
+def predictions(given, path):
+    """What somebody's model says of the cells of ``cells.zarr``."""
+    records = open_store(given("cells.zarr")).slides
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(("id", "group", "truth", "p_blast", "p_other"))
+        for number, record in enumerate(records):
+            sure = (0.9 if record.label == "blast" else 0.1) if number % 7 else 0.4
+            rows.writerow((record.id, record.group, record.label, sure, 1 - sure))
+
+
+def weights(_given, path, network=None, card=None):
+    """A classifier of cells, the demo's, or an untrained network."""
+    if network is None:
+        shutil.copy2(find_model(DEMO_MODEL)[0], path)
+    else:
+        save_weights(path, network(), card)
+
+
+def counts(given, path):
+    """What ``infer`` counted on the slides."""
+    infer(InferSettings((given("slides"),), path, model=DEMO_MODEL))
+
+
+def corrected(given, path):
+    """Cells of the scanner's file as QuPath exports them."""
+    counted = given.folder / "counted-for-qupath"
+    infer(InferSettings((given("slide.tif"),), counted, model=DEMO_MODEL))
+    path.mkdir()
+    shutil.copy2(counted / "slide" / "cells.geojson", path / "slide.geojson")
+
+
+MAKERS = {
+    "ALL_IDB1": lambda _given, path: write_all_idb1(path, painted_fields(10)),
+    "BCCD": lambda _given, path: made_datasets.bccd(path),
+    "C-NMC": lambda _given, path: made_datasets.c_nmc(path),
+    "cells.zarr": labelled_cells,
+    "classifier.safetensors": partial(weights, network=partial(ALLNet, widths=(4, 8), seed=11), card=PRESENCE),
+    "corrected": corrected,
+    "counter.safetensors": partial(weights, network=partial(CellCountNet, width=8), card=COUNTER),
+    "counts": counts,
+    "field.jpg": field,
+    "field.png": field,
+    "marked": lambda given, path: shutil.copytree(given("slides"), path),
+    "marks": lambda given, _path: given("slides"),
+    "patches.safetensors": partial(weights, network=partial(ALLNet, widths=(4, 8), seed=11), card=PRESENCE),
+    "patches.zarr": store,
+    "patients.csv": patients,
+    "predictions.csv": predictions,
+    "slide.svs": one_slide,
+    "slide.tif": one_slide,
+    "slides": slides,
+    "weights.safetensors": weights,
+}
+"""Name to what makes it."""
