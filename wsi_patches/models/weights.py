@@ -13,12 +13,10 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from wsi_patches.errors import ModelError
-from wsi_patches.models.allnet import ALLNet
 from wsi_patches.models.card import Card, CounterCard, DetectorCard, FinderCard, ModelCard
 from wsi_patches.models.count_network import CellCountNet
-from wsi_patches.models.efficientnet_lite0 import EfficientNetLite0
 from wsi_patches.models.finder_network import CellFinderNet
-from wsi_patches.models.torchvision_networks import resnet18, resnet50
+from wsi_patches.models.systems import SYSTEMS
 
 __all__ = [
     "ARCHITECTURES",
@@ -40,12 +38,7 @@ def _cell_detector(**settings: Any) -> nn.Module:
     return CellDetectorNet(**settings)
 
 
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
-    "allnet": ALLNet,
-    "efficientnet_lite0": EfficientNetLite0,
-    "resnet18": resnet18,
-    "resnet50": resnet50,
-}
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {name: system.build for name, system in SYSTEMS.items()}
 """What a classifier's card may say; called with the number of classes and the card's settings."""
 FINDERS: dict[str, Callable[..., nn.Module]] = {"cell_finder": CellFinderNet}
 """What a finder's card may say, called likewise."""

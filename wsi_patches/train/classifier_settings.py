@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar
 
 from wsi_patches.datasets.splits import By
 from wsi_patches.errors import UsageError
+from wsi_patches.models.systems import SYSTEMS
 from wsi_patches.train.augment import Augmentation
 from wsi_patches.train.calibrate import Calibration
 from wsi_patches.train.engine_settings import EngineSettings
 from wsi_patches.train.patch_task import Balance, Watched
 
-__all__ = ["TEST", "TRAIN", "VALIDATION", "Architecture", "ClassifierSettings"]
+__all__ = ["TEST", "TRAIN", "VALIDATION", "ClassifierSettings"]
 
-Architecture = Literal["efficientnet_lite0", "allnet"]
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SHARES = {TRAIN: 0.7, VALIDATION: 0.15, TEST: 0.15}
 RANGES = {"input_px": (16, 1024), "batch_size": (2, 4096), "split_seed": (0, 10**9)}
@@ -35,11 +36,15 @@ class ClassifierSettings:
 
     name: str = "classifier"
     """The model's name on its card."""
-    architecture: Architecture = "efficientnet_lite0"
-    """``efficientnet_lite0`` starts from ImageNet weights (unless ``pretrained`` is off), ``allnet`` from chance."""
+    architecture: str = "efficientnet_lite0"
+    """A network of `wsi_patches.models.systems`; it starts from chance, and ``efficientnet_lite0`` from ImageNet
+    weights unless ``pretrained`` is off."""
     network: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of the architecture, such as an ALLNet's ``widths``."""
     pretrained: bool = True
+    start: Path | None = None
+    """Weights to start from instead: a file of ours, or torchvision's own, whose last layer is replaced where it tells
+    other classes."""
     input_px: int = 96
     """Side of the network's input, pixels."""
     by: By = "patient"
@@ -70,10 +75,20 @@ class ClassifierSettings:
             if not low <= getattr(self, name) <= high:
                 msg = f"{name} of a training must lie in {low}..{high}, got {getattr(self, name)}"
                 raise UsageError(msg)
+        self._check_architecture()
         if self.oversample_to is not None and (self.balance != "oversample" or self.oversample_to < 1):
             found = f"{self.oversample_to} with balance: {self.balance}"
             msg = f"oversample_to is a count of 1 or more, for balance: oversample; found {found}"
             raise UsageError(msg)
         if set(self.shares) != set(SHARES):
             msg = f"shares of a training name {', '.join(SHARES)}, found {', '.join(self.shares) or 'none'}"
+            raise UsageError(msg)
+
+    def _check_architecture(self) -> None:
+        if self.architecture not in SYSTEMS:
+            msg = f"architecture must be one of {', '.join(SYSTEMS)}, found {self.architecture!r}"
+            raise UsageError(msg)
+        side = SYSTEMS[self.architecture].side(self.network)
+        if side not in (None, self.input_px):
+            msg = f"{self.architecture} takes images of {side} px alone, and input_px is {self.input_px}"
             raise UsageError(msg)
