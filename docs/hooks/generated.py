@@ -6,9 +6,9 @@ A page says `<!-- generated: options -->` where a text is to stand, so that it n
 from __future__ import annotations
 
 import html
+import inspect
 import json
 import re
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def command_section(name: str, command: click.Command) -> str:
     """One command."""
     context = click.Context(command, info_name=name, parent=click.Context(main, info_name="wsi-patches"))
     usage = f"```text\n{context.command_path} {' '.join(command.collect_usage_pieces(context))}\n```"
-    told = textwrap.dedent(command.help or "").replace("\b\n", "").strip()
+    told = inspect.cleandoc(command.help or "").replace("\b\n", "")
     return "\n\n".join(filter(None, (f"## `{name}`", usage, told, examples(command), option_table(command, context))))
 
 
