@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -37,6 +38,8 @@ COLUMNS = (
 )
 MAT_HEADER = b"MATLAB 5.0 MAT-file".ljust(116)
 """The text that a file begins with; SciPy's has the time in it, and equal exports are equal bytes."""
+START, END = np.array([-1.5, -2.5]), np.array([-3.5, -4.5])
+"""Places that no patch has."""
 NONE = "N/A"
 """In place of centres, where a patch holds no such cell."""
 
@@ -53,12 +56,14 @@ def export_all_idb(job: ExportJob) -> str:
     protocol = _protocol(patches)
     folder = Path(f"patches_{protocol}")
     (job.out / folder / "info").mkdir(parents=True, exist_ok=True)
-    for row in range(len(patches)):
+
+    def write_info(row: int) -> None:
         path = job.out / folder / "info" / f"{_stem(patches, row)}.mat"
         if not path.is_file():
             write_whole(path, _info(patches, row), durable=False)
+
     in_tiff = replace(job, image=ImageSettings("tiff"))
-    in_tiff.write_pictures(lambda row: folder / f"{_stem(patches, row)}.tif")
+    in_tiff.write_pictures(lambda row: folder / f"{_stem(patches, row)}.tif", write_info)
     table = folder / f"ALL_IDB1_patches_{protocol}.csv"
     with (
         replacing(job.out / table, durable=True) as path,
@@ -110,9 +115,15 @@ def _stem(patches: ExportPatches, row: int) -> str:
 
 def _info(patches: ExportPatches, row: int) -> bytes:
     box = patches.box(row)
+    start, end = np.array([box.y + 1.0, box.x + 1.0]), np.array([float(box.bottom), float(box.right)])
+    return _info_of_marks().replace(START.tobytes(), start.tobytes()).replace(END.tobytes(), end.tobytes())
+
+
+@cache
+def _info_of_marks() -> bytes:
+    """Return the file of the places `START` and `END`: those of all patches differ in these bytes alone."""
     stream = BytesIO()
-    start, end = np.array([[box.y + 1.0, box.x + 1.0]]), np.array([[float(box.bottom), float(box.right)]])
-    savemat(stream, {"info": {"Start": start, "End": end}})
+    savemat(stream, {"info": {"Start": START[None], "End": END[None]}})
     return MAT_HEADER + stream.getvalue()[len(MAT_HEADER) :]
 
 

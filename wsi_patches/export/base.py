@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import importlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -85,7 +86,7 @@ class ExportJob:
     progress: Callable[[int, int], None] = _ignore
     """Told how many patches are done, of how many."""
 
-    def encoded(self, rows: Sequence[int] | NDArray[np.int64]) -> Iterator[tuple[int, bytes]]:
+    def encoded(self, rows: Sequence[int] | NDArray[np.int64]) -> Generator[tuple[int, bytes]]:
         """Yield each of some rows of `patches`, in their order, with its encoded picture.
 
         Threads read and encode ahead of whoever writes, a few batches and no more.
@@ -98,13 +99,15 @@ class ExportJob:
         for batch in self._ahead(self._encode_batch, rows):
             yield from batch
 
-    def write_pictures(self, path_of: Callable[[int], Path]) -> None:
+    def write_pictures(self, path_of: Callable[[int], Path], beside: Callable[[int], None] | None = None) -> None:
         """Write a file a patch, whole or absent; one that is there stays. Threads write what they encode.
 
         Parameters
         ----------
         path_of
             The file of a row, relative to `out`; its folder must be there.
+        beside
+            Called with every row, in order, in this thread, while others encode: it writes what is known of a patch.
 
         Raises
         ------
@@ -116,10 +119,14 @@ class ExportJob:
             stop = min(start + ROWS_AT_ONCE, total)
             paths = {row: self.out / path_of(row) for row in range(start, stop)}
             missing = [row for row, path in paths.items() if not path.is_file()]
-            done = stop - len(missing)
+            done, rows = stop - len(missing), iter(paths)
             for written in self._ahead(partial(self._write_batch, paths), missing):
                 done += written
+                if beside is not None:
+                    deque(map(beside, islice(rows, written)), maxlen=0)
                 self.progress(done, total)
+            if beside is not None:
+                deque(map(beside, rows), maxlen=0)
             self.progress(stop, total)
 
     def _write_batch(self, paths: Mapping[int, Path], batch: NDArray[np.int64]) -> int:

@@ -7,12 +7,14 @@ by row, so memory does not grow with the patches; each file is whole or absent.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from tempfile import TemporaryFile
+from typing import IO, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wsi_patches.annotations import boxes_of
 from wsi_patches.export.base import ExportJob
@@ -44,14 +46,24 @@ def export_coco(job: ExportJob) -> str:
     boxed = annotated_job(job)
     patches = boxed.patches
     (job.out / "annotations").mkdir(exist_ok=True)
-    for split in np.unique(patches.split).tolist():
-        folder = patches.split_folders[split]
-        (job.out / "images" / folder).mkdir(parents=True, exist_ok=True)
-        path = job.out / "annotations" / f"instances_{folder if split >= 0 else WHOLE}.json"
-        if not path.is_file():
-            with replacing(path) as beside, beside.open("w", encoding="utf-8") as stream:
-                _write(stream, boxed, np.flatnonzero(patches.split == split))
-    boxed.write_pictures(lambda row: Path("images", patches.split_folders[patches.split[row]], _file_name(boxed, row)))
+    with ExitStack() as stack:
+        files = dict[int, _Instances]()
+        for split in np.unique(patches.split).tolist():
+            folder = patches.split_folders[split]
+            (job.out / "images" / folder).mkdir(parents=True, exist_ok=True)
+            path = job.out / "annotations" / f"instances_{folder if split >= 0 else WHOLE}.json"
+            if not path.is_file():
+                beside = stack.enter_context(replacing(path))
+                files[split] = stack.enter_context(_Instances(boxed, beside))
+
+        def write_known(row: int) -> None:
+            split = int(patches.split[row])
+            if split in files:
+                files[split].add(row)
+
+        boxed.write_pictures(
+            lambda row: Path("images", patches.split_folders[patches.split[row]], _file_name(boxed, row)), write_known
+        )
     name, folder = ("SPLIT", "images/SPLIT") if patches.split_names else (WHOLE, "images")
     return (
         f"`{folder}/NAME{job.image.suffix}` and `annotations/instances_{name}.json`. Load with "
@@ -64,44 +76,56 @@ def _file_name(job: ExportJob, row: int) -> str:
     return f"{job.patches.name(row)}{job.image.suffix}"
 
 
-def _write(stream: IO[str], job: ExportJob, rows: NDArray[np.int64]) -> None:
-    """Write one split's file: ``info`` and the categories, then an image and then a box a line."""
-    info = {"description": "annotated cells of wsi-patches", "version": "1.0", "box_px": job.box_px}
-    categories = [{"id": index, "name": name} for index, name in enumerate(job.patches.class_names, start=1)]
-    stream.write(f'{{"info": {json.dumps(info)},\n"licenses": [],\n"categories": {json.dumps(categories)},\n')
-    _write_list(stream, "images", _images(job, rows))
-    stream.write(",\n")
-    _write_list(stream, "annotations", _annotations(job, rows))
-    stream.write("}\n")
+class _Instances:
+    """A split's file while it is written: ``info``, the categories, a line an image, and at its end a line a box.
+
+    The boxes wait in a temporary file, so that memory does not grow with them.
+    """
+
+    def __init__(self, job: ExportJob, path: Path) -> None:
+        self.job, self.path = job, path
+        self.images = self.boxes = 0
+
+    def __enter__(self) -> Self:
+        self._stream: IO[str] = self.path.open("w", encoding="utf-8")
+        self._boxes: IO[str] = TemporaryFile("w+", encoding="utf-8")
+        names = enumerate(self.job.patches.class_names, start=1)
+        info = {"description": "annotated cells of wsi-patches", "version": "1.0", "box_px": self.job.box_px}
+        categories = [{"id": index, "name": name} for index, name in names]
+        self._stream.write(f'{{"info": {json.dumps(info)},\n"licenses": [],\n"categories": {json.dumps(categories)},\n')
+        self._stream.write('"images": [')
+        return self
+
+    def add(self, row: int) -> None:
+        """Write what is said of a picture and its boxes; its id is its row from 1, so it is one in all splits."""
+        patches = self.job.patches
+        size = {"width": patches.side_px, "height": patches.side_px}
+        image = {"id": row + 1, "file_name": _file_name(self.job, row), **size, "patch": patches.columns(row)}
+        self._stream.write(f"{',' if self.images else ''}\n{json.dumps(image)}")
+        self.images += 1
+        for box in _annotations(self.job, row):
+            self._boxes.write(f"{',' if self.boxes else ''}\n{json.dumps({'id': self.boxes + 1, **box})}")
+            self.boxes += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._boxes.seek(0)
+        self._stream.write('],\n"annotations": [')
+        shutil.copyfileobj(self._boxes, self._stream)
+        self._stream.write("]}\n")
+        self._boxes.close()
+        self._stream.close()
 
 
-def _write_list(stream: IO[str], name: str, values: Iterator[dict[str, Any]]) -> None:
-    stream.write(f'"{name}": [')
-    for number, value in enumerate(values):
-        stream.write(f"{',' if number else ''}\n{json.dumps(value)}")
-    stream.write("]")
-
-
-def _images(job: ExportJob, rows: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
-    """Yield what is said of each picture; its id is its row, counted from 1, so it is one in all splits."""
-    for row in rows.tolist():
-        size = {"width": job.patches.side_px, "height": job.patches.side_px}
-        yield {"id": row + 1, "file_name": _file_name(job, row), **size, "patch": job.patches.columns(row)}
-
-
-def _annotations(job: ExportJob, rows: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
-    number = 0
-    for row in rows.tolist():
-        cells = boxed_cells(job.patches, row, job.box_px)
-        for cell, (left, top, right, bottom) in enumerate(boxes_of(cells).tolist()):
-            number += 1
-            width, height = right - left + 1, bottom - top + 1
-            yield {
-                "id": number,
-                "image_id": row + 1,
-                "category_id": int(cells.class_index[cell]) + 1,
-                "bbox": [left, top, width, height],
-                "area": width * height,
-                "iscrowd": 0,
-                **{name: float(cells.attributes[name][cell]) for name in ("slide_x", "slide_y")},
-            }
+def _annotations(job: ExportJob, row: int) -> Iterator[dict[str, Any]]:
+    """Yield the boxes of a patch."""
+    cells = boxed_cells(job.patches, row, job.box_px)
+    for cell, (left, top, right, bottom) in enumerate(boxes_of(cells).tolist()):
+        width, height = right - left + 1, bottom - top + 1
+        yield {
+            "image_id": row + 1,
+            "category_id": int(cells.class_index[cell]) + 1,
+            "bbox": [left, top, width, height],
+            "area": width * height,
+            "iscrowd": 0,
+            **{name: float(cells.attributes[name][cell]) for name in ("slide_x", "slide_y")},
+        }

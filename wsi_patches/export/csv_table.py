@@ -1,6 +1,6 @@
 """Pictures, and one CSV with all that is known of each: ``images/SLIDE/NAME.png`` and ``patches.csv``.
 
-Each picture is whole or absent, so ``--resume`` writes those that are missing; the table is written last.
+Each picture is whole or absent, so ``--resume`` writes those that are missing; the table gets its name last.
 """
 
 from __future__ import annotations

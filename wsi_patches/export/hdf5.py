@@ -12,6 +12,8 @@ from __future__ import annotations
 import csv
 import importlib
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 
 from wsi_patches.export.base import ExportJob
 from wsi_patches.export.features import check, read_features
+from wsi_patches.export.in_turn import write_in_turn
 from wsi_patches.export.patches import NO_NAME, ExportPatches
 from wsi_patches.export.text import spelt_out
 from wsi_patches.geometry import round_half_up
@@ -46,14 +49,9 @@ def export_hdf5(job: ExportJob) -> str:
     """
     patches, folder = job.patches, PATCHES if job.features is None else FEATURES
     (job.out / folder).mkdir(exist_ok=True)
-    slides, done = patches.by_slide(), 0
-    for rows in slides:
-        path = job.out / folder / f"{_name(patches, rows)}.h5"
-        if not path.is_file():
-            with replacing(path, durable=True) as beside, h5py.File(beside, "w") as file:
-                _write_slide(job, file, rows, done)
-        done += len(rows)
-        job.progress(done, len(patches))
+    slides = patches.by_slide()
+    files = [(job.out / folder / f"{_name(patches, rows)}.h5", rows) for rows in slides]
+    write_in_turn(job, files, partial(_write_slide, job))
     _write_table(job, slides)
     held = "imgs`, pixels" if job.features is None else f"features`, of {job.features}"
     return (
@@ -67,7 +65,12 @@ def _name(patches: ExportPatches, rows: NDArray[np.int64]) -> str:
     return patches.slide_names[int(patches.slide_rows[rows[0]])]
 
 
-def _write_slide(job: ExportJob, file: Any, rows: NDArray[np.int64], done: int) -> None:
+def _write_slide(job: ExportJob, path: Path, rows: NDArray[np.int64], done: int) -> None:
+    with h5py.File(path, "w") as file:
+        _write_datasets(job, file, rows, done)
+
+
+def _write_datasets(job: ExportJob, file: Any, rows: NDArray[np.int64], done: int) -> None:
     patches, count = job.patches, len(rows)
     record, name = patches.slide(int(rows[0])), _name(patches, rows)
     coords = _growing(file, "coords", patches.store.xy[patches.positions[rows]].astype(np.int64))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from typing import Literal, get_args
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import imwrite
+from tifffile import TiffFile, imwrite
 
 from wsi_patches.errors import UsageError
 
@@ -62,7 +63,17 @@ def encode(image: NDArray[np.uint8], settings: ImageSettings) -> bytes:
     if settings.kind == "webp":
         return bytes(imagecodecs.webp_encode(image, lossless=True, **WEBP_FAST))
     if settings.kind == "tiff":
-        stream = BytesIO()
-        imwrite(stream, image, photometric="rgb", metadata=None)
-        return stream.getvalue()
+        before, after = _tiff_of(image.shape)
+        return b"".join((before, image.tobytes(), after))
     return bytes(imagecodecs.png_encode(image, **PNG_FAST))
+
+
+@cache
+def _tiff_of(shape: tuple[int, ...]) -> tuple[bytes, bytes]:
+    """Return what stands before and after the pixels in a TIFF without compression: of one shape, they alone differ."""
+    stream = BytesIO()
+    imwrite(stream, np.zeros(shape, np.uint8), photometric="rgb", metadata=None)
+    content = stream.getvalue()
+    with TiffFile(BytesIO(content)) as file:
+        (start,), (length,) = file.pages.first.dataoffsets, file.pages.first.databytecounts
+    return content[:start], content[start + length :]

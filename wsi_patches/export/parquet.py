@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wsi_patches.export.base import ExportJob
+from wsi_patches.export.in_turn import write_shards
 from wsi_patches.export.patches import ExportPatches
 from wsi_patches.export.text import spelt_out
-from wsi_patches.stores.files import replacing
 
 __all__ = ["export_parquet"]
 
@@ -60,16 +62,13 @@ def export_parquet(job: ExportJob) -> str:
     patches, shards, words = job.patches, job.shards(), _split_words(job.patches)
     (job.out / "data").mkdir(exist_ok=True)
     totals = Counter(int(patches.split[rows[0]]) for rows in shards)
-    written, done = Counter[int](), 0
+    written, files = Counter[int](), list[tuple[Path, NDArray[np.int64]]]()
     for rows in shards:
         split = int(patches.split[rows[0]])
-        path = job.out / "data" / f"{words[split]}-{written[split]:05d}-of-{totals[split]:05d}.parquet"
+        name = f"{words[split]}-{written[split]:05d}-of-{totals[split]:05d}.parquet"
+        files.append((job.out / "data" / name, rows))
         written[split] += 1
-        if not path.is_file():
-            with replacing(path, durable=True) as beside:
-                _write_shard(job, rows, beside, done)
-        done += len(rows)
-        job.progress(done, len(patches))
+    write_shards(job, files, partial(_write_shard, job))
     splits = ", ".join(words[code] for code in totals)
     return (
         f"`data/SPLIT-NNNNN-of-NNNNN.parquet`, {len(shards)} files of the splits {splits}: a row a patch, its picture "
@@ -89,7 +88,7 @@ def _split_words(patches: ExportPatches) -> list[str]:
     return [*words, WHOLE]
 
 
-def _write_shard(job: ExportJob, rows: NDArray[np.int64], path: Path, done: int) -> None:
+def _write_shard(job: ExportJob, path: Path, pictures: Iterator[tuple[int, bytes]], done: int) -> None:
     schema = _schema(job.patches)
     size = max(1, min(GROUP_PATCHES, GROUP_BYTES // (3 * job.patches.side_px**2)))
     small = [name for name in schema.names if name != "image"]
@@ -97,7 +96,7 @@ def _write_shard(job: ExportJob, rows: NDArray[np.int64], path: Path, done: int)
     options = {"compression": {"image.bytes": "NONE"}, "use_dictionary": small, "write_statistics": small}
     group: list[dict[str, Any]] = []
     with pq.ParquetWriter(path, schema, **options) as writer:
-        for row, picture in job.encoded(rows):
+        for row, picture in pictures:
             name = f"{job.patches.name(row)}{job.image.suffix}"
             group.append({"image": {"bytes": picture, "path": spelt_out(name)}, **_known(job.patches, row)})
             if len(group) == size:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -14,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.export.base import ExportJob
+from wsi_patches.export.in_turn import write_shards
 from wsi_patches.export.patches import ExportPatches, safe_names
-from wsi_patches.stores.files import replacing
 
 __all__ = ["export_webdataset"]
 
@@ -32,17 +35,12 @@ def export_webdataset(job: ExportJob) -> str:
         A patch cannot be read.
     """
     patches, keys = job.patches, _keys(job.patches)
-    job.write_facts()
-    done, numbers = 0, dict.fromkeys(np.unique(patches.split).tolist(), 0)
+    numbers, files = Counter[int](), list[tuple[Path, NDArray[np.int64]]]()
     for rows in job.shards():
         split = int(patches.split[rows[0]])
-        path = job.out / f"{_stem(patches, split)}-{numbers[split]:06d}.tar"
+        files.append((job.out / f"{_stem(patches, split)}-{numbers[split]:06d}.tar", rows))
         numbers[split] += 1
-        if not path.is_file():
-            with replacing(path, durable=True) as beside:
-                _write_shard(job, rows, keys, beside, done)
-        done += len(rows)
-        job.progress(done, len(patches))
+    write_shards(job, files, partial(_write_shard, job, keys))
     return _told(job, numbers)
 
 
@@ -55,10 +53,10 @@ def _stem(patches: ExportPatches, split: int) -> str:
     return patches.split_folders[split] if patches.split_names else ONE
 
 
-def _write_shard(job: ExportJob, rows: NDArray[np.int64], keys: list[str], path: Path, done: int) -> None:
+def _write_shard(job: ExportJob, keys: list[str], path: Path, pictures: Iterator[tuple[int, bytes]], done: int) -> None:
     patches = job.patches
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
-        for count, (row, picture) in enumerate(job.encoded(rows), start=1):
+        for count, (row, picture) in enumerate(pictures, start=1):
             key = f"{keys[patches.slide_rows[row]]}_{patches.index[row]:06d}"
             _add(tar, f"{key}{job.image.suffix}", picture)
             _add(tar, f"{key}.json", json.dumps(patches.columns(row)).encode())
@@ -73,7 +71,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     tar.addfile(member, BytesIO(content))
 
 
-def _told(job: ExportJob, numbers: dict[int, int]) -> str:
+def _told(job: ExportJob, numbers: Counter[int]) -> str:
     patches = job.patches
     shards = [f"`{_stem(patches, split)}-{{000000..{count - 1:06d}}}.tar`" for split, count in numbers.items()]
     classes = ", ".join(f"{number} {name}" for number, name in enumerate(patches.label_names))

@@ -44,12 +44,14 @@ def export_yolo(job: ExportJob) -> str:
         for kind in ("images", "labels"):
             (job.out / kind / patches.split_folders[split]).mkdir(parents=True, exist_ok=True)
     size = Size(patches.side_px, patches.side_px)
-    for row in range(len(patches)):
+
+    def write_labels(row: int) -> None:
         path = job.out / "labels" / _path_of(patches, row, ".txt")
         if not path.is_file():
             with replacing(path) as beside:
                 write_yolo(beside, boxed_cells(patches, row, job.box_px), size)
-    boxed.write_pictures(lambda row: "images" / _path_of(patches, row, job.image.suffix))
+
+    boxed.write_pictures(lambda row: "images" / _path_of(patches, row, job.image.suffix), write_labels)
     content = yaml.safe_dump(_data(patches), sort_keys=False, allow_unicode=True)
     write_whole(job.out / "data.yaml", content.encode(), durable=False)
     inside = "SPLIT/" if patches.split_names else ""
