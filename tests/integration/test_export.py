@@ -13,13 +13,18 @@ from scipy.io import loadmat
 
 from tests import oracle_all_idb as oracle
 from wsi_patches.cli.main import COMMANDS, main
-from wsi_patches.errors import OutputExists, UsageError
+from wsi_patches.errors import OutputBusy, OutputExists, StoreError, UsageError
+from wsi_patches.export import FORMATS
 from wsi_patches.export.all_idb import COLUMNS
 from wsi_patches.stores import open_store
 from wsi_patches.synthetic import AllIdbField, SmearSettings, all_idb1_fields, write_all_idb1
 from wsi_patches.workflows.export import ExportSettings, export
 from wsi_patches.workflows.extract import ExtractSettings, extract
+from wsi_patches.workflows.output import is_run_file
+from wsi_patches.workflows.output_lock import lock_output
+from wsi_patches.workflows.run_log import read_events
 from wsi_patches.workflows.split import SplitSettings, split
+from wsi_patches.workflows.status import read_status
 
 SMALL, LARGE = (1712, 1368), (2592, 1944)
 FOLDER = "patches_256_overlap_0.25_toll_5"
@@ -122,11 +127,11 @@ def test_all_idb_equals_the_oracle_on_all_108_fields(tmp_path):
 
 def contents(folder):
     """Return all files but those of the run itself."""
-    files = (file for file in folder.rglob("*") if file.is_file() and file.name != ".lock")
+    files = (file for file in folder.rglob("*") if file.is_file() and not is_run_file(file.name))
     return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
-@pytest.mark.parametrize("name", ["all-idb", "imagefolder", "csv", "webdataset"])
+@pytest.mark.parametrize("name", FORMATS)
 def test_a_run_that_was_cut_short_is_gone_on_with_to_the_same_bytes(store, tmp_path, name):
     asked = {"format": name, "where": "index < 12", "shard_patches": 10, "workers": 2}
     export(ExportSettings(store, tmp_path / "whole", **asked))
@@ -134,7 +139,9 @@ def test_a_run_that_was_cut_short_is_gone_on_with_to_the_same_bytes(store, tmp_p
     # As a kill leaves it: the manifest of the begun run, some files, one half written, no card.
     cut = tmp_path / "cut"
     shutil.copytree(tmp_path / "whole", cut)
-    kept = sorted(file for file in cut.rglob("*") if file.suffix in (".tif", ".png", ".tar", ".mat"))
+    written = (".tif", ".png", ".tar", ".mat", ".h5", ".parquet", ".txt", ".zarr")
+    inside = set(cut.rglob("*.zarr/**/*"))
+    kept = sorted(file for file in cut.rglob("*") if file.suffix in written and file not in inside)
     for file in kept[::2]:
         file.rename(file.with_name(f"{file.name}.partial"))
     for file in (cut / "README.md", *cut.rglob("*.csv")):
@@ -150,7 +157,7 @@ def test_a_run_that_was_cut_short_is_gone_on_with_to_the_same_bytes(store, tmp_p
     assert {file: file.stat().st_mtime_ns for file in times} == times
 
 
-@pytest.mark.parametrize("name", ["all-idb", "imagefolder", "csv", "webdataset", "parquet", "coco", "yolo"])
+@pytest.mark.parametrize("name", FORMATS)
 def test_a_run_that_was_stopped_in_the_middle_is_gone_on_with(store, tmp_path, name):
     asked = {"format": name, "where": "index < 12", "shard_patches": 10, "workers": 2}
 
@@ -186,6 +193,41 @@ def test_an_export_of_something_else_is_neither_gone_on_with_nor_mixed(store, tm
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(UsageError, match="something else than an export"):
         export(ExportSettings(store, tmp_path / "mine", "csv", overwrite=True))
+
+
+def test_the_log_and_status_say_what_became_of_each_slide(store, tmp_path):
+    out = tmp_path / "out"
+    export(ExportSettings(store, out, "csv", where="slide != 'Im002_1' and index < 2"))
+    (status,) = read_status(out)
+    assert (status.runs[0].command, status.state) == ("export", "finished")
+    assert status.slides == {"total": 2, "done": 2, "partial": 0, "failed": 0, "kept": 0, "left": 0}
+    slides = [event for event in read_events(out / "run.jsonl") if event["event"] == "slide"]
+    assert [one["slide"] for one in slides] == ["Im001_1", "Im034_0"]
+    with lock_output(out, "export", {}), pytest.raises(OutputBusy, match="wsi-patches export"):
+        export(ExportSettings(store, out, "csv", overwrite=True))
+
+
+def test_a_damaged_patch_stops_the_run_and_names_its_slide_and_part(store, tmp_path):
+    torn, out = tmp_path / "torn.zarr", tmp_path / "out"
+    shutil.copytree(store, torn)
+    position = int(open_store(torn).positions_of("Im002_1")[7])
+    for shard in (torn / "parts").rglob("images/c/0/0/0/0"):
+        part = shard.parents[5].name
+        content = bytearray(shard.read_bytes())
+        at = open_store(torn)
+        number = int(np.searchsorted(at.offsets, position, side="right")) - 1
+        if at.parts[number].id == part:
+            index = np.frombuffer(content[-4 - 16 * at.parts[number].images.shard : -4], "<u8").reshape(-1, 2)
+            content[int(index[position - at.offsets[number], 0]) + 20] ^= 255
+            shard.write_bytes(content)
+    with pytest.raises(StoreError, match=r"slide Im002_1, index 7 \(--where.*parts.*wsi-patches verify"):
+        export(ExportSettings(torn, out, "imagefolder"))
+    (status,) = read_status(out)
+    assert status.state == "stopped"
+    assert "slide Im002_1, index 7" in status.runs[0].error
+    result = export(ExportSettings(torn, out, "imagefolder", where="slide != 'Im002_1'", overwrite=True))
+    assert result.patches == 213 - 48
+    assert read_status(out)[0].state == "finished"
 
 
 def test_what_cannot_be_leaves_no_folder(store, tmp_path):

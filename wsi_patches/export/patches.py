@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from wsi_patches.cells import Cells
 from wsi_patches.datasets.ids import safe_id
+from wsi_patches.errors import StoreError
 from wsi_patches.geometry import Box
 from wsi_patches.patch import SlideRecord
 from wsi_patches.stores import Store
@@ -146,9 +147,24 @@ class ExportPatches:
         Raises
         ------
         StoreError
-            One cannot be read.
+            One cannot be read; its slide is named.
         """
-        return self.store.read(self.positions[np.asarray(rows, np.int64)])
+        wanted = np.atleast_1d(np.asarray(rows, np.int64))
+        try:
+            return self.store.read(self.positions[wanted])
+        except StoreError as error:
+            msg = f"{self._damaged(wanted)}{error}"
+            raise StoreError(msg) from error
+
+    def _damaged(self, rows: NDArray[np.int64]) -> str:
+        """Return the beginning of a sentence that names the first of some patches that cannot be read."""
+        for row in rows.tolist():
+            try:
+                self.store.read(self.positions[row])
+            except StoreError:
+                slide = self.slide(row).id
+                return f"slide {slide}, index {self.index[row]} (--where \"slide != '{slide}'\" leaves it out): "
+        return ""
 
     def columns(self, row: int) -> dict[str, Any]:
         """Return all that is known of a patch, as plain values: a row of a table, or a JSON file beside a picture.

@@ -23,12 +23,14 @@ from wsi_patches.export.columns import BY_CELLS, BY_SLIDE, has_derived, label_ki
 from wsi_patches.export.images import ImageKind
 from wsi_patches.export.where import select
 from wsi_patches.locations import Location
+from wsi_patches.outcome import DONE, PARTIAL, Outcome
 from wsi_patches.pipeline import Progress
 from wsi_patches.stores import Store, open_store
 from wsi_patches.stores.files import write_json, write_whole
 from wsi_patches.workflows.export_split import SplitWish, split_patches
 from wsi_patches.workflows.output import Existing, check_output, clear_output
 from wsi_patches.workflows.output_lock import lock_output
+from wsi_patches.workflows.run_log import RunLog
 
 __all__ = ["MANIFEST", "ExportResult", "ExportSettings", "export"]
 
@@ -152,10 +154,16 @@ def export(settings: ExportSettings, progress: Progress | None = None) -> Export
         progress or (lambda _done, _total: None),
     )
     check_format(settings.format, job)
-    with lock_output(out, "export", settings):
+    told = chosen.outcomes
+    with (
+        lock_output(out, "export", settings),
+        RunLog.open(out, "export", settings, slides=len(told), tasks=1) as log,
+    ):
         _begin(settings, chosen.patches)
         chosen.write_split(out)
         files = write(job)
+        for outcome in told:
+            log.slide(outcome)
         result = _result(settings, chosen)
         write_whole(out / CARD, _card(settings, job, chosen, files).encode("utf-8", "surrogateescape"))
         write_json(out / MANIFEST, {**_manifest(settings, chosen.patches), "complete": True})
@@ -173,6 +181,16 @@ class _Chosen:
     warnings: tuple[str, ...]
     unreadable: int
     write_split: Callable[[Path], None]
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """What becomes of each slide, once all is written; partial are those with places that could not be read."""
+        rows, counts = np.unique(self.patches.slide_rows, return_counts=True)
+        lost, slides = self.patches.store.unreadable, self.patches.store.slides
+        return [
+            Outcome(slide.id, slide.path, PARTIAL if lost[slide.id] else DONE, count, len(lost[slide.id]))
+            for slide, count in zip((slides[row] for row in rows.tolist()), counts.tolist(), strict=True)
+        ]
 
 
 def _choose(store: Store, settings: ExportSettings) -> _Chosen:
