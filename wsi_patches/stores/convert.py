@@ -11,7 +11,7 @@ from wsi_patches.errors import UsageError
 from wsi_patches.locations import copy_tree, path_of, patiently, remove_tree
 from wsi_patches.stores.arrays import METADATA
 from wsi_patches.stores.codecs import ChunkCodec
-from wsi_patches.stores.files import new_folder, sync_tree, write_whole
+from wsi_patches.stores.files import new_folder, other_folders, sync_tree, write_whole
 from wsi_patches.stores.format import PARTS, patches_in_shard
 from wsi_patches.stores.reader import Store, is_store, open_store
 from wsi_patches.stores.shards import ImageReader, ImageWriter
@@ -52,7 +52,7 @@ def start_conversion(store: Path, out: Path, codec: str, *, durable: bool = True
     (out / PARTS).mkdir(exist_ok=True)
     write_whole(out / PARTS / METADATA, (store / PARTS / METADATA).read_bytes(), durable=durable)
     sweep_unfinished(out, open_store(out).unfinished)
-    for folder in (entry for entry in store.iterdir() if entry.is_dir() and entry.name != PARTS):
+    for folder in other_folders(store):
         copy_tree(folder, out / folder.name)
     return [
         ConvertTask(str(store), part.id, str(out), codec, part.count, durable)

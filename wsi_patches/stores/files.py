@@ -18,6 +18,7 @@ __all__ = [
     "PARTIAL_SUFFIX",
     "WholeFile",
     "new_folder",
+    "other_folders",
     "replacing",
     "sync_folder",
     "sync_names",
@@ -129,6 +130,15 @@ def new_folder(folder: Path) -> None:
     if is_remote(folder) and folder.exists():
         raise FileExistsError(folder)
     folder.mkdir()
+
+
+def other_folders(store: Path) -> list[Path]:
+    """Return the folders of pictures and tables for people that lie beside a store's parts."""
+    return [
+        entry
+        for entry in sorted(store.iterdir(), key=str)
+        if entry.is_dir() and entry.name != "parts" and not entry.name.startswith(".")
+    ]
 
 
 def sync_folder(folder: Path) -> None:

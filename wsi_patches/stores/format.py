@@ -14,12 +14,14 @@ from wsi_patches.cells import LabelRule
 from wsi_patches.errors import StoreError
 from wsi_patches.grid import PatchSpec
 
-__all__ = ["COMPLETE", "FORMAT", "FORMAT_VERSION", "PARTS", "StoreSettings", "patches_in_shard"]
+__all__ = ["COMPLETE", "FORMAT", "FORMAT_VERSION", "PARTS", "REPLACES", "StoreSettings", "patches_in_shard"]
 
 FORMAT = "wsi-patches"
 FORMAT_VERSION = "1.1"
 PARTS = "parts"
 COMPLETE = "complete"
+REPLACES = "replaces"
+"""Attribute of a part that was written anew without some slides: the part that it stands for."""
 
 SHARD_BYTES = 96 << 20
 """Of pixels: 512 patches of 256 px. Few files, and still small beside a reader's memory if it takes a shard whole."""
@@ -45,12 +47,12 @@ class StoreSettings:
     """``auto`` where patches of bare glass were left out."""
     creator: str = f"{FORMAT} {__version__}"
 
-    def differences(self, asked: StoreSettings) -> list[str]:
-        """Return what other settings would make other patches or labels of, as ``name this (asked: that)``."""
+    def differences(self, asked: StoreSettings, called: str = "asked") -> list[str]:
+        """Return what makes other patches or labels in other settings, as ``name this (asked: that)``."""
         have, want = (
             {**one.spec.to_dict(), **one.rule.to_dict(), "foreground": one.foreground} for one in (self, asked)
         )
-        return [f"{name} {have[name]} (asked: {want[name]})" for name in want if have[name] != want[name]]
+        return [f"{name} {have[name]} ({called}: {want[name]})" for name in want if have[name] != want[name]]
 
     def to_attributes(self) -> dict[str, Any]:
         """Return the root group's attributes."""

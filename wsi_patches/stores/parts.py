@@ -17,7 +17,7 @@ from wsi_patches.locations.trees import AT_ONCE
 from wsi_patches.patch import SlideRecord
 from wsi_patches.stores.arrays import METADATA, read_column
 from wsi_patches.stores.derived import IMAGES
-from wsi_patches.stores.format import COMPLETE
+from wsi_patches.stores.format import COMPLETE, REPLACES
 from wsi_patches.stores.shards import ImageReader
 
 __all__ = ["Part", "attributes_in", "columns_of", "each_part", "read_parts"]
@@ -33,6 +33,8 @@ class Part:
     folder: Path
     slides: tuple[SlideRecord, ...]
     images: ImageReader
+    replaces: str | None = None
+    """The part that this one was made of, which counts no more, even while it is still there."""
 
     @property
     def count(self) -> int:
@@ -61,13 +63,21 @@ def attributes_in(content: bytes) -> dict[str, Any]:
 
 
 def read_parts(folders: Sequence[Path]) -> list[Part]:
-    """Return the complete parts among some; one that was begun and never completed is none."""
+    """Return the complete parts among some; one that was begun and never completed is none, nor one replaced."""
     contents = zip(folders, read_all([folder / METADATA for folder in folders]), strict=True)
     attributes = {folder: attributes_in(content) for folder, content in contents if content is not None}
     complete = [folder for folder, of_part in attributes.items() if of_part.get("status") == COMPLETE]
+    replaced = {attributes[folder].get(REPLACES) for folder in complete}
+    complete = [folder for folder in complete if folder.name not in replaced]
     images = read_all([folder / IMAGES / METADATA for folder in complete])
     return [
-        Part(folder.name, folder, _records(attributes[folder]), ImageReader(folder / IMAGES, content))
+        Part(
+            folder.name,
+            folder,
+            _records(attributes[folder]),
+            ImageReader(folder / IMAGES, content),
+            attributes[folder].get(REPLACES),
+        )
         for folder, content in zip(complete, images, strict=True)
     ]
 

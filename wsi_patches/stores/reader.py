@@ -60,7 +60,7 @@ def open_store(path: Path | str, threads: int = 1, parts: Collection[str] | None
     except METADATA_ERRORS as error:
         msg = f"{path} cannot be read as a store: {error}"
         raise StoreError(msg) from error
-    names = {part.id for part in complete}
+    names = {part.id for part in complete} | {part.replaces for part in complete}
     return Store(path, settings, complete, [folder.name for folder in folders if folder.name not in names], threads)
 
 

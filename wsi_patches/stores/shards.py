@@ -60,6 +60,17 @@ class ImageWriter:
         """Append one image: pixels, or bytes that the codec decodes."""
         self._put(sealed(image) if isinstance(image, bytes) else self.codec.encode(image))
 
+    def add_chunk(self, chunk: bytes) -> None:
+        """Append one image as `ImageReader.chunks` gave it, of an array with the same codec.
+
+        Raises
+        ------
+        StoreError
+            It is not what was written.
+        """
+        checked(chunk)
+        self._put(chunk)
+
     def _put(self, chunk: bytes) -> None:
         if self._file is None:
             path = chunk_path(self.folder, self.count // self.shard, len(AXES))
@@ -143,6 +154,18 @@ class ImageReader:
             with self._opened(shard) as file:
                 self._read_shard(file, shard, some, out[start : start + len(some)])
             start += len(some)
+
+    def chunks(self, rows: Sequence[int]) -> Iterator[bytes]:
+        """Yield images as they lie on disk, coded and sealed.
+
+        Raises
+        ------
+        StoreError
+            A shard is absent or cut short.
+        """
+        for shard, of_shard in groupby(rows, key=lambda row: row // self.shard):
+            with self._opened(shard) as file:
+                yield from self._chunks(file, shard, [row % self.shard for row in of_shard])
 
     def _read_shard(
         self, file: LocalRanges | RemoteRanges, shard: int, rows: Sequence[int], out: Sequence[NDArray[np.uint8]]
