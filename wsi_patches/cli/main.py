@@ -20,6 +20,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "export": "Write patches of a store as other trainers read them.",
         "import": "Make a store of patches that lie as single pictures, such as an export.",
         "convert": "Write a store anew in another codec, without loss.",
+        "merge": "Copy the patches of several stores into one, as they are coded.",
         "remove": "Take slides out of a store, with all that was derived of them.",
     },
     "Counts": {
