@@ -181,19 +181,17 @@ class Flight:
     def _judge(self, trial: Trial, future: Future[Any]) -> Finished[Any, Any] | None:
         from distributed import KilledWorker
 
-        if future.cancelled():
-            raise self._gone()
         try:
-            error = future.exception()
-            if error is None:
-                return Finished(trial.task, future.result())
+            return Finished(trial.task, future.result())
         except asyncio.CancelledError:
             raise self._gone() from None
-        if isinstance(error, KilledWorker):
+        except KilledWorker as error:
+            # Over the task; or over its result: where a worker dies before that is fetched, it is computed again.
             return self._killed(trial, error.allowed_failures + 1)
-        if isinstance(error, TASK_ERRORS):
+        except TASK_ERRORS as error:
+            if future.status != "error":  # not the task's, but of the way to its result
+                raise self._gone() from error
             return Finished(trial.task, error=error)
-        raise error
 
     def _killed(self, trial: Trial, deaths: int) -> Finished[Any, Any] | None:
         """Try again a task whose worker died, in the end alone, so that no other is blamed for what it did."""

@@ -135,6 +135,49 @@ def test_poison_is_tried_three_times_and_what_waited_beside_it_is_done(tmp_path)
     assert (tmp_path / "2").read_text().count("tried") == 3
 
 
+def lose_a_result(task):
+    """One dies when its result is computed again; another stops, and then kills, the worker that has the result."""
+    import signal
+
+    name, folder = task
+    lost, stopped = Path(folder) / "lost", Path(folder) / "stopped"
+    if name.isdigit():
+        time.sleep(0.5)
+    elif name == "lost":
+        with lost.open("a") as stream:
+            stream.write(f"{os.getpid()}\n")
+        if len(lost.read_text().split()) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(1)  # so that the other runs elsewhere
+    elif not stopped.exists():
+        wait_for(lost.exists)
+        time.sleep(2)  # until it is over
+        holder = int(lost.read_text())
+        os.kill(holder, signal.SIGSTOP)
+        stopped.touch()
+        time.sleep(2)  # while the result is being fetched
+        os.kill(holder, signal.SIGKILL)
+    return name
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_result_that_dies_with_its_worker_is_computed_again_though_that_kills_another(tmp_path):
+    names = [*map(str, range(8)), "lost", "kills"]
+    results = DaskExecutor(2).map(lose_a_result, [(name, str(tmp_path)) for name in names])
+    done = [next(results) for _ in range(7)]  # by then all are with Dask, and the last of the first eight is at work
+    wait_for((tmp_path / "stopped").exists)
+    done += list(results)
+    assert {one.task[0]: (one.result, one.error) for one in done} == {name: (name, None) for name in names}
+    assert len((tmp_path / "lost").read_text().split()) == 3
+
+
 def eat(number):
     if number == 1:
         hog = [bytearray(os.urandom(1 << 20)) for _ in range(2000)]
