@@ -12,7 +12,7 @@ from pathlib import Path
 from wsi_patches.export.base import ExportJob
 from wsi_patches.stores.files import replacing
 
-__all__ = ["TABLE", "export_csv", "write_table"]
+__all__ = ["TABLE", "export_csv", "write_with_table"]
 
 TABLE = "patches.csv"
 
@@ -27,9 +27,7 @@ def export_csv(job: ExportJob) -> str:
     """
     for name in job.patches.used_slide_names:
         Path(job.out, "images", name).mkdir(parents=True, exist_ok=True)
-    job.write_pictures(lambda row: _path(job, row))
-    job.write_facts()
-    write_table(job, lambda row: _path(job, row))
+    write_with_table(job, lambda row: _path(job, row))
     return (
         f"`{TABLE}` has a row a patch, its picture is the column `file`; x, y, width and height are level-0 pixels of "
         f"the slide, `mpp` is um per pixel of the patch, `count_CLASS` the cells marked in it. Load it with "
@@ -37,16 +35,31 @@ def export_csv(job: ExportJob) -> str:
     )
 
 
-def write_table(job: ExportJob, path_of: Callable[[int], Path]) -> None:
-    """Write the table of all that is known of each patch; ``path_of`` says where its picture is, relative to `out`."""
+def write_with_table(job: ExportJob, path_of: Callable[[int], Path]) -> None:
+    """Write pictures, what the store says of their slides, and the table of all that is known of each patch.
+
+    Parameters
+    ----------
+    job
+        The export.
+    path_of
+        Where the picture of a row is, relative to `out`.
+
+    Raises
+    ------
+    StoreError
+        A patch cannot be read.
+    """
     with (
         replacing(job.out / TABLE, durable=True) as path,
         path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream,
     ):
         writer = csv.DictWriter(stream, ["file", *job.patches.columns(0)], lineterminator="\n")
         writer.writeheader()
-        for row in range(len(job.patches)):
-            writer.writerow({"file": path_of(row).as_posix(), **job.patches.columns(row)})
+        job.write_pictures(
+            path_of, lambda row: writer.writerow({"file": path_of(row).as_posix(), **job.patches.columns(row)})
+        )
+        job.write_facts()
 
 
 def _path(job: ExportJob, row: int) -> Path:

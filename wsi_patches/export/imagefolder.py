@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from wsi_patches.export.base import ExportJob
-from wsi_patches.export.csv_table import TABLE, write_table
+from wsi_patches.export.csv_table import TABLE, write_with_table
 
 __all__ = ["export_imagefolder"]
 
@@ -35,9 +35,7 @@ def export_imagefolder(job: ExportJob) -> str:
         folder = Path(patches.split_folders[patches.split[row]], patches.label_folders[patches.label[row]])
         return folder / f"{patches.name(row)}{job.image.suffix}"
 
-    job.write_pictures(path_of)
-    job.write_facts()
-    write_table(job, path_of)
+    write_with_table(job, path_of)
     where = "SPLIT/CLASS" if patches.split_names else "CLASS"
     pairs = len(set(zip(patches.split.tolist(), patches.label.tolist(), strict=True)))
     empty = "" if pairs == len(labels) * len(splits) else ", allow_empty=True"

@@ -41,6 +41,7 @@ def export_webdataset(job: ExportJob) -> str:
         files.append((job.out / f"{_stem(patches, split)}-{numbers[split]:06d}.tar", rows))
         numbers[split] += 1
     write_shards(job, files, partial(_write_shard, job, keys))
+    job.write_facts()
     return _told(job, numbers)
 
 
