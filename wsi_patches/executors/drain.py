@@ -22,7 +22,7 @@ ENDS_S = "WSI_PATCHES_JOB_ENDS_S"
 DRAIN_S = "WSI_PATCHES_DRAIN_S"
 """Environment variable: how long before that a worker takes no new task, in seconds."""
 HAND_BACK_S = 45.0
-"""What still runs so long before the end is given to another worker."""
+"""What still runs so long before the end is given to another worker; later where the time to drain is short."""
 POLL_S = 0.5
 
 
@@ -33,13 +33,14 @@ def dask_setup(worker: Worker) -> None:
         return
     # Jobs that were submitted together do not leave together.
     early_s = drain_s * (1 + 0.5 * random.random())
-    worker.loop.call_later(max(0.0, float(ends_s) - time.time() - early_s), _drain, worker, float(ends_s))
+    leave_s = float(ends_s) - min(HAND_BACK_S, drain_s / 2)
+    worker.loop.call_later(max(0.0, float(ends_s) - time.time() - early_s), _drain, worker, leave_s)
 
 
-async def _drain(worker: Worker, ends_s: float) -> None:
+async def _drain(worker: Worker, leave_s: float) -> None:
     from distributed import Status
 
     worker.status = Status.paused
-    while worker.state.executing_count and time.time() < ends_s - HAND_BACK_S:
+    while worker.state.executing_count and time.time() < leave_s:
         await asyncio.sleep(POLL_S)
     await worker.close_gracefully(reason="the job's walltime is near")
