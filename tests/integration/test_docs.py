@@ -26,6 +26,7 @@ from tests.integration.docs_given import MAKERS, Given
 from wsi_patches.cli.main import COMMANDS, main
 from wsi_patches.export.base import FORMATS
 from wsi_patches.models.weights import ARCHITECTURES
+from wsi_patches.recipe import find_recipe, read_recipe
 from wsi_patches.slides import READERS
 
 DOCS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
@@ -38,7 +39,7 @@ REASONS = {
     "sets up or tests the whole program",
 }
 """Why a block may go without being run."""
-SHORTER = {"train": "--epochs 1", "demo": "--slide-px 1024", "evaluate": "--draws 20", "probe": "--draws 20"}
+SHORTER = {"demo": "--slide-px 1024", "evaluate": "--draws 20", "probe": "--draws 20"}
 """Options that are added to a command, so that it takes seconds."""
 SLOW = {"README.md", "docs/models.md"}
 """Pages that train."""
@@ -115,9 +116,22 @@ def lay_ready(given, blocks, folder):
 
 def shortened(words):
     """Return a command that does less of the same."""
+    if words[0] == "train":
+        words[1] = str(shorter_recipe(words[1]))
     if "--tune" in words:
         words[words.index("--tune") + 1] = "2"
     return [*words, *SHORTER.get(words[0], "").split()]
+
+
+def shorter_recipe(name):
+    """Write a recipe anew with a training of a few steps."""
+    recipe = read_recipe(find_recipe(name))
+    few = {"epochs": 1, "steps_per_epoch": 2}
+    recipe["training"] |= {key: few[key] for key in few.keys() & recipe["training"].keys()}
+    path = Path("shorter", f"{name}.yaml")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return path
 
 
 def run_line(line):
