@@ -5,7 +5,6 @@ A page says `<!-- generated: options -->` where a text is to stand, so that it n
 
 from __future__ import annotations
 
-import html
 import inspect
 import json
 import re
@@ -20,7 +19,7 @@ from wsi_patches.cli.main import COMMANDS, main
 from wsi_patches.models.table import MODELS
 
 ROOT = Path(__file__).parents[2]
-CODE_OR_BAR = re.compile(r"(`[^`]*`)|\|")
+CODE_OR_SIGN = re.compile(r"(`[^`]*`)|[|<>&]")
 MOST = 12
 MARK = re.compile(r"<!-- generated: (\w+) -->")
 
@@ -41,25 +40,31 @@ def command_section(name: str, command: click.Command) -> str:
     context = click.Context(command, info_name=name, parent=click.Context(main, info_name="wsi-patches"))
     usage = f"```text\n{context.command_path} {' '.join(command.collect_usage_pieces(context))}\n```"
     told = inspect.cleandoc(command.help or "").replace("\b\n", "")
-    return "\n\n".join(filter(None, (f"## `{name}`", usage, told, examples(command), option_table(command, context))))
+    parts = (f"## `{name}`", usage, told, examples(command), option_table(command, context), note(command))
+    return "\n\n".join(filter(None, parts))
 
 
 def examples(command: click.Command) -> str:
     """The command lines in a command's epilog."""
-    lines = re.findall(r"wsi-patches .*", command.epilog or "")
+    lines = re.findall(r"^\s*(wsi-patches .*)$", command.epilog or "", flags=re.MULTILINE)
     return "```bash\n" + "\n".join(lines) + "\n```" if lines else ""
+
+
+def note(command: click.Command) -> str:
+    """What a command's epilog says below its examples."""
+    return (command.epilog or "").partition("\n\n")[2].replace("\b\n", "")
 
 
 def option_table(command: click.Command, context: click.Context) -> str:
     """A row an option."""
     asked = [one.get_help_record(context) for one in command.params if isinstance(one, click.Option)]
-    rows = (f"| <code>{cell(html.escape(names))}</code> | {cell(told)} |" for names, told in filter(None, asked))
-    return "\n".join(("| option | means |", "|---|---|", *rows))
+    rows = tuple(f"| <code>{cell(names)}</code> | {cell(told)} |" for names, told in filter(None, asked))
+    return "\n".join(("| option | means |", "|---|---|", *rows)) if rows else ""
 
 
 def cell(text: str) -> str:
-    """Text for a cell of a table: a bar outside of code would begin the next cell."""
-    return CODE_OR_BAR.sub(lambda found: found[1] or "&#124;", " ".join(text.split()))
+    """Text for a cell of a table: outside of code a bar would begin the next cell, and `<` a tag."""
+    return CODE_OR_SIGN.sub(lambda found: found[1] or f"&#{ord(found[0])};", " ".join(text.split()))
 
 
 def recipes() -> str:
@@ -89,15 +94,16 @@ def card_section(name: str) -> str:
     model = MODELS[name]
     with safe_open(model.path, "np") as weights:
         card = json.loads(weights.metadata()["card"])
-    rows = [("file", f"`{model.file}`, sha256 `{model.sha256}`"), *((key, told(value)) for key, value in card.items())]
-    body = "\n".join(f"| {key} | {cell(value)} |" for key, value in rows if value and key != "name")
+    said = ((key, told(value)) for key, value in card.items() if key != "name" and value not in (None, "", [], {}))
+    rows = [("file", f"`{model.file}`, sha256 `{model.sha256}`"), *said]
+    body = "\n".join(f"| {key} | {cell(value)} |" for key, value in rows)
     return f"## `{name}`\n\n{model.description}.\n\n| | |\n|---|---|\n{body}"
 
 
 def told(value: Any) -> str:
     """A value of a card in words; a long table of figures by its size."""
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return str(int(value)) if value.is_integer() else f"{value:.6g}"
     if isinstance(value, list):
         return ", ".join(map(told, value)) if len(value) <= MOST else f"{len(value)} values, in the file"
     if isinstance(value, dict):

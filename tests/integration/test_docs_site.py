@@ -61,6 +61,10 @@ def test_every_command_and_option_is_on_the_page_of_options(site):
                 assert max(option.opts, key=len) in page, f"{name} {option.opts}"
 
 
+def test_what_looks_like_a_tag_is_shown_as_it_is_typed(site):
+    assert "'(?P<patient>P[0-9]+)_'" in words(site / "options.html")
+
+
 def test_every_recipe_and_model_is_on_its_page(site):
     recipes = words(site / "recipes.html")
     for path in (ROOT / "configs").glob("*.yaml"):
