@@ -72,6 +72,9 @@ class PictureSlide:
 
     def runs(self, size: int) -> Iterable[PictureSlide]:
         """Yield runs of at most so many pictures; each answers for the places up to the first of the next."""
+        if self.record.grid_total == len(self.pictures) == 1:  # there may be a million, and each is as it shall be
+            yield self
+            return
         total = max(self.record.grid_total, self.pictures[-1].index + 1)
         starts = range(0, len(self.pictures), size)
         bounds = [0, *(self.pictures[start].index for start in starts[1:]), total]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
@@ -26,7 +26,7 @@ from wsi_patches.stores import Store, StoreSettings, create_store, is_store, ope
 from wsi_patches.stores.splits import NO_SPLIT
 from wsi_patches.workflows.cutting import PART_SLIDES, part_name, part_patches
 from wsi_patches.workflows.import_part import FOCUS, ImportTask, import_part, outcome_of, read_picture
-from wsi_patches.workflows.leading import SILENT, Watch
+from wsi_patches.workflows.leading import SILENT, SlideTally, Watch
 from wsi_patches.workflows.output import Existing, check_output, clear_output
 from wsi_patches.workflows.output_lock import lock_output
 from wsi_patches.workflows.run_log import RunLog
@@ -103,6 +103,11 @@ def import_patches(settings: ImportSettings, watch: Watch = SILENT) -> ImportRes
     StoreError
         The store cannot be written, or what an export says of its store cannot be read.
     """
+    made = _make_store(settings, watch)
+    return replace(made, patches=len(open_store(settings.out)))  # now that what was known of the pictures is let go
+
+
+def _make_store(settings: ImportSettings, watch: Watch) -> ImportResult:
     out, existing = settings.out, Existing(settings.resume, settings.overwrite)
     there = check_output(out, existing, ours=is_store(out), what="a store of patches")
     found = _read(settings)
@@ -115,13 +120,13 @@ def import_patches(settings: ImportSettings, watch: Watch = SILENT) -> ImportRes
         create_store(out, asked, durable=settings.fsync)
         sweep_unfinished(out, store.unfinished if store is not None else ())
         tasks, kept = _plan(settings, asked, found, slides, store)
-        log = RunLog.open(out, "import", settings, slides=len(slides), tasks=len(tasks), kept=len(kept))
-        with log:
-            outcomes = (*kept, *_work(tasks, settings, watch), *found.broken)
-            for one in outcomes:
+        with RunLog.open(out, "import", settings, slides=len(slides), tasks=len(tasks), kept=len(kept)) as log:
+            for one in kept:
+                log.slide(one, kept=True)
+            for one in found.broken:
                 log.slide(one)
-    patches = len(open_store(out))
-    return ImportResult(out, outcomes, patches, found.facts is not None, found.problems)
+            outcomes = (*kept, *_work(tasks, settings, watch, log), *found.broken)
+    return ImportResult(out, outcomes, 0, found.facts is not None, found.problems)
 
 
 def _read(settings: ImportSettings) -> PictureSet:
@@ -257,9 +262,15 @@ def _part_id(slides: Sequence[PictureSlide]) -> str:
     return f"{part_name(first.id)}.{first.grid_start:08d}.{blake2b(contents.encode(), digest_size=6).hexdigest()}"
 
 
-def _work(tasks: Sequence[ImportTask], settings: ImportSettings, watch: Watch) -> list[Outcome]:
+def _work(tasks: Sequence[ImportTask], settings: ImportSettings, watch: Watch, log: RunLog) -> list[Outcome]:
+    """Write the parts, and tell of each slide once, and of each picture that is broken."""
+    slides = {one.record.id for task in tasks for one in task.slides}
+    tally = SlideTally(one.record.id for task in tasks for one in task.slides)
+
     def ended(outcomes: list[Outcome]) -> None:
-        for one in outcomes:
+        broken = [one for one in outcomes if one.slide_id not in slides]
+        for one in (*tally.add(one for one in outcomes if one.slide_id in slides), *broken):
+            log.slide(one)
             watch.slide(one)
 
     stage = Stage("import", import_part, _lost, size=lambda task: task.patches)
