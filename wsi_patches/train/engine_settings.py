@@ -11,7 +11,7 @@ from wsi_patches.models.classifier import Device
 __all__ = ["EngineSettings", "Keep", "Optimizer", "Precision", "Schedule"]
 
 Optimizer = Literal["adamw", "sgd"]
-Schedule = Literal["cosine", "onecycle", "step", "constant"]
+Schedule = Literal["cosine", "onecycle", "step", "halving", "triangle", "constant"]
 Precision = Literal["auto", "fp32", "bf16"]
 Keep = Literal["best", "last"]
 CHOICES: dict[str, Any] = {
@@ -60,7 +60,9 @@ class EngineSettings:
     """Of ``sgd``; AdamW keeps its own."""
     schedule: Schedule = "cosine"
     """``cosine`` falls to 0, ``step`` divides by 10 at 1/2 and at 3/4 of the run (He et al., CVPR 2016, on CIFAR),
-    ``onecycle`` rises from 1/25 and falls to next to nothing (Smith and Topin, 2018), ``constant`` stays."""
+    ``onecycle`` rises from 1/25 and falls to next to nothing (Smith and Topin, 2018), ``halving`` halves it every 20
+    epochs, ``triangle`` rises from 1/20 for 4 epochs and falls for 4, again and again (both as ALLNet and HistoTNet
+    have it), ``constant`` stays."""
     warmup_epochs: float = 0.0
     """Epochs in which the rate rises from 0 to the highest in a line; of ``onecycle``, how long its own rise takes,
     where 0 means 3/10 of the run."""

@@ -14,6 +14,9 @@ __all__ = ["build_optimizer", "rate_at", "update_average"]
 
 ONECYCLE_RISE, ONECYCLE_FIRST, ONECYCLE_LAST = 0.3, 1 / 25, 1 / 250_000
 """PyTorch's defaults for Smith and Topin's cycle: share of the run that rises, first and last part of the highest."""
+HALVED_EVERY = 20
+TRIANGLE_RISE, TRIANGLE_FIRST = 4, 1 / 20
+"""Epochs, and share of the highest rate, of ALLNet's and HistoTNet's cycles (their released code)."""
 
 
 def build_optimizer(network: nn.Module, settings: EngineSettings) -> Optimizer:
@@ -43,6 +46,12 @@ def rate_at(settings: EngineSettings, share: float) -> float:
         return settings.learning_rate * share / warmup
     if settings.schedule == "cosine":
         return settings.learning_rate * _between(1, 0, (share - warmup) / (1 - warmup))
+    epoch = int(share * settings.epochs)
+    if settings.schedule == "halving":
+        return settings.learning_rate * 0.5 ** (epoch // HALVED_EVERY)
+    if settings.schedule == "triangle":
+        risen = 1 - abs(epoch % (2 * TRIANGLE_RISE) - TRIANGLE_RISE) / TRIANGLE_RISE
+        return settings.learning_rate * (TRIANGLE_FIRST + (1 - TRIANGLE_FIRST) * risen)
     if settings.schedule == "step":
         return settings.learning_rate * 0.1 ** ((share >= 0.5) + (share >= 0.75))
     return settings.learning_rate

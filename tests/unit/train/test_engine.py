@@ -249,6 +249,24 @@ def test_onecycle_is_that_of_torch():
         schedule.step() if step < 1000 else None
 
 
+@pytest.mark.parametrize(
+    ("schedule", "of_torch"),
+    [
+        ("halving", lambda one: torch.optim.lr_scheduler.StepLR(one, 20, 0.5)),
+        ("triangle", lambda one: torch.optim.lr_scheduler.CyclicLR(one, 0.001, 0.02, 4, cycle_momentum=False)),
+    ],
+)
+def test_schedules_of_allnet_and_histotnet_are_those_of_torch_stepped_once_an_epoch(schedule, of_torch):
+    settings = EngineSettings(epochs=50, schedule=schedule, learning_rate=0.02)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.02)
+    theirs = of_torch(optimizer)
+    for epoch in range(50):
+        for middle in (0.01, 0.5, 0.99):
+            assert rate_at(settings, (epoch + middle) / 50) == pytest.approx(theirs.get_last_lr()[0])
+        optimizer.step()
+        theirs.step()
+
+
 def test_only_weights_decay_and_frozen_ones_are_left_out():
     network = ToyTask().network
     network[0].requires_grad_(False)
