@@ -25,7 +25,9 @@ __all__ = [
     "check_not_cut",
     "check_scans",
     "decode_jpeg_tile",
+    "first_scan",
     "jpeg_size",
+    "segments",
 ]
 
 GREY = 128
@@ -91,7 +93,7 @@ def decode_jpeg_tile(
         libjpeg cannot decode it. Data that is cut off it fills with grey and says nothing: see `check_jpeg_tile`.
     """
     if out is None:
-        _, header = _first_scan(data, tables)
+        _, header = first_scan(data, tables)
         out = _fast_memory(header.height, header.width)
     rgb: NDArray[np.uint8] = imagecodecs.jpeg8_decode(
         data, tables=tables or None, colorspace=JPEG_COLOURS[colour], outcolorspace="RGB", out=out
@@ -132,7 +134,7 @@ def check_jpeg_tile(data: bytes, size: Size, samples: int, tables: bytes = b"") 
     ValueError
         With what is wrong.
     """
-    at, header = _first_scan(data, tables)
+    at, header = first_scan(data, tables)
     if header[:4] != (8, size.height, size.width, samples):
         msg = (
             f"a JPEG of {size.width} x {size.height} pixels of {samples} samples was expected, found "
@@ -150,7 +152,7 @@ def check_jpeg(data: bytes, tables: bytes = b"") -> None:
     ValueError
         With what is wrong.
     """
-    _check_from(data, *_first_scan(data, tables))
+    _check_from(data, *first_scan(data, tables))
 
 
 def jpeg_size(data: bytes, tables: bytes = b"") -> tuple[int, int]:
@@ -161,7 +163,7 @@ def jpeg_size(data: bytes, tables: bytes = b"") -> tuple[int, int]:
     ValueError
         It holds no picture.
     """
-    _, header = _first_scan(data, tables)
+    _, header = first_scan(data, tables)
     return header.height, header.width
 
 
@@ -181,7 +183,7 @@ def check_not_cut(data: bytes, tables: bytes = b"") -> None:
     ValueError
         Data for some of the picture are missing.
     """
-    scan, _ = _first_scan(data, tables)
+    scan, _ = first_scan(data, tables)
     end = MARKER.search(data, scan + 2)
     if end is None or end[0] != END:
         return
@@ -223,7 +225,7 @@ def check_jpeg_part(data: bytes) -> None:
         raise ValueError(msg)
 
 
-def _first_scan(data: bytes, tables: bytes) -> tuple[int, _Header]:
+def first_scan(data: bytes, tables: bytes) -> tuple[int, _Header]:
     """Return where the first scan begins, and what the headers before it state."""
     at = data.find(SCAN)
     while at >= 0:
@@ -241,19 +243,19 @@ def _header(head: bytes, tables: bytes) -> _Header | None:
 
     The tiles of a slide mostly share their headers to the byte, so these are walked once.
     """
-    segments = list(_segments(head))
-    frames = [(marker, body) for marker, body in segments if marker in FRAMES and len(body) > 5]
-    if not head.startswith(START) or not frames or len(head) != 2 + sum(4 + len(body) for _, body in segments):
+    found = list(segments(head))
+    frames = [(marker, body) for marker, body in found if marker in FRAMES and len(body) > 5]
+    if not head.startswith(START) or not frames or len(head) != 2 + sum(4 + len(body) for _, body in found):
         return None
     marker, frame = frames[0]
     height, width = (int.from_bytes(frame[at : at + 2]) for at in (1, 3))
-    huffman = [body for marker, body in (*_segments(tables), *segments) if marker == HUFFMAN]
+    huffman = [body for marker, body in (*segments(tables), *found) if marker == HUFFMAN]
     first_codes = dict(pair for body in huffman for pair in _first_codes(body))
     detail = {table & 15 for table, symbol in first_codes.items() if table & 16 and symbol != END_OF_BLOCK}
     return _Header(frame[0], height, width, frame[5], frozenset(detail if marker in SEQUENTIAL else ()))
 
 
-def _segments(stream: bytes) -> Iterator[tuple[int, bytes]]:
+def segments(stream: bytes) -> Iterator[tuple[int, bytes]]:
     """Yield marker and body of each whole header of a stream, up to where there is none."""
     at = 2
     while at + 4 <= len(stream) and stream[at] == 0xFF:

@@ -16,8 +16,9 @@ from wsi_patches.cli.main import COMMANDS, main
 from wsi_patches.errors import OutputBusy, OutputExists, StoreError, UsageError
 from wsi_patches.export import FORMATS
 from wsi_patches.export.all_idb import COLUMNS
+from wsi_patches.geometry import Size
 from wsi_patches.stores import open_store
-from wsi_patches.synthetic import AllIdbField, SmearSettings, all_idb1_fields, write_all_idb1
+from wsi_patches.synthetic import AllIdbField, SmearSettings, all_idb1_fields, write_all_idb1, write_slide
 from wsi_patches.workflows.export import ExportSettings, export
 from wsi_patches.workflows.extract import ExtractSettings, extract
 from wsi_patches.workflows.output import is_run_file
@@ -278,6 +279,22 @@ def test_the_split_that_the_store_keeps_is_taken(store, tmp_path):
     assert {name: sum(counts.values()) for name, counts in result.splits.items()} == {"train": 48, "test": 117}
     assert result.left_out == ((48, "in no split"),)
     assert export(ExportSettings(kept, tmp_path / "all", "csv", split="none", where="split == 'test'")).patches == 117
+
+
+def test_a_slides_own_jpegs_are_taken_as_they_are_unless_a_quality_is_asked_for(tmp_path):
+    write_slide(tmp_path / "s.tif", Size(512, 256), SmearSettings.random(3), quality=80)
+    made = extract(ExtractSettings((tmp_path / "s.tif",), tmp_path / "a.zarr", patch_size=256, codec="jpeg")).out
+    pixels = open_store(made).read([0, 1])
+
+    def largest_difference(name, **options):
+        export(ExportSettings(made, tmp_path / name, "imagefolder", image="jpeg", **options))
+        files = sorted((tmp_path / name).rglob("*.jpg"))
+        return max(np.abs(np.array(Image.open(file), int) - one).max() for file, one in zip(files, pixels, strict=True))
+
+    assert largest_difference("own") == 0
+    assert largest_difference("anew", quality=95) > 0
+    assert "the slide's own JPEG" in (tmp_path / "own" / "README.md").read_text()
+    assert "the slide's own JPEG" not in (tmp_path / "anew" / "README.md").read_text()
 
 
 def test_unreadable_places_are_left_out_and_counted(store, tmp_path):

@@ -65,7 +65,10 @@ SHARES = ("train", "validation", "test")
 @seed_option
 @click.option("--image", type=click.Choice(["png", "jpeg", "webp"]), help="How patches are kept.  [default: png]")
 @click.option(
-    "--quality", type=int, metavar="1-100", help="Of JPEG; higher is larger and nearer the patch.  [default: 95]"
+    "--quality",
+    type=int,
+    metavar="1-100",
+    help="Of JPEG; higher is larger and nearer the patch.  [default: 95, and the JPEG of a store of JPEGs as it is]",
 )
 @click.option(
     "--shard-patches", type=int, metavar="N", help="Patches in a file, for formats of many in one.  [default: 1000]"

@@ -135,8 +135,10 @@ class ExportJob:
         return len(batch)
 
     def _encode_batch(self, batch: NDArray[np.int64]) -> list[tuple[int, bytes]]:
-        pictures = self.patches.read(batch)
-        return [(row, encode(one, self.image)) for row, one in zip(batch.tolist(), pictures, strict=True)]
+        own = self.patches.own_jpegs(batch) if self.image.keeps_own else {}
+        others = np.array([row for row in batch.tolist() if row not in own], np.int64)
+        pictures = dict(zip(others.tolist(), self.patches.read(others), strict=True)) if len(others) else {}
+        return [(row, own[row] if row in own else encode(pictures[row], self.image)) for row in batch.tolist()]
 
     def pixels(self, rows: Sequence[int] | NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:
         """Yield batches of rows, in their order, with their pixels, uint8 RGB ``(n, h, w, 3)``.

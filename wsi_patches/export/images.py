@@ -18,6 +18,8 @@ __all__ = ["ImageKind", "ImageSettings", "encode"]
 
 ImageKind = Literal["png", "jpeg", "webp", "tiff"]
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "tiff": ".tif"}
+QUALITY = 95
+"""Of JPEG, if none is asked for."""
 PNG_FAST = {"level": 1, "strategy": 3, "filter": 16}
 """The settings that OpenCV writes by: several times faster than the strongest, and a little larger."""
 
@@ -31,16 +33,22 @@ class ImageSettings:
 
     kind: ImageKind = "png"
     """``png``, ``webp`` and ``tiff`` without loss; ``jpeg`` with it."""
-    quality: int = 95
-    """Of JPEG, 1 to 100; its colours are not subsampled."""
+    quality: int | None = None
+    """Of JPEG, 1 to 100; its colours are not subsampled. If None, patches that the store keeps as the slide's own JPEG
+    are taken as they are, since encoding them anew would lose more, and others have `QUALITY`."""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(ImageKind):
             msg = f"--image takes one of {', '.join(get_args(ImageKind))}, found {self.kind!r}"
             raise UsageError(msg)
-        if not 1 <= self.quality <= 100:
+        if self.quality is not None and not 1 <= self.quality <= 100:
             msg = f"--quality of JPEG takes 1 to 100, found {self.quality}"
             raise UsageError(msg)
+
+    @property
+    def keeps_own(self) -> bool:
+        """Whether the slide's own JPEG is taken, where the store keeps it."""
+        return self.kind == "jpeg" and self.quality is None
 
     @property
     def suffix(self) -> str:
@@ -53,13 +61,16 @@ class ImageSettings:
         return f"image/{self.kind}"
 
     def __str__(self) -> str:
-        return f"JPEG, quality {self.quality}" if self.kind == "jpeg" else f"{self.kind.upper()}, without loss"
+        if self.kind != "jpeg":
+            return f"{self.kind.upper()}, without loss"
+        own = ", or the slide's own JPEG where the store keeps that" if self.keeps_own else ""
+        return f"JPEG, quality {self.quality or QUALITY}{own}"
 
 
 def encode(image: NDArray[np.uint8], settings: ImageSettings) -> bytes:
     """Return a picture, uint8 RGB ``(h, w, 3)``, as the bytes of a file."""
     if settings.kind == "jpeg":
-        return bytes(imagecodecs.jpeg_encode(image, level=settings.quality, subsampling="444"))
+        return bytes(imagecodecs.jpeg_encode(image, level=settings.quality or QUALITY, subsampling="444"))
     if settings.kind == "webp":
         return bytes(imagecodecs.webp_encode(image, lossless=True, **WEBP_FAST))
     if settings.kind == "tiff":

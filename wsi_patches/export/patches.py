@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from wsi_patches.errors import StoreError
 from wsi_patches.geometry import Box
 from wsi_patches.patch import SlideRecord
 from wsi_patches.stores import Store
+from wsi_patches.stores.jpeg_files import own_jpegs
 
 __all__ = ["NO_NAME", "UNKNOWN", "ExportPatches", "PatchCells", "safe_names"]
 
@@ -150,10 +152,27 @@ class ExportPatches:
             One cannot be read; its slide is named.
         """
         wanted = np.atleast_1d(np.asarray(rows, np.int64))
-        try:
+        with self._naming(wanted):
             return self.store.read(self.positions[wanted])
+
+    def own_jpegs(self, rows: NDArray[np.int64]) -> dict[int, bytes]:
+        """Return, of some rows, ascending, those that the store keeps as the slide's own JPEG, as files.
+
+        Raises
+        ------
+        StoreError
+            One cannot be read; its slide is named.
+        """
+        with self._naming(rows):
+            found = zip(rows.tolist(), own_jpegs(self.store, self.positions[rows]), strict=True)
+            return {row: data for row, data in found if data is not None}
+
+    @contextmanager
+    def _naming(self, rows: NDArray[np.int64]) -> Iterator[None]:
+        try:
+            yield
         except StoreError as error:
-            msg = f"{self._damaged(wanted)}{error}"
+            msg = f"{self._damaged(rows)}{error}"
             raise StoreError(msg) from error
 
     def _damaged(self, rows: NDArray[np.int64]) -> str:

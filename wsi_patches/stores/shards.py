@@ -167,6 +167,28 @@ class ImageReader:
             with self._opened(shard) as file:
                 yield from self._chunks(file, shard, [row % self.shard for row in of_shard])
 
+    def bodies(self, rows: Sequence[int]) -> Iterator[bytes]:
+        """Yield the coded bytes of images, ascending, without the seal.
+
+        Raises
+        ------
+        StoreError
+            A shard is absent, or an image damaged.
+        """
+        for shard, of_shard in groupby(rows, key=lambda row: row // self.shard):
+            some = list(of_shard)
+            with self._opened(shard) as file:
+                chunks = self._chunks(file, shard, [row % self.shard for row in some])
+                for row in some:
+                    try:
+                        chunk = next(chunks)
+                        yield checked(chunk) if self.metadata.codec.is_sealed else chunk
+                    except (StoreError, OSError) as error:
+                        raise self._damaged(row, error) from error
+
+    def _damaged(self, row: int, error: Exception) -> StoreError:
+        return StoreError(f"patch {row} of {self.folder} cannot be read, {error}: run wsi-patches verify on the store")
+
     def _read_shard(
         self, file: LocalRanges | RemoteRanges, shard: int, rows: Sequence[int], out: Sequence[NDArray[np.uint8]]
     ) -> None:
@@ -175,8 +197,7 @@ class ImageReader:
             try:
                 self.metadata.codec.decode(next(chunks), image)
             except (StoreError, OSError) as error:
-                msg = f"patch {row} of {self.folder} cannot be read, {error}: run wsi-patches verify on the store"
-                raise StoreError(msg) from error
+                raise self._damaged(row, error) from error
 
     def _chunks(self, file: LocalRanges | RemoteRanges, shard: int, rows: Sequence[int]) -> Iterator[bytes]:
         """Yield the bytes of some chunks; of an object store neighbours are fetched at once."""

@@ -59,8 +59,8 @@ class ExportSettings:
     """What a split that is made keeps together."""
     seed: int = 0
     image: ImageKind = "png"
-    quality: int = 95
-    """Of JPEG."""
+    quality: int | None = None
+    """Of JPEG; if None, 95, and a slide's own JPEG that the store keeps is taken as it is."""
     shard_patches: int = SHARD_PATCHES
     """Patches in a file, for formats that keep many in one."""
     features: str | None = None
