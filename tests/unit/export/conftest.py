@@ -1,11 +1,13 @@
 """A small store with annotated cells, and jobs that export it."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
 from wsi_patches.export import ExportJob, ExportPatches, ImageSettings
-from wsi_patches.stores import open_store
+from wsi_patches.stores import DerivedWriter, open_store
 from wsi_patches.workflows.extract import ExtractSettings, extract
 
 MARKS = {
@@ -51,3 +53,19 @@ def make_job(patches, tmp_path):
         return ExportJob(tmp_path / "out", patches, ImageSettings(kind), workers=2, **options)
 
     return make
+
+
+@pytest.fixture
+def described(patches, tmp_path, rng):
+    """Two parts, the second of slides that were added later, and features of all their patches."""
+    slides = [Path(record.path) for record in patches.store.slides]
+    for resume, some in ((False, slides[:1]), (True, slides)):
+        extract(ExtractSettings(tuple(some), tmp_path / "b.zarr", patch_size=64, workers=1, resume=resume, fsync=False))
+    store = open_store(tmp_path / "b.zarr")
+    vectors = rng.random((len(store), 5)).astype(np.float32)
+    for part, start, stop in zip(store.parts, store.offsets[:-1], store.offsets[1:], strict=True):
+        writer = DerivedWriter(part.folder, "features/made", {"dim": 5}, durable=False)
+        writer.column("vectors", vectors[start:stop], np.float32)
+        writer.complete()
+    assert len(store.parts) == 2
+    return store, vectors

@@ -1,14 +1,11 @@
 """HDF5 files, read as CLAM and TRIDENT read them."""
 
 import csv
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from wsi_patches.errors import UsageError
-from wsi_patches.stores import DerivedWriter, open_store
-from wsi_patches.workflows.extract import ExtractSettings, extract
 
 h5py = pytest.importorskip("h5py", reason="needs the extra export")
 
@@ -110,22 +107,6 @@ def test_a_slide_in_several_splits_has_none_in_the_table(make_job, patches):
     export_hdf5(job)
     with (job.out / "slides.csv").open(newline="") as stream:
         assert [row["split"] for row in csv.DictReader(stream)] == ["", "test", "train"]
-
-
-@pytest.fixture
-def described(patches, tmp_path, rng):
-    """Two parts, the second of slides that were added later, and features of all their patches."""
-    slides = [Path(record.path) for record in patches.store.slides]
-    for resume, some in ((False, slides[:1]), (True, slides)):
-        extract(ExtractSettings(tuple(some), tmp_path / "b.zarr", patch_size=64, workers=1, resume=resume, fsync=False))
-    store = open_store(tmp_path / "b.zarr")
-    vectors = rng.random((len(store), 5)).astype(np.float32)
-    for part, start, stop in zip(store.parts, store.offsets[:-1], store.offsets[1:], strict=True):
-        writer = DerivedWriter(part.folder, "features/made", {"dim": 5}, durable=False)
-        writer.column("vectors", vectors[start:stop], np.float32)
-        writer.complete()
-    assert len(store.parts) == 2
-    return store, vectors
 
 
 def test_features_of_the_store_instead_of_pixels(make_job, patches, described):

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import zarr
 
-from wsi_patches.export.spatialdata import export_spatialdata
+from wsi_patches.export.spatialdata import check, export_spatialdata
 
 READ_BACK = """
 import json, sys, warnings
@@ -124,3 +124,14 @@ def test_a_slide_that_nobody_marked_has_no_counts_and_no_labels(make_job, patche
     table = zarr.open_group(job.out / f"{record.id}.zarr" / "tables" / "patches", mode="r")
     assert np.isnan(table["X"][:]).all()
     assert set(table["obs/label/codes"][:].tolist()) == {-1}
+
+
+def test_features_are_the_table_that_wsidata_looks_for(make_job, patches, described):
+    patches.store, vectors = described
+    job = make_job(features="made")
+    check(job)
+    export_spatialdata(job)
+    for name in ("a.b", "c", "d~2"):
+        tables = zarr.open_group(job.out / f"{name}.zarr" / "tables", mode="r")
+        assert list(tables) == ["made_tiles"]
+        assert np.array_equal(tables["made_tiles/X"], vectors[rows_of(patches, name)])
