@@ -1,5 +1,6 @@
 """The pages that `infer` writes, in a real browser: they open from a folder, ask the network for nothing, and sort."""
 
+import csv
 import shutil
 
 import pytest
@@ -72,6 +73,14 @@ def column(tab, number, table="#all-slides ~ div table"):
 
 def pictures(tab):
     return tab.eval_on_selector_all("img", "(all) => all.map(one => [one.naturalWidth, one.clientWidth, one.alt])")
+
+
+def test_a_slide_that_cannot_be_read_is_still_its_patients(counted):
+    told = {one.slide_id: one for one in counted.reports}
+    assert (told["text"].status, told["text"].group) == ("failed", told["torn"].group)
+    with counted.groups.open(newline="") as stream:
+        failed = {row["group"]: (row["slides"], row["slides_failed"]) for row in csv.DictReader(stream)}
+    assert failed[told["text"].group] == ("1", "1")
 
 
 @pytest.mark.parametrize(("name", "fewest"), [("leukemic", 14), ("healthy", 7), ("torn", 6)])

@@ -36,7 +36,7 @@ SLIDE_HEADS = (
 )
 GROUP_HEADS = (
     "Group",
-    "Slides",
+    "Slides counted",
     "Failed",
     "With blasts",
     "Blasts (95 %)",

@@ -107,6 +107,6 @@ def _row(group: GroupCount) -> list[str | int]:
         "" if with_blasts is None else with_blasts,
         "" if vote is None else f"{vote:.4f}",
         *figures(group.blasts, ".1f"),
-        *figures(group.white_cells, ".1f"),
+        *figures(group.white_cells if group.slides else None, ".1f"),
         *figures(group.blast_fraction, ".4f"),
     ]

@@ -23,7 +23,9 @@ OF_QUALITY = ("focus_places", "focus_patch_px", "focus_patches", "median_focus_s
 NAMES = {
     "finder_sha256": "Finder's weights (SHA-256)",
     "median_cell_diameter_px": "Median cell diameter (level-0 px)",
-    "slide_mpp": "Pixel size (um; None: the file does not say)",
+    "slide_mpp": "Pixel size (um)",
+    "slide_mpp_stated_by_user": "Pixel size stated by the user",
+    "group_kind": "Kind of group",
     "slide_size_px": "Slide size (level-0 px)",
     "seconds": "Time (s)",
     "tta": "Views of each cell",
@@ -178,5 +180,16 @@ def _details(report: SlideReport) -> dict[str, str]:
         "Method": report.method,
         "Model": report.model or "none",
         "Weights (SHA-256)": report.weights_sha256 or "none",
-        **{NAMES.get(name, name.replace("_", " ").capitalize()): str(value) for name, value in more.items()},
+        **{NAMES.get(name, name.replace("_", " ").capitalize()): _plain(value) for name, value in more.items()},
     }
+
+
+def _plain(value: object) -> str:
+    """Return a figure as people read it."""
+    if value is None:
+        return "not stated"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return (" x " if all(isinstance(one, int) for one in value) else ", ").join(str(one) for one in value)
+    return str(value)

@@ -24,7 +24,6 @@ from wsi_patches.report import (
 from wsi_patches.workflows.infer_jobs import infer_jobs, slides_of
 from wsi_patches.workflows.infer_plan import COUNTS, TABLES, InferPlan, plan_infer, weights_of
 from wsi_patches.workflows.infer_settings import InferSettings
-from wsi_patches.workflows.infer_task import failed_report
 from wsi_patches.workflows.leading import SILENT, Watch, opened, tells_splits
 from wsi_patches.workflows.merge import collect_reports, is_last
 from wsi_patches.workflows.output_lock import OutputLock, lock_output
@@ -139,13 +138,12 @@ def kept_up_to_date(
     log, lock
         Of the run.
     """
-    failed = [failed_report(outcome) for outcome in plan.failed]
-    with CountsFile(_table(settings), [*plan.kept, *failed], plan.order) as table:
+    with CountsFile(_table(settings), [*plan.kept, *plan.failed], plan.order) as table:
         for report in plan.kept:
             log.slide(report, kept=True)
-        for report in failed:
+        for report in plan.failed:
             log.slide(report)
-        for report in (*plan.kept, *failed):
+        for report in (*plan.kept, *plan.failed):
             watch.slide(report)
 
         def finished(report: SlideReport) -> None:

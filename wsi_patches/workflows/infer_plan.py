@@ -12,12 +12,12 @@ from wsi_patches.datasets import Found, annotations_of, find_inputs, safe_id, wi
 from wsi_patches.errors import UsageError
 from wsi_patches.infer import FOUND, MARKED
 from wsi_patches.models.backends.devices import list_devices
-from wsi_patches.outcome import Outcome, SlideReport
+from wsi_patches.outcome import SlideReport
 from wsi_patches.report import read_reports
 from wsi_patches.slides.pool import close_idle_slides
 from wsi_patches.stores import is_store, open_store
 from wsi_patches.workflows.infer_settings import InferSettings
-from wsi_patches.workflows.infer_task import InferTask
+from wsi_patches.workflows.infer_task import InferTask, failed_report
 from wsi_patches.workflows.look import Looked, look_at
 from wsi_patches.workflows.output import check_output
 from wsi_patches.workflows.review import digest_of
@@ -51,7 +51,7 @@ class InferPlan:
     """What would be done."""
 
     tasks: tuple[InferTask, ...]
-    failed: tuple[Outcome, ...]
+    failed: tuple[SlideReport, ...]
     """Slides that cannot be opened."""
     kept: tuple[SlideReport, ...]
     """Slides whose report is already there."""
@@ -107,7 +107,8 @@ def plan_infer(settings: InferSettings, weights: Weights | None = None) -> Infer
     stored = _store_tasks(stores, settings, taken=set(names))
     tasks = [_task(one, settings) for one in looked if one.error is None]
     tasks += take_shard(stored, shard)
-    failed = tuple(one.outcome for one in looked if one.error is not None)
+    lost = [one for one in looked if one.error is not None]
+    failed = tuple(failed_report(one.outcome, one.item.group, one.item.group_kind) for one in lost)
     if settings.annotations is not None:
         tasks = [_marked(task, settings.annotations) for task in tasks]
     done = {name: report for name, report in done.items() if name in _unchanged(tasks, done)}

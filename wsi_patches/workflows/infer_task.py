@@ -120,13 +120,12 @@ def _with_holes(report: SlideReport, holes: list[Box]) -> SlideReport:
     return replace(report, status=PARTIAL, patches_failed=len(holes), warnings=(*report.warnings, warning), extra=extra)
 
 
-def failed_report(outcome: Outcome) -> SlideReport:
-    """Return the report of a slide that could not be counted."""
-    return SlideReport(outcome.slide_id, outcome.path, FAILED, error=outcome.error)
+def failed_report(outcome: Outcome, group: str | None = None, group_kind: str | None = None) -> SlideReport:
+    """Return the report of a slide that could not be counted; its patient is told of it where one is known."""
+    extra = {} if group_kind is None else {"group_kind": group_kind}
+    return SlideReport(outcome.slide_id, outcome.path, FAILED, group=group, error=outcome.error, extra=extra)
 
 
 def lost_slide(task: InferTask, error: BaseException) -> SlideReport:
     """Return the report of a slide whose task failed."""
-    report = failed_report(Outcome.failed(task.slide_id, task.path, error))
-    extra = {} if task.group_kind is None else {"group_kind": task.group_kind}
-    return replace(report, group=task.group, extra=extra)
+    return failed_report(Outcome.failed(task.slide_id, task.path, error), task.group, task.group_kind)

@@ -74,3 +74,10 @@ def test_without_a_model_there_is_no_vote():
     assert group.white_cells.value == 20
     (failed,) = group_counts([report("a", None, status=FAILED)])
     assert (failed.slides, failed.vote, failed.white_cells.value) == (0, None, 0)
+
+
+def test_of_a_patient_of_whom_no_slide_could_be_read_nothing_is_said(tmp_path):
+    write_groups(tmp_path / "groups.csv", group_counts([report("a", None, status=FAILED)]))
+    with (tmp_path / "groups.csv").open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["slides"], row["slides_failed"], row["white_cells"], row["blasts"]) == ("0", "1", "", "")

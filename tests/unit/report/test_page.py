@@ -125,3 +125,12 @@ def test_a_page_stays_small_whatever_is_on_the_slide(rng, tmp_path):
     write_slide_report(tmp_path / "a", report, cells, noise, 1.0, None, cut_galleries(slide, cells))
     assert 1e6 < (tmp_path / "a" / "report.html").stat().st_size < 4e6
     assert "80 more" in (tmp_path / "a" / "report.html").read_text()
+
+
+def test_further_figures_are_told_as_people_read_them():
+    extra = {"slide_mpp": None, "slide_mpp_stated_by_user": False, "slide_size_px": [640, 480], "marks": ["a", "b"]}
+    page = render_page(replace(REPORT, extra=extra), np.zeros((20, 20, 3), np.uint8))
+    for told in ("not stated", ">no<", "640 x 480", "a, b"):
+        assert told in page
+    assert "None" not in page
+    assert "False" not in page
