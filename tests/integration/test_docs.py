@@ -41,8 +41,8 @@ REASONS = {
 """Why a block may go without being run."""
 SHORTER = {"demo": "--slide-px 1024", "evaluate": "--draws 20", "probe": "--draws 20"}
 """Options that are added to a command, so that it takes seconds."""
-SLOW = {"README.md", "docs/models.md"}
-"""Pages that train."""
+SLOW = {"README.md", "docs/evaluation.md", "docs/models.md"}
+"""Pages that take over ten seconds."""
 
 FENCE = re.compile(r"^( *)```(\w*)\s*$")
 NOT_RUN = re.compile(r"<!-- not run: (.+?) -->")
