@@ -52,7 +52,9 @@ footer { color: #555; margin: 2rem 0; }
   thead { display: table-header-group; }
   tr, figure, .gallery li { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
-  .wide { overflow: visible; }
+  .wide { overflow: visible; font-size: 8pt; }
+  .wide th, .wide td { padding-right: .5rem; }
+  .wide td { min-width: 0; }
   figure > img { max-height: 20cm; width: auto; }
   a { color: inherit; text-decoration: none; }
 }

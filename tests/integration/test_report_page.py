@@ -14,6 +14,8 @@ from wsi_patches.workflows.infer import InferSettings, infer
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+PAPER_PX = 718
+"""Of A4 between margins of 10 mm, at 96 pixels an inch."""
 NARROWEST_PX = 320
 """WCAG 2.2, success criterion 1.4.10: no scrolling in two directions at this width."""
 
@@ -129,6 +131,12 @@ def test_the_table_is_whole_without_scripts(counted, show):
 def test_a_narrow_window_shows_everything_without_scrolling_sideways(counted, show, page):
     tab = show(counted.out / page, viewport={"width": NARROWEST_PX, "height": 640})
     assert tab.evaluate("document.documentElement.scrollWidth") <= NARROWEST_PX
+
+
+def test_the_table_of_all_slides_is_no_wider_than_paper(counted, show):
+    tab = show(counted.out / "report.html", viewport={"width": PAPER_PX, "height": 1000})
+    tab.emulate_media(media="print")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= PAPER_PX
 
 
 def test_the_page_prints(counted, browser, tmp_path):
