@@ -60,9 +60,11 @@ CASES = [
 CHILD = """
 import json, resource, sys, time
 from pathlib import Path
+from wsi_patches.export import find_format
 from wsi_patches.workflows.export import ExportSettings, export
 store, out, name, image, workers = sys.argv[1:]
 image = image if image in ("png", "jpeg", "webp") else "png"
+find_format(name)  # which imports what it needs
 start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
 result = export(ExportSettings(Path(store), Path(out), name, image=image, split="none", workers=int(workers)))
 seconds, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
