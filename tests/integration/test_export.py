@@ -261,7 +261,9 @@ def test_a_split_keeps_slides_whole_is_written_down_and_can_be_used_again(store,
     assert contents(tmp_path / "a").keys() == contents(tmp_path / "b").keys()
     assert result.splits == again.splits
     with (tmp_path / "a" / "split.csv").open(newline="") as stream:
-        of_slide = {row["id"]: row["split"] for row in csv.DictReader(stream)}
+        rows = list(csv.DictReader(stream))
+    of_slide = {row["id"]: row["split"] for row in rows}
+    assert {row["path"] for row in rows} == {f"{name}.jpg" for name in of_slide}, "folders of this machine are no one's"
     assert set(of_slide.values()) == {"train", "test"}
     for name in ("train", "test"):
         files = (tmp_path / "a" / name).rglob("*.png")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import Literal
 
 import numpy as np
@@ -53,9 +53,13 @@ class PatchSplit:
         return () if self.split is None else self.split.warnings
 
     def write(self, out: Path) -> None:
-        """Write ``split.csv`` and ``split.json``, as ``wsi-patches split`` does; nothing where there are no splits."""
+        """Write ``split.csv`` and ``split.json``, as ``wsi-patches split`` does; nothing where there are no splits.
+
+        An export is handed on: of slides it has the names, not the folders that they lie in.
+        """
         if self.split is not None:
-            write_split(self.split, out, overwrite=True)
+            rows = tuple(replace(row, path=PurePath(row.path).name) for row in self.split.rows)
+            write_split(replace(self.split, rows=rows), out, overwrite=True)
 
 
 def split_patches(store: Store, positions: NDArray[np.int64], wish: SplitWish) -> PatchSplit:
