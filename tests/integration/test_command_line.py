@@ -83,7 +83,8 @@ def test_a_run_that_is_stopped_leaves_what_is_done_and_goes_on(tmp_path, picture
         (folder / f"field_{number:02}.png").write_bytes(picture.read_bytes())
     out = tmp_path / "out"
     words = [sys.executable, "-m", "wsi_patches", "infer", str(folder), "-o", str(out)]
-    running = subprocess.Popen([*words, "--json", "--workers", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    asked = [*words, "--json", "--workers", "1"]
+    running = subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     first = json.loads(running.stdout.readline())
     running.send_signal(signal.SIGINT)
     _, told = running.communicate(timeout=60)
