@@ -76,6 +76,11 @@ def test_infer_tells_each_slide_in_a_line_of_its_own(batch, tmp_path):
     assert (summary["counts"], summary["groups"]) == (str(tmp_path / "out" / "counts.csv"), None)
 
 
+def take_interrupts():
+    """Let a child take Ctrl-C: what a shell runs in the background, such as these tests, ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_a_run_that_is_stopped_leaves_what_is_done_and_goes_on(tmp_path, picture):
     folder = tmp_path / "fields"
     folder.mkdir()
@@ -84,7 +89,8 @@ def test_a_run_that_is_stopped_leaves_what_is_done_and_goes_on(tmp_path, picture
     out = tmp_path / "out"
     words = [sys.executable, "-m", "wsi_patches", "infer", str(folder), "-o", str(out)]
     asked = [*words, "--json", "--workers", "1"]
-    running = subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    running = subprocess.Popen(asked, stdout=pipe, stderr=pipe, text=True, preexec_fn=take_interrupts)
     first = json.loads(running.stdout.readline())
     running.send_signal(signal.SIGINT)
     _, told = running.communicate(timeout=60)
