@@ -9,6 +9,7 @@ import queue
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -183,7 +184,7 @@ class Flight:
 
         try:
             return Finished(trial.task, future.result())
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, CancelledError):  # Dask raises one or the other
             raise self._gone() from None
         except KilledWorker as error:
             # Over the task; or over its result: where a worker dies before that is fetched, it is computed again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -44,7 +45,7 @@ Then = Callable[[PartTask, FoundPart], Iterable[Job]]
 
 
 @dataclass
-class LargeSlide:
+class LargeSlide(ABC):
     """What is known of a large slide while its parts are at work; lives where the run is led.
 
     Parameters
@@ -65,9 +66,9 @@ class LargeSlide:
     holes: set[Box] = field(default_factory=set)
     is_lost: bool = False
 
+    @abstractmethod
     def begin(self) -> Job:
         """Return the job that looks at the whole slide."""
-        raise NotImplementedError
 
     def job(self, name: str, work: Work, task: PartTask, then: Then) -> Job:
         """Return a job that is some of the slide's work; ``then`` is asked what follows, unless the slide is lost."""
