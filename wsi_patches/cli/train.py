@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,16 +18,13 @@ from wsi_patches.recipe import read_recipe, settings_from
 
 if TYPE_CHECKING:
     from wsi_patches.workflows.output import Existing
-    from wsi_patches.workflows.train_counter import CounterTraining
-    from wsi_patches.workflows.train_detector import DetectorTraining
-    from wsi_patches.workflows.train_folder import FolderTraining, TrainingData
+    from wsi_patches.workflows.train_folder import TrainingData
     from wsi_patches.workflows.train_tuned import Search
+    from wsi_patches.workflows.trainable import Training
 
 __all__ = ["command"]
 
 PAINTED = "painted"
-OF_FIELDS = ("counts", "detector")
-"""Tasks that learn from whole fields, not from patches: their settings are not searched."""
 FLAGS = ("epochs", "seed", "device")
 """Options that stand for settings of a recipe's training."""
 EPILOG = examples(
@@ -106,7 +103,7 @@ def _painted(recipe: str, values: dict[str, Any], out: Path, *, quiet: bool, **o
 
 
 def _on_folder(recipe: str, task: str, values: dict[str, Any], out: Path, *, quiet: bool, **options: Any) -> None:
-    from wsi_patches.workflows.train_folder import TRAINABLE
+    from wsi_patches.workflows.trainable import TRAINABLE
 
     if task not in TRAINABLE:
         msg = f"recipe {recipe} trains {task!r}; known are {PAINTED}, {', '.join(TRAINABLE)}"
@@ -114,62 +111,40 @@ def _on_folder(recipe: str, task: str, values: dict[str, Any], out: Path, *, qui
     if not options["data"]:
         msg = f"recipe {recipe} learns from your own pictures: name their folder with --data"
         raise click.UsageError(msg)
-    if task in OF_FIELDS and options["tune"] is not None:
+    trainable = TRAINABLE[task]
+    if not trainable.searched and options["tune"] is not None:
         msg = f"recipe {recipe} trains by task: {task}, whose settings are not searched: leave --tune out"
         raise click.UsageError(msg)
     space, values = values.pop("tune", None), _with_flags({"task": task, **values}, options)
-    build = partial(_settings, TRAINABLE[task], recipe)
-    if task in OF_FIELDS:
-        of_fields = _of_fields(build(values), out, quiet=quiet, **options)
-        _say(told(of_fields.results, {}, of_fields.evaluations, of_fields.notes), quiet=quiet)
-        _tell_files(of_fields.trained.warnings, of_fields.page, of_fields.weights, quiet=quiet)
-        return
-    search = None if options["tune"] is None else _search(recipe, space, values, build, options)
-    done = _trained(build(values), search, out, quiet=quiet, **options)
-    _say(told({"test_split": done.result}, done.baselines, {"test_split": done.evaluation}, done.notes), quiet=quiet)
-    _tell_files(done.trained.warnings, done.page, done.trained.weights, quiet=quiet)
-
-
-def _tell_files(warnings: Sequence[str], page: Path, weights: Path, *, quiet: bool) -> None:
-    for warning in warnings:
+    build = partial(_settings, trainable.settings, recipe)
+    if options["tune"] is None:
+        with progress_bar("slides, then epochs", quiet=quiet) as progress:
+            done = trainable.run(build(values), *_data(options, out), progress)
+    else:
+        done = _tuned(_search(recipe, space, values, build, options), out, quiet=quiet, **options)
+    _say(told(done.results, done.baselines, done.evaluations, done.notes), quiet=quiet)
+    for warning in done.warnings:
         click.echo(f"warning: {warning}", err=True)
-    _say([f"training: {page}", f"weights: {weights}"], quiet=quiet)
+    _say([f"training: {done.page}", f"weights: {done.weights}"], quiet=quiet)
 
 
-def _of_fields(settings: Any, out: Path, *, quiet: bool, **options: Any) -> CounterTraining | DetectorTraining:
-    data, existing = _data(options)
-    with progress_bar("slides, then epochs", quiet=quiet) as progress:
-        if settings.task == "detector":
-            from wsi_patches.workflows.train_detector import train_detector_on_folder
-
-            return train_detector_on_folder(settings, data, out, existing, progress)
-        from wsi_patches.workflows.train_counter import train_counter_on_folder
-
-        return train_counter_on_folder(settings, data, out, existing, progress)
-
-
-def _data(options: Mapping[str, Any]) -> tuple[TrainingData, Existing]:
-    """Return what is learnt from, and what to do with a training that is there."""
+def _data(options: Mapping[str, Any], out: Path) -> tuple[TrainingData, Path, Existing]:
+    """Return what is learnt from, the output, and what to do with a training that is there."""
     from wsi_patches.datasets import GroupRule
     from wsi_patches.workflows.output import Existing
     from wsi_patches.workflows.train_folder import TrainingData
 
     groups = GroupRule(options["group_pattern"], options["group_table"])
     data = TrainingData(options["data"], options["annotations"], groups)
-    return data, Existing(bool(options["resume"]), bool(options["overwrite"]))
+    return data, out, Existing(bool(options["resume"]), bool(options["overwrite"]))
 
 
-def _trained(settings: Any, search: Search | None, out: Path, *, quiet: bool, **options: Any) -> FolderTraining:
-    """Train once, or search settings first."""
-    from wsi_patches.workflows.train_folder import train_on_folder
+def _tuned(search: Search, out: Path, *, quiet: bool, **options: Any) -> Training:
+    """Search settings first; the best trial's training is the result."""
     from wsi_patches.workflows.train_tuned import format_trials, tune_on_folder
 
-    data, existing = _data(options)
-    if search is None:
-        with progress_bar("slides, then epochs", quiet=quiet) as progress:
-            return train_on_folder(settings, data, out, existing, progress)
     with progress_bar("epochs of all trials", quiet=quiet) as progress:
-        tuned = tune_on_folder(search, data, out, existing, progress)
+        tuned = tune_on_folder(search, *_data(options, out), progress)
     _say([*format_trials(tuned), f"best settings: {tuned.recipe}", ""], quiet=quiet)
     return tuned.training
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL
+from wsi_patches.evaluate.classification import ClassificationResult
 from wsi_patches.evaluate.slides import SlideCounts, SlidesResult, measure_slides
 from wsi_patches.infer.patches import count_patches, slide_figures
 from wsi_patches.models.card import CounterCard
@@ -53,6 +54,16 @@ class CounterTraining:
     evaluations: dict[str, Path]
     """The pages of the test split."""
     notes: tuple[str, ...]
+
+    @property
+    def baselines(self) -> dict[str, ClassificationResult]:
+        """Nothing simpler is measured."""
+        return {}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of the figures must know."""
+        return self.trained.warnings
 
 
 def train_counter_on_folder(

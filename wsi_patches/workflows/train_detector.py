@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from wsi_patches.cells import ALL_IDB_CLASSES, Cells
 from wsi_patches.counting import assign_points_to_boxes
 from wsi_patches.counting.boxes import AS_LINES, square_edges
+from wsi_patches.evaluate.classification import ClassificationResult
 from wsi_patches.evaluate.detection import DetectionResult, FieldDetections, measure_detection
 from wsi_patches.evaluate.gallery import DetectionError, detection_errors, detection_gallery
 from wsi_patches.evaluate.reliability import fit_recall
@@ -65,6 +66,16 @@ class DetectorTraining:
     evaluations: dict[str, Path]
     """The pages of the test split."""
     notes: tuple[str, ...]
+
+    @property
+    def baselines(self) -> dict[str, ClassificationResult]:
+        """Nothing simpler is measured."""
+        return {}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of the figures must know."""
+        return self.trained.warnings
 
 
 def train_detector_on_folder(

@@ -21,9 +21,7 @@ from wsi_patches.train.blasts import BlastSettings, cut_blasts
 from wsi_patches.train.classifier import Progress as ToldProgress
 from wsi_patches.train.classifier import TestPatches, TrainedClassifier, train_classifier
 from wsi_patches.train.classifier_network import CardWords
-from wsi_patches.train.counter_settings import CounterSettings
 from wsi_patches.train.curves import write_training_page
-from wsi_patches.train.detector_settings import DetectorSettings
 from wsi_patches.train.fields import FieldSettings, cut_fields
 from wsi_patches.train.logs import HISTORY
 from wsi_patches.train.patch_set import PatchSet
@@ -32,7 +30,6 @@ from wsi_patches.workflows.output import Existing, check_output
 from wsi_patches.workflows.probe import Folded, colour_alone
 
 __all__ = [
-    "TRAINABLE",
     "TUNING",
     "Cut",
     "FolderSettings",
@@ -45,13 +42,12 @@ __all__ = [
     "train_on_folder",
 ]
 
-TRAINABLE = {"blasts": BlastSettings, "fields": FieldSettings, "counts": CounterSettings, "detector": DetectorSettings}
-"""What a recipe's ``task`` may be, beside ``painted``."""
 FolderSettings = BlastSettings | FieldSettings
 Cut = tuple[PatchSet, CardWords]
 """What is learnt from, and what it lets the model's card say."""
 TUNING = "tuning"
 """Where a search for settings keeps its trials."""
+TEST_SPLIT = "test_split"
 FOLDS = 5
 DRAWS = 1000
 
@@ -80,6 +76,26 @@ class FolderTraining:
     evaluation: Path
     """The page of the test split."""
     notes: tuple[str, ...]
+
+    @property
+    def results(self) -> dict[str, ClassificationResult]:
+        """On the test split."""
+        return {TEST_SPLIT: self.result}
+
+    @property
+    def evaluations(self) -> dict[str, Path]:
+        """The page of the test split."""
+        return {TEST_SPLIT: self.evaluation}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader of the figures must know."""
+        return self.trained.warnings
+
+    @property
+    def weights(self) -> Path:
+        """The weight file, its card within."""
+        return self.trained.weights
 
 
 @dataclass(frozen=True)
