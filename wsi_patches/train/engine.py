@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,33 +23,13 @@ from wsi_patches.models.precision import uses_bf16
 from wsi_patches.train.checkpoint import CHECKPOINT, Checkpoint, State, read_checkpoint, write_checkpoint
 from wsi_patches.train.engine_settings import EngineSettings
 from wsi_patches.train.logs import Epoch, TrainingLog
-from wsi_patches.train.optimisers import build_optimizer, rate_at, update_average
+from wsi_patches.train.optimisers import build_optimizer, rate_at, set_rate, update_average
+from wsi_patches.train.task import Compute, SteppingTask, Task
 
 __all__ = ["EngineSettings", "Epoch", "Fitted", "Progress", "Task", "fit"]
 
 Progress = Callable[[Epoch], None]
 """Told how each epoch went."""
-
-
-class Task(Protocol):
-    """What is learned: a network, its batches, its loss, and how it is judged."""
-
-    network: nn.Module
-    watched: str
-    """Key of `validate`'s figures by which the best epoch is chosen."""
-    higher_is_better: bool
-
-    def batches(self, epoch: int) -> Iterable[Any]:
-        """Return the training batches of an epoch (from 1), on the CPU.
-
-        What is drawn for them must depend on the task's seed and the epoch alone, so that a resumed run goes on alike.
-        """
-
-    def loss(self, batch: Any, device: torch.device) -> Tensor:
-        """Return the scalar loss of one batch; the network is on ``device``, in training mode, maybe under autocast."""
-
-    def validate(self, network: nn.Module, device: torch.device) -> Mapping[str, float]:
-        """Return figures of a network in evaluation mode: the running average of the weights, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -134,9 +114,12 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.task.network.to(self.device)
-        self.optimizer = build_optimizer(self.task.network, self.settings)
+        self.own_steps = self.task if isinstance(self.task, SteppingTask) else None
+        factors = self.own_steps.rate_factors if self.own_steps is not None else {}
+        self.optimizer = build_optimizer(self.task.network, self.settings, factors)
+        self.optimizer.register_step_pre_hook(self._clip)
         self.average = None if self.settings.ema_decay is None else deepcopy(self.task.network)
-        self.bf16 = _uses_bf16(self.settings, self.device)
+        self.compute = Compute(self.device, _uses_bf16(self.settings, self.device))
 
     def is_over(self) -> bool:
         """Tell whether the last epoch is done, or patience is at its end."""
@@ -147,8 +130,12 @@ class _Run:
         """Train and judge one epoch."""
         number, began = len(self.history) + 1, time.monotonic()
         torch.manual_seed(_epoch_seed(self.settings.seed, number))
+        if number == 1:
+            self._warm_up()
         loss = self._train(number)
         judged = self.task.network if self.average is None else self.average
+        if self.own_steps is not None:
+            self.own_steps.settle(judged.train(), number, self.compute)
         judged.eval()
         with torch.no_grad():
             figures = {name: float(value) for name, value in self.task.validate(judged, self.device).items()}
@@ -157,6 +144,17 @@ class _Run:
             self.best_epoch, self.best_state = number, _copied(judged)
         rate = self.optimizer.param_groups[0]["lr"]
         self.history.append(Epoch(number, loss, rate, figures, time.monotonic() - began))
+
+    def _warm_up(self) -> None:
+        """Let a task with steps of its own train before the first epoch."""
+        if self.own_steps is None:
+            return
+        self.task.network.train()
+        set_rate(self.optimizer, self.settings.learning_rate)
+        self.own_steps.warm_up(self.optimizer, self.compute)
+        self.optimizer.state.clear()
+        if self.average is not None:
+            self.average.load_state_dict(self.task.network.state_dict())
 
     def _train(self, number: int) -> float:
         """Take one epoch's steps; return their mean loss."""
@@ -173,19 +171,28 @@ class _Run:
 
     def _step(self, batch: Any, epochs_done: int, steps_done: int, steps: int) -> Tensor:
         # The rate is that of the step's middle, so no step of a rise or a fall is lost to a rate of 0.
-        rate = rate_at(self.settings, (epochs_done + (steps_done + 0.5) / steps) / self.settings.epochs)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        with torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext():
-            loss = self.task.loss(batch, self.device)
-        self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        if self.settings.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.task.network.parameters(), self.settings.clip_norm)
-        self.optimizer.step()
+        share = (epochs_done + (steps_done + 0.5) / steps) / self.settings.epochs
+        set_rate(self.optimizer, rate_at(self.settings, share))
+        if self.own_steps is None:
+            loss = self._one_gradient(batch)
+        else:
+            loss = self.own_steps.step(batch, self.optimizer, self.compute)
         if self.average is not None and self.settings.ema_decay is not None:
             update_average(self.average, self.task.network, self.settings.ema_decay, epochs_done * steps + steps_done)
         return loss.detach().float()
+
+    def _one_gradient(self, batch: Any) -> Tensor:
+        with self.compute.forward():
+            loss = self.task.loss(batch, self.device)
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        return loss
+
+    def _clip(self, *_: Any) -> None:
+        """Shorten the gradient of a step that is about to be taken."""
+        if self.settings.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.task.network.parameters(), self.settings.clip_norm)
 
     def _check(self, number: int, loss: float, figures: Mapping[str, float]) -> None:
         watched = self.task.watched

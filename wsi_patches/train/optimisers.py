@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -10,7 +11,7 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from wsi_patches.train.engine_settings import EngineSettings
 
-__all__ = ["build_optimizer", "rate_at", "update_average"]
+__all__ = ["build_optimizer", "rate_at", "set_rate", "update_average"]
 
 ONECYCLE_RISE, ONECYCLE_FIRST, ONECYCLE_LAST = 0.3, 1 / 25, 1 / 250_000
 """PyTorch's defaults for Smith and Topin's cycle: share of the run that rises, first and last part of the highest."""
@@ -19,19 +20,43 @@ TRIANGLE_RISE, TRIANGLE_FIRST = 4, 1 / 20
 """Epochs, and share of the highest rate, of ALLNet's and HistoTNet's cycles (their released code)."""
 
 
-def build_optimizer(network: nn.Module, settings: EngineSettings) -> Optimizer:
+def build_optimizer(
+    network: nn.Module, settings: EngineSettings, rate_factors: Mapping[str, float] | None = None
+) -> Optimizer:
     """Return the optimizer of a network's trainable parameters.
 
     Weights decay; biases and the scales and shifts of normalisations, all of one dimension, do not.
+
+    Parameters
+    ----------
+    network
+        Those of its parameters that ask for no gradient are left out.
+    settings
+        Which optimizer.
+    rate_factors
+        Factor on the learning rate of parameters whose names begin so; `set_rate` keeps to it.
     """
-    trainable = [one for one in network.parameters() if one.requires_grad]
+    factors = rate_factors or {}
+    members: dict[tuple[float, bool], list[nn.Parameter]] = {
+        (factor, decays): [] for factor in (1.0, *factors.values()) for decays in (True, False)
+    }
+    for name, one in network.named_parameters():
+        if one.requires_grad:
+            factor = next((factor for start, factor in factors.items() if name.startswith(start)), 1.0)
+            members[factor, one.ndim > 1].append(one)
     groups = [
-        {"params": [one for one in trainable if one.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [one for one in trainable if one.ndim <= 1], "weight_decay": 0.0},
+        {"params": some, "weight_decay": settings.weight_decay if decays else 0.0, "rate_factor": factor}
+        for (factor, decays), some in members.items()
     ]
     if settings.optimizer == "sgd":
         return SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
     return AdamW(groups, lr=settings.learning_rate)
+
+
+def set_rate(optimizer: Optimizer, rate: float) -> None:
+    """Set the learning rate; parameters with a factor of their own get that many times as much."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("rate_factor", 1.0)  # a checkpoint of an older version knows no factor
 
 
 def rate_at(settings: EngineSettings, share: float) -> float:
