@@ -1,15 +1,24 @@
-"""The table of the networks that classify patches: adding one takes its file, and a line here."""
+"""The table of the networks that classify patches: those of every file that a card in ``cards/`` names."""
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from wsi_patches.errors import ModelError
-from wsi_patches.models import allnet, efficientnet_lite0, histotnet, torchvision_networks
+from wsi_patches.models.published import published_systems
 from wsi_patches.models.system import System
 
 __all__ = ["SYSTEMS", "find_system"]
 
+
+def _systems_of(module: str) -> tuple[System, ...]:
+    home = import_module(f"wsi_patches.models.{module}")
+    several: tuple[System, ...] = getattr(home, "SYSTEMS", ())
+    return several or (home.SYSTEM,)
+
+
 SYSTEMS: dict[str, System] = {
-    one.name: one for one in (allnet.SYSTEM, efficientnet_lite0.SYSTEM, histotnet.SYSTEM, *torchvision_networks.SYSTEMS)
+    one.name: one for card in published_systems() if card.module is not None for one in _systems_of(card.module)
 }
 
 
