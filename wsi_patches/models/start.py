@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import pickle
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from wsi_patches.errors import ModelError
 from wsi_patches.models.system import Colours
+from wsi_patches.models.weight_file import bytes_of, load_fitting, unpickled
 from wsi_patches.models.weights import load_weights
 
-__all__ = ["colours_of", "load_start"]
+__all__ = ["colours_of", "load_start", "renamed_densenet"]
 
 OURS = ".safetensors"
 HASHED_NAME = re.compile(r"-([0-9a-f]{8,64})\.pth$")
@@ -58,26 +57,14 @@ def load_start(network: nn.Module, head: str, path: Path) -> None:
     """
     state = load_weights(path)[0] if path.suffix == OURS else _published(path)
     own = network.state_dict()
-    last = {name for name in own if name.startswith(f"{head}.")}
-    if any(name in state and state[name].shape != own[name].shape for name in last):
+    last = {name for name in {*own, *state} if name.startswith(f"{head}.")}
+    if any(name not in own or (name in state and state[name].shape != own[name].shape) for name in last):
         state = {name: value for name, value in state.items() if name not in last}
-    wrong = sorted(
-        name
-        for name in {*own, *state} - (last - state.keys())
-        if name not in own or name not in state or own[name].shape != state[name].shape
-    )
-    if wrong:
-        msg = f"{path} holds weights of another network: {len(wrong)} tensors do not fit, such as {wrong[0]}"
-        raise ModelError(msg)
-    network.load_state_dict({**own, **state})
+    load_fitting(network, state, path, optional=last)
 
 
 def _published(path: Path) -> dict[str, Tensor]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}"
-        raise ModelError(msg) from error
+    content = bytes_of(path)
     told, found = HASHED_NAME.search(path.name), hashlib.sha256(content).hexdigest()
     if told is None:
         msg = (
@@ -88,9 +75,9 @@ def _published(path: Path) -> dict[str, Tensor]:
     if not found.startswith(told[1]):
         msg = f"{path} is not the file that its name says (sha256 {found[:16]}...): fetch it again"
         raise ModelError(msg)
-    try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        msg = f"{path} holds more than tensors, or is damaged, and is not opened: {str(error).splitlines()[0]}"
-        raise ModelError(msg) from error
+    return renamed_densenet(unpickled(path, content))
+
+
+def renamed_densenet(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors with the names that layers of DenseNet have today; all others keep theirs."""
     return {OLD_DENSENET.sub(r"\1\2", name): value for name, value in state.items()}

@@ -17,6 +17,7 @@ from wsi_patches.models.card import Card, CounterCard, DetectorCard, FinderCard,
 from wsi_patches.models.count_network import CellCountNet
 from wsi_patches.models.finder_network import CellFinderNet
 from wsi_patches.models.systems import SYSTEMS
+from wsi_patches.models.weight_file import bytes_of
 
 __all__ = [
     "ARCHITECTURES",
@@ -158,11 +159,7 @@ def check_sha256(path: str | Path, found: str, expected: str | None) -> None:
 
 def _content(path: str | Path) -> tuple[bytes, dict[str, Tensor]]:
     """Return the bytes of a weight file, and its tensors."""
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        msg = f"{path} cannot be read: {error.strerror}"
-        raise ModelError(msg) from error
+    content = bytes_of(Path(path))
     _refuse_pickle(Path(path), content)
     try:
         return content, load(content)
