@@ -47,3 +47,5 @@ class System:
     """Of these weights, with their licence."""
     side: Callable[[Mapping[str, Any]], int | None] = lambda _: None
     """Returns the only side of its input that it takes, in pixels, from its settings; None if it takes any."""
+    needs_start: Callable[[Mapping[str, Any]], bool] = lambda _: False
+    """Whether a training must be given weights to start from, from its settings: some of its own are frozen."""

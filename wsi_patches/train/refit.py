@@ -33,7 +33,8 @@ def refit_head(network: nn.Module, frame: InputFrame, train: PatchView, seed: in
     Parameters
     ----------
     network
-        In evaluation mode, its last linear layer giving the logits; changed in place.
+        In evaluation mode, its last linear layer giving the logits, or those of all classes but the first, which are
+        differences to that one's; changed in place.
     frame
         What the network takes.
     train
@@ -51,6 +52,8 @@ def refit_head(network: nn.Module, frame: InputFrame, train: PatchView, seed: in
     head = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
     features, truth = smote(_features(network, head, frame, train), train.truth, seed)
     weight, bias = _regressed(features, truth)
+    if head.out_features == len(weight) - 1:  # the first class has the logit 0
+        weight, bias = weight[1:] - weight[0], bias[1:] - bias[0]
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(weight))
         head.bias.copy_(torch.from_numpy(bias))
