@@ -15,12 +15,13 @@ from torch import Tensor
 
 from wsi_patches.errors import UsageError
 from wsi_patches.models.colour_input import turn_hue
-from wsi_patches.train.frames import DIAGONAL, Frames, Turn, draw_frames, uniform
+from wsi_patches.train.frames import Frames, Turn, draw_frames, held_by, uniform
 from wsi_patches.train.jitter import StainBasis, jitter_blur, jitter_jpeg, jitter_light, jitter_stain
 
 __all__ = ["HARD_COLOUR", "Augmentation", "as_float"]
 
 RANGES = {
+    "degrees": (0, 180),
     "shift": (0, 0.5),
     "scale": (0, 0.9),
     "stain": (0, 0.9),
@@ -54,8 +55,12 @@ class Augmentation:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     turn: Turn = "full"
-    """By any angle, by ``quarter`` turns, or not at all."""
+    """By any angle (``full``), by a ``small`` one, by ``quarter`` turns, by ``half`` ones (with ``flip``:
+    flips along both axes), or not at all."""
+    degrees: float = 20.0
+    """Of ``turn: small``: the largest angle, either way."""
     flip: bool = True
+    """Left to right, of every other patch."""
     shift: float = 0.05
     """Largest shift of the centre along x and along y, as a share of the side that is kept."""
     scale: float = 0.15
@@ -99,7 +104,7 @@ class Augmentation:
     @property
     def margin(self) -> float:
         """Side of the patches that are taken, in sides of those that come out."""
-        return (1 + self.scale) * DIAGONAL[self.turn] + 2 * self.shift
+        return (1 + self.scale) * held_by(self.turn, self.degrees) + 2 * self.shift
 
     def apply(self, images: Tensor, size_px: int, generator: torch.Generator) -> Tensor:
         """Return augmented patches, float ``(n, 3, size_px, size_px)`` of 0 to 1.
@@ -131,7 +136,7 @@ class Augmentation:
         kept_px = min(width, height) / self.margin
         return draw_frames(
             image_px, size_px, kept_px, turn=self.turn, flip=self.flip, shift=self.shift, scale=self.scale,
-            generator=generator,
+            generator=generator, degrees=self.degrees,
         )  # fmt: skip
 
     def recolour(self, images: Tensor, generator: torch.Generator) -> Tensor:

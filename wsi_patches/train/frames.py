@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import cos, radians, sin, sqrt
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Frames", "Turn", "draw_frames", "uniform"]
+__all__ = ["Frames", "Turn", "draw_frames", "held_by", "uniform"]
 
-Turn = Literal["none", "quarter", "full"]
-DIAGONAL = {"none": 1.0, "quarter": 1.0, "full": sqrt(2)}
-"""Side of the upright square that holds a turned one, over that one's side."""
+Turn = Literal["none", "half", "quarter", "small", "full"]
+UPRIGHT = ("none", "half", "quarter")
+"""Turns after which a square's sides are along x and y again."""
+
+
+def held_by(turn: Turn, degrees: float) -> float:
+    """Return the side of the upright square that holds a turned one, over that one's side."""
+    if turn in UPRIGHT:
+        return 1.0
+    angle = radians(min(degrees, 45))
+    return cos(angle) + sin(angle) if turn == "small" else sqrt(2)
 
 
 def uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
@@ -92,6 +100,7 @@ def draw_frames(
     shift: float,
     scale: float,
     generator: torch.Generator,
+    degrees: float = 0.0,
 ) -> Frames:
     """Draw a frame around the centre of each image.
 
@@ -103,16 +112,17 @@ def draw_frames(
         Side of the cut in its own pixels.
     kept_px
         Usual side of the cut in the image's pixels.
-    turn, flip, shift, scale
+    turn, flip, shift, scale, degrees
         As `Augmentation` has them.
     generator
         On the CPU.
     """
     count = len(image_px)
-    turns = {"none": torch.zeros(count), "quarter": torch.randint(0, 4, (count,), generator=generator) / 4}
+    quarters = torch.randint(0, 4, (count,), generator=generator) / 4
+    turns = {"none": torch.zeros(count), "half": quarters * 2 % 1, "quarter": quarters}
     share = turns[turn] if turn in turns else torch.rand(count, generator=generator)
-    angle = share * 2 * torch.pi
-    cosine, sine = (angle.cos(), angle.sin()) if turn == "full" else (angle.cos().round(), angle.sin().round())
+    angle = (2 * share - 1) * radians(degrees) if turn == "small" else share * 2 * torch.pi
+    cosine, sine = (angle.cos().round(), angle.sin().round()) if turn in UPRIGHT else (angle.cos(), angle.sin())
     mirrored = torch.randint(0, 2, (count,), generator=generator) * 2.0 - 1 if flip else torch.ones(count)
     step = torch.stack([cosine * mirrored, -sine, sine * mirrored, cosine], dim=1).view(count, 2, 2)
     step = step * (kept_px / size_px * (1 + uniform((count, 1, 1), -scale, scale, generator)))

@@ -55,14 +55,15 @@ def test_without_any_knob_nothing_changes(images):
 
 
 @given(
-    turn=st.sampled_from(["none", "quarter", "full"]),
+    turn=st.sampled_from(["none", "quarter", "small", "full"]),
+    degrees=st.floats(0, 180),
     shift=st.floats(0, 0.3),
     scale=st.floats(0, 0.5),
     side=st.integers(30, 90),
     seed=st.integers(0, 999),
 )
-def test_with_the_margin_no_cut_leaves_the_patch(turn, shift, scale, side, seed):
-    augmentation = replace(NOTHING, turn=turn, flip=True, shift=shift, scale=scale)
+def test_with_the_margin_no_cut_leaves_the_patch(turn, degrees, shift, scale, side, seed):
+    augmentation = replace(NOTHING, turn=turn, degrees=degrees, flip=True, shift=shift, scale=scale)
     frames = augmentation.frames(torch.empty(20, 3, side, side), 16, seeded(seed))
 
     corners = torch.tensor([[-0.5, -0.5], [-0.5, 15.5], [15.5, -0.5], [15.5, 15.5]]) - 7.5

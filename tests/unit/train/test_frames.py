@@ -6,10 +6,11 @@ import torch
 from wsi_patches.train.frames import draw_frames
 
 
-def drawn(count, image_px, size_px, kept_px, turn="full", flip=True, shift=0.1, scale=0.2, seed=1):
+def drawn(count, image_px, size_px, kept_px, turn="full", flip=True, shift=0.1, scale=0.2, seed=1, degrees=20):
     sides = torch.tensor([image_px, image_px], dtype=torch.float32).expand(count, 2)
     generator = torch.Generator().manual_seed(seed)
-    return draw_frames(sides, size_px, kept_px, turn=turn, flip=flip, shift=shift, scale=scale, generator=generator)
+    how = {"turn": turn, "flip": flip, "shift": shift, "scale": scale, "degrees": degrees}
+    return draw_frames(sides, size_px, kept_px, generator=generator, **how)
 
 
 def blob(side, x, y, across, along):
@@ -26,7 +27,7 @@ def moments(image):
     return torch.stack([x, y, *(value.sqrt() for value in variances)])
 
 
-@pytest.mark.parametrize("turn", ["none", "quarter", "full"])
+@pytest.mark.parametrize("turn", ["none", "quarter", "small", "full"])
 @pytest.mark.parametrize("size_px", [64, 97])
 def test_points_and_boxes_follow_the_pixels(turn, size_px):
     image = blob(141, 74, 61, 7, 4)
@@ -42,6 +43,15 @@ def test_points_and_boxes_follow_the_pixels(turn, size_px):
         assert torch.allclose(torch.stack([width, height]) / 2, found[2:], rtol=0.03)
         assert torch.equal(frames.points(row, box[:, :2])[0], torch.stack([x, y]))
         assert float(width * height) == pytest.approx(112 * float(frames.zoom[row]) ** 2, rel=0.25)
+
+
+def test_a_small_turn_is_drawn_evenly_up_to_its_degrees_either_way():
+    step = drawn(4000, 21, 11, 11, turn="small", flip=False, scale=0, degrees=20).step
+    angle = torch.atan2(step[:, 1, 0], step[:, 0, 0]).rad2deg()
+    assert 19.5 < float(angle.max()) <= 20.001
+    assert -20.001 <= float(angle.min()) < -19.5
+    assert float(angle.abs().mean()) == pytest.approx(10, abs=0.5)
+    assert torch.equal(drawn(9, 21, 11, 11, turn="small", degrees=0, seed=4).step[:, 0, 1], torch.zeros(9))
 
 
 def test_an_upright_cut_is_a_crop():
