@@ -208,6 +208,8 @@ class _Run:
         if not self.best_epoch or self.settings.keep == "last":
             return True
         best = self.history[self.best_epoch - 1].figures[self.task.watched]
+        if value == best:
+            return self.settings.ties == "later"
         return value > best if self.task.higher_is_better else value < best
 
     def checkpoint(self) -> Checkpoint:

@@ -8,17 +8,19 @@ from typing import Any, ClassVar, Literal, get_args
 from wsi_patches.errors import UsageError
 from wsi_patches.models.classifier import Device
 
-__all__ = ["EngineSettings", "Keep", "Optimizer", "Precision", "Schedule"]
+__all__ = ["EngineSettings", "Keep", "Optimizer", "Precision", "Schedule", "Ties"]
 
 Optimizer = Literal["adamw", "sgd"]
 Schedule = Literal["cosine", "onecycle", "step", "halving", "triangle", "constant"]
 Precision = Literal["auto", "fp32", "bf16"]
 Keep = Literal["best", "last"]
+Ties = Literal["earlier", "later"]
 CHOICES: dict[str, Any] = {
     "optimizer": Optimizer,
     "schedule": Schedule,
     "precision": Precision,
     "keep": Keep,
+    "ties": Ties,
     "device": Device,
 }
 MANY = 10**9
@@ -78,6 +80,9 @@ class EngineSettings:
     keep: Keep = "best"
     """Which epoch's weights stay: the one that validation likes best, or the last, where validation is too small to
     choose by. Patience has no say then."""
+    ties: Ties = "earlier"
+    """Which of several epochs stays that validation likes equally; ``later`` is what ALLNet's and HistoTNet's released
+    code does."""
     steps_per_epoch: int | None = None
     """Batches of an epoch; None takes all that the task gives, which must then know its number."""
     seed: int = 0

@@ -91,6 +91,18 @@ def test_the_best_epoch_is_kept(tmp_path):
     assert_same_bits(fitted.best_state, dict(task.states[1]))
 
 
+@pytest.mark.parametrize(("ties", "kept"), [("earlier", 2), ("later", 3)])
+def test_which_of_equally_good_epochs_is_kept_can_be_asked_for(tmp_path, ties, kept):
+    class Levels(ToyTask):
+        watched, higher_is_better = "score", True
+        scores = iter((0.5, 0.9, 0.9, 0.7))
+
+        def validate(self, network, device):
+            return {"score": next(self.scores)}
+
+    assert fit(Levels(), replace(PLAIN, epochs=4, ties=ties), tmp_path).best_epoch == kept
+
+
 def test_the_running_average_is_what_is_judged_and_kept(tmp_path):
     fitted = fit(ToyTask(separation=1), THOROUGH, tmp_path)
 
