@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from wsi_patches.errors import UsageError
@@ -16,14 +17,33 @@ from wsi_patches.models.card import ModelCard
 from wsi_patches.models.start import colours_of, load_start
 from wsi_patches.models.system import Colours
 from wsi_patches.models.systems import find_system
-from wsi_patches.train.classifier_settings import ClassifierSettings
+from wsi_patches.train.network_settings import NetworkSettings
 from wsi_patches.train.patch_set import PatchSet
 from wsi_patches.train.patch_task import PatchView
 
-__all__ = ["CardWords", "first_card", "first_network", "quick_to_adapt"]
+__all__ = [
+    "CardWords",
+    "Pixels",
+    "changes_of",
+    "colours_for",
+    "first_card",
+    "first_network",
+    "plain_values",
+    "quick_to_adapt",
+]
 
 MOST_MEASURED = 512
 BATCH_NORM_MOMENTUM = 0.1
+LEAST_STD = 1e-3
+UNCHANGED = Colours((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+
+class Pixels(Protocol):
+    """Patches that can be looked at."""
+
+    def __len__(self) -> int: ...
+    def read(self, positions: object) -> NDArray[np.uint8]:
+        """Return patches, uint8 RGB ``(n, s, s, 3)``."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +56,7 @@ class CardWords:
     patch_cell_diameters: float | None
 
 
-def first_network(settings: ClassifierSettings, classes: int) -> nn.Module:
+def first_network(settings: NetworkSettings, classes: int) -> nn.Module:
     """Return a network before its first step, on the CPU.
 
     Raises
@@ -71,15 +91,15 @@ def quick_to_adapt(network: nn.Module) -> nn.Module:
     return network.to(memory_format=torch.channels_last)
 
 
-def first_card(settings: ClassifierSettings, patches: PatchSet, train: PatchView, words: CardWords) -> ModelCard:
+def first_card(settings: NetworkSettings, patches: PatchSet, train: PatchView, words: CardWords) -> ModelCard:
     """Return the card of a network that is yet to be trained."""
     system = find_system(settings.architecture)
-    colours = colours_of(settings.start) or system.colours or _colours(train)
+    colours = colours_for(settings, train)
     return ModelCard(
         name=settings.name,
         title=words.title,
         architecture=settings.architecture,
-        settings=_plain({name: value for name, value in settings.network.items() if name != "seed"}),
+        settings=plain_values({name: value for name, value in settings.network.items() if name != "seed"}),
         classes=patches.class_names,
         input_px=settings.input_px,
         mean=colours.mean,
@@ -91,21 +111,41 @@ def first_card(settings: ClassifierSettings, patches: PatchSet, train: PatchView
         patch_cell_diameters=words.patch_cell_diameters,
         paper=system.paper,
         doi=system.doi,
-        changes=_changes(settings),
+        changes=changes_of(settings),
     )
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
+def plain_values(values: dict[str, Any]) -> dict[str, Any]:
     """Return values as they come back from a card's JSON."""
     plain: dict[str, Any] = json.loads(json.dumps(values))
     return plain
 
 
-def _colours(view: PatchView) -> Colours:
-    """Return mean and standard deviation of red, green and blue, 0 to 1, over some of the patches."""
-    some = np.unique(np.linspace(0, len(view) - 1, min(len(view), MOST_MEASURED)).round().astype(int))
-    pixels = view.read(some).reshape(-1, 3) / np.float64(255)
-    return Colours(_triple(pixels.mean(axis=0)), _triple(pixels.std(axis=0).clip(1e-3)))
+def colours_for(settings: NetworkSettings, train: Pixels) -> Colours:
+    """Return how the colours of a network's input are to be scaled.
+
+    Parameters
+    ----------
+    settings
+        Of the network.
+    train
+        The patches that it learns from, some of which are measured where nothing else says how.
+
+    Raises
+    ------
+    ModelError
+        The weights to start from cannot be used.
+    """
+    if settings.normalisation == "none":
+        return UNCHANGED
+    known = colours_of(settings.start) or find_system(settings.architecture).colours
+    if settings.normalisation == "auto" and known is not None:
+        return known
+    some = np.unique(np.linspace(0, len(train) - 1, min(len(train), MOST_MEASURED)).round().astype(int))
+    pixels = train.read(some).reshape(-1, 3) / np.float64(255)
+    if settings.normalisation == "scalar":
+        return Colours(_triple([pixels.mean()] * 3), _triple([max(pixels.std(), LEAST_STD)] * 3))
+    return Colours(_triple(pixels.mean(axis=0)), _triple(pixels.std(axis=0).clip(LEAST_STD)))
 
 
 def _triple(values: Iterable[float]) -> tuple[float, float, float]:
@@ -123,7 +163,8 @@ def _trained_on(patches: PatchSet, train: PatchView) -> str:
     return f"{counts} of {len(used)} slides or fields ({', '.join(layouts)}){terms}"
 
 
-def _changes(settings: ClassifierSettings) -> str:
+def changes_of(settings: NetworkSettings) -> str:
+    """Return how a network differs from the published one, in a few words."""
     start, system = "from scratch", find_system(settings.architecture)
     if settings.start is not None:
         start = f"from {settings.start.name}"
