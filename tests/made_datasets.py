@@ -119,6 +119,12 @@ def aml_mll(folder):
     text(folder / "metadata.csv", "patient_id\n")
 
 
+def patient_folders(folder):
+    for label, patient in (("healthy", "P1"), ("healthy", "P2"), ("ALL", "P3"), ("CLL", "P4")):
+        for number in (0, 1):
+            picture(folder / label / patient / f"cell_{number}.png")
+
+
 def bone_marrow(folder):
     picture(folder / "ABE" / "ABE_00001.jpg")
     picture(folder / "NGS" / "0001-1000" / "NGS_00001.jpg")

@@ -120,7 +120,7 @@ AML_MLL = ClassFolders(
     "AML-Cytomorphology_MLL_Helmholtz: single leukocytes of patients with AML and of controls (Hehr and others, 2023)",
     "believed CC BY 4.0 (TCIA), check before use",
     {name: name for name in ("control", "CBFB_MYH11", "NPM1", "PML_RARA", "RUNX1_RUNX1T1")},
-    ANY_TIFF,
+    ANY_PICTURE,  # copies that others have put up are JPEG or PNG
     own=frozenset({"control", "cbfb_myh11", "npm1", "pml_rara", "runx1_runx1t1"}),
     patients=True,
     note="the label is the patient's, not the cell's: a patient with leukemia has healthy cells too",

@@ -19,7 +19,7 @@ from wsi_patches.datasets.item import SlideItem, Unit
 from wsi_patches.datasets.layout import Dataset, Layout
 from wsi_patches.datasets.small_pictures import are_small
 
-__all__ = ["IMAGE_FOLDER", "split_folders"]
+__all__ = ["CELL_PX", "IMAGE_FOLDER", "holds_pictures_alone", "split_folders"]
 
 LEAST = 2
 LOOKED_AT = 12
@@ -54,10 +54,11 @@ def _first(folder: Path) -> list[Path]:
 
 def _are_classes(top: Path, names: tuple[str, ...]) -> bool:
     kinds = {DIGITS.sub("", name.lower()) for name in names}
-    return len(kinds) >= LEAST and not pictures(top) and all(_holds_pictures_alone(top / name) for name in names)
+    return len(kinds) >= LEAST and not pictures(top) and all(holds_pictures_alone(top / name) for name in names)
 
 
-def _holds_pictures_alone(folder: Path) -> bool:
+def holds_pictures_alone(folder: Path) -> bool:
+    """Say whether plain pictures lie in a folder, and nothing else."""
     there = listing(folder)
     return bool(there.files) and not there.folders and there.pictures == there.files
 

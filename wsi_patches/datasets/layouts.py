@@ -19,6 +19,7 @@ from wsi_patches.datasets.four_classes import FOUR_CLASSES
 from wsi_patches.datasets.image_folder import IMAGE_FOLDER
 from wsi_patches.datasets.layout import Dataset, Layout
 from wsi_patches.datasets.leukemia_attri import LEUKEMIA_ATTRI
+from wsi_patches.datasets.patient_folders import PATIENT_FOLDERS
 from wsi_patches.datasets.sentences import told
 from wsi_patches.datasets.voc_folder import VOC
 from wsi_patches.datasets.white_cell_masks import WHITE_CELL_MASKS
@@ -46,6 +47,7 @@ KNOWN = (
     COCO,
     YOLO,
     IMAGE_FOLDER,
+    PATIENT_FOLDERS,
     ANNOTATIONS_ONLY,
 )
 

@@ -68,6 +68,10 @@ EXPECTED = {
         *("image-folder", 12, "cell", {"blast", "lymphocyte"}, {None}),
         {"train", "validation", "test"},
     ),
+    made.patient_folders: (
+        *("patient-folders", 8, "cell", {"healthy", "ALL", "CLL"}, {"P1", "P2", "P3", "P4"}),
+        {None},
+    ),
     made.annotations_only: ("annotations-only", 0, "slide", set(), set(), set()),
 }
 MAKERS = list(EXPECTED)
@@ -181,6 +185,22 @@ def test_the_label_of_a_patient_is_said_to_be_no_cells_label(tmp_path):
     assert "the patient's, not the cell's" in dataset.problems[0]
     assert Counter(item.group for item in dataset.items) == {"AEC": 2, "BXS": 2, "CDA": 2}
     assert {item.group_kind for item in dataset.items} == {"patient"}
+
+
+def test_copies_of_it_in_another_format_are_known_too(tmp_path):
+    for label in ("control", "PML_RARA"):
+        made.picture(tmp_path / label / f"{label}_1" / "image_0.png")
+    layout, root = recognise(tmp_path)
+    assert layout.name == "aml-mll"
+    assert {item.group for item in layout.read(root).items} == {"control_1", "PML_RARA_1"}
+
+
+def test_a_patient_of_two_classes_is_one_group_and_is_told(tmp_path):
+    made.patient_folders(tmp_path)
+    made.picture(tmp_path / "ALL" / "P1" / "cell_0.png")
+    dataset = read(tmp_path)
+    assert {item.label for item in dataset.items if item.group == "P1"} == {"healthy", "ALL"}
+    assert "patients with folders in more than one class: 1 (P1)" in dataset.problems
 
 
 def test_licences_that_nobody_has_read_are_said_so():
