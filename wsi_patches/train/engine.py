@@ -43,7 +43,7 @@ class Fitted:
 
 
 def fit(
-    task: Task,
+    task: Task | SteppingTask,
     settings: EngineSettings,
     folder: Path,
     *,
@@ -103,7 +103,7 @@ def fit(
 class _Run:
     """A training under way."""
 
-    task: Task
+    task: Task | SteppingTask
     settings: EngineSettings
     device: torch.device
     optimizer: Optimizer = field(init=False)
@@ -114,8 +114,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.task.network.to(self.device)
-        self.own_steps = self.task if isinstance(self.task, SteppingTask) else None
-        factors = self.own_steps.rate_factors if self.own_steps is not None else {}
+        factors = self.task.rate_factors if isinstance(self.task, SteppingTask) else {}
         self.optimizer = build_optimizer(self.task.network, self.settings, factors)
         self.optimizer.register_step_pre_hook(self._clip)
         self.average = None if self.settings.ema_decay is None else deepcopy(self.task.network)
@@ -130,12 +129,12 @@ class _Run:
         """Train and judge one epoch."""
         number, began = len(self.history) + 1, time.monotonic()
         torch.manual_seed(_epoch_seed(self.settings.seed, number))
-        if number == 1:
-            self._warm_up()
+        if number == 1 and isinstance(self.task, SteppingTask):
+            self._warm_up(self.task)
         loss = self._train(number)
         judged = self.task.network if self.average is None else self.average
-        if self.own_steps is not None:
-            self.own_steps.settle(judged.train(), number, self.compute)
+        if isinstance(self.task, SteppingTask):
+            self.task.settle(judged.train(), number, self.compute)
         judged.eval()
         with torch.no_grad():
             figures = {name: float(value) for name, value in self.task.validate(judged, self.device).items()}
@@ -145,16 +144,14 @@ class _Run:
         rate = self.optimizer.param_groups[0]["lr"]
         self.history.append(Epoch(number, loss, rate, figures, time.monotonic() - began))
 
-    def _warm_up(self) -> None:
+    def _warm_up(self, task: SteppingTask) -> None:
         """Let a task with steps of its own train before the first epoch."""
-        if self.own_steps is None:
-            return
-        self.task.network.train()
+        task.network.train()
         set_rate(self.optimizer, self.settings.learning_rate)
-        self.own_steps.warm_up(self.optimizer, self.compute)
+        task.warm_up(self.optimizer, self.compute)
         self.optimizer.state.clear()
         if self.average is not None:
-            self.average.load_state_dict(self.task.network.state_dict())
+            self.average.load_state_dict(task.network.state_dict())
 
     def _train(self, number: int) -> float:
         """Take one epoch's steps; return their mean loss."""
@@ -173,17 +170,17 @@ class _Run:
         # The rate is that of the step's middle, so no step of a rise or a fall is lost to a rate of 0.
         share = (epochs_done + (steps_done + 0.5) / steps) / self.settings.epochs
         set_rate(self.optimizer, rate_at(self.settings, share))
-        if self.own_steps is None:
-            loss = self._one_gradient(batch)
+        if isinstance(self.task, SteppingTask):
+            loss = self.task.step(batch, self.optimizer, self.compute)
         else:
-            loss = self.own_steps.step(batch, self.optimizer, self.compute)
+            loss = self._one_gradient(self.task, batch)
         if self.average is not None and self.settings.ema_decay is not None:
             update_average(self.average, self.task.network, self.settings.ema_decay, epochs_done * steps + steps_done)
         return loss.detach().float()
 
-    def _one_gradient(self, batch: Any) -> Tensor:
+    def _one_gradient(self, task: Task, batch: Any) -> Tensor:
         with self.compute.forward():
-            loss = self.task.loss(batch, self.device)
+            loss = task.loss(batch, self.device)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-__all__ = ["Compute", "SteppingTask", "Task"]
+__all__ = ["Compute", "Judged", "SteppingTask", "Task"]
 
 
-class Task(Protocol):
-    """What is learned: a network, its batches, its loss, and how it is judged."""
+class Judged(Protocol):
+    """What is learned: a network, its batches, and how it is judged."""
 
     network: nn.Module
     watched: str
@@ -28,11 +28,15 @@ class Task(Protocol):
         What is drawn for them must depend on the task's seed and the epoch alone, so that a resumed run goes on alike.
         """
 
-    def loss(self, batch: Any, device: torch.device) -> Tensor:
-        """Return the scalar loss of one batch; the network is on ``device``, in training mode, maybe under autocast."""
-
     def validate(self, network: nn.Module, device: torch.device) -> Mapping[str, float]:
         """Return figures of a network in evaluation mode: the running average of the weights, if there is one."""
+
+
+class Task(Judged, Protocol):
+    """What is learned by one gradient of one loss a batch."""
+
+    def loss(self, batch: Any, device: torch.device) -> Tensor:
+        """Return the scalar loss of one batch; the network is on ``device``, in training mode, maybe under autocast."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ class Compute:
 
 
 @runtime_checkable
-class SteppingTask(Protocol):
-    """A `Task` with steps of its own, in place of one gradient of one loss.
+class SteppingTask(Judged, Protocol):
+    """What is learned by steps of its own.
 
     All that it goes by from one epoch to the next must be in its network's state, which is what a resumed run gets
     back. Gradients are clipped, if they are to be, whenever it calls the optimizer's ``step``.

@@ -14,7 +14,7 @@ from wsi_patches.models.dl4all import with_two_heads
 from wsi_patches.train.engine_settings import EngineSettings
 from wsi_patches.train.interleaving import Pair, interleave, matched_batch_size
 from wsi_patches.train.optimisers import build_optimizer, set_rate
-from wsi_patches.train.task import Compute, SteppingTask
+from wsi_patches.train.task import Compute
 from wsi_patches.train.two_set_steps import Side, TwoSetNetwork, TwoSetSteps
 
 CPU = Compute(torch.device("cpu"))
@@ -122,10 +122,6 @@ def test_pairs_are_as_many_as_the_shorter_or_the_longer_loader_has(first, second
 )
 def test_the_source_has_about_as_many_batches_as_the_target(source, target, expected):
     assert matched_batch_size(source, target, 8) == expected
-
-
-def test_it_is_a_task_with_steps_of_its_own():
-    assert isinstance(steps(), SteppingTask)
 
 
 @pytest.mark.parametrize("weighting", ["fixed", "uncertainty"])
