@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from wsi_patches.datasets.groups import GroupRule, with_groups
 from wsi_patches.datasets.item import SlideItem
 from wsi_patches.errors import UsageError
 
-__all__ = ["BEFORE_FIRST_DOT", "MultiLabels", "read_multi_labels"]
+__all__ = ["BEFORE_FIRST_DOT", "LabelAgreement", "MultiLabels", "label_agreement", "read_multi_labels"]
 
 BEFORE_FIRST_DOT = GroupRule(r"^([^.]+)")
 """The slide of a patch as ADP names it."""
@@ -40,6 +41,23 @@ class MultiLabels:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+
+class LabelAgreement(NamedTuple):
+    """How near said labels come to the true ones, an image each; both of shape ``(images,)``, 0 to 1."""
+
+    equal: NDArray[np.float64]
+    """Share of the labels that are said rightly, there or not: its mean is 1 - Hamming loss."""
+    jaccard: NDArray[np.float64]
+    """Labels that are both true and said, over those that are either; 1 where there are none of these."""
+
+
+def label_agreement(true: NDArray[np.uint8], said: NDArray[np.bool_]) -> LabelAgreement:
+    """Compare labels ``(images, labels)``; an image that bears none, and of which none is said, is right."""
+    borne = true.astype(bool)
+    either, both = (borne | said).sum(axis=1), (borne & said).sum(axis=1)
+    jaccard = np.divide(both, either, out=np.ones(len(true)), where=either > 0)
+    return LabelAgreement((borne == said).mean(axis=1), jaccard)
 
 
 def read_multi_labels(

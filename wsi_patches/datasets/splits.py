@@ -14,17 +14,26 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_patches.datasets.dealing import deal_groups, summed
 from wsi_patches.datasets.item import GroupKind
 from wsi_patches.errors import UsageError
 
-__all__ = ["By", "Split", "SplitRow", "group_warning", "keep_together", "make_folds", "make_shares", "make_split"]
+__all__ = [
+    "By",
+    "Split",
+    "SplitRow",
+    "group_warning",
+    "keep_together",
+    "make_folds",
+    "make_label_shares",
+    "make_shares",
+    "make_split",
+]
 
 By = Literal["patient", "slide", "block", "none"]
 """What a split keeps together: patients; slides; neighbours in file-name order within each label, for sets without
 patient ids; or nothing."""
 DIGITS = re.compile(r"(\d+)")
-TIE_DECIMALS = 9
-"""Sums differ in their last bits between processors; rounded, they are ties on all of them."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +146,35 @@ def make_shares(
     return split
 
 
+def make_label_shares(
+    values: NDArray[np.uint8], groups: Sequence[str], shares: Mapping[str, float], seed: int = 0
+) -> NDArray[np.int64]:
+    """Return the split of each row that may bear several labels, as its index in ``shares``, shape ``(n,)``.
+
+    Groups are dealt as those of rows with one label are, so that splits come near to their share of the rows that bear
+    each label; a rare label may still be in one split only.
+
+    Parameters
+    ----------
+    values
+        1 where a row bears a label, else 0; shape ``(n, labels)``.
+    groups
+        What must stay together, one name a row.
+    shares
+        Of each named split; they sum to 1.
+    seed
+        Equal seeds give equal splits.
+
+    Raises
+    ------
+    UsageError
+        There are fewer groups than splits.
+    """
+    borne = np.column_stack([np.ones(len(values)), values[:, values.any(axis=0)]])
+    table, of_row = summed(borne, groups)
+    return deal_groups(table, np.array(list(_shares(shares).values())), seed)[of_row]
+
+
 def keep_together(rows: Sequence[SplitRow], by: By) -> list[str]:
     """Return the name of what each row is kept together with.
 
@@ -201,47 +239,15 @@ def _shares(wish: int | Mapping[str, float]) -> dict[str, float]:
 def _deal(
     labels: Sequence[str | None], groups: Sequence[str], shares: NDArray[np.float64], seed: int
 ) -> NDArray[np.int64]:
-    """Deal groups, large ones first, each to the split that it brings nearest to its wish.
-
-    Nearness is the chi-squared distance between the rows of each label and those wished for. scikit-learn's
-    StratifiedGroupKFold deals in a like way, but to equal folds only; a test holds the folds against its own.
-    """
+    """Return the split of each row."""
     table, of_row = _table(labels, groups)
-    if len(table) < len(shares):
-        msg = f"{len(table)} groups cannot fill {len(shares)} splits: ask for fewer, or keep something smaller together"
-        raise UsageError(msg)
-    wanted = shares[:, None] * table.sum(axis=0)
-    held = np.zeros_like(wanted)
-    split = np.empty(len(table), np.int64)
-    for dealt, group in enumerate(_order(table, seed)):
-        cost = ((held + table[group] - wanted) ** 2 - (held - wanted) ** 2) / wanted
-        total = np.round(cost.sum(axis=1), TIE_DECIMALS)
-        empty = held.sum(axis=1) == 0
-        if len(table) - dealt <= empty.sum():
-            total[~empty] = np.inf
-        best = np.lexsort((held.sum(axis=1) / shares, total))[0]
-        held[best] += table[group]
-        split[group] = best
-    return split[of_row]
+    return deal_groups(table, shares, seed)[of_row]
 
 
 def _table(labels: Sequence[str | None], groups: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return rows of each label in each group, shape ``(groups, labels)``, groups by name; and each row's group."""
-    names, of_row = np.unique(np.asarray(groups, str), return_inverse=True)
     classes, of_label = np.unique(np.array([label or "" for label in labels], str), return_inverse=True)
-    table = np.zeros((len(names), len(classes)))
-    np.add.at(table, (of_row, of_label), 1)
-    return table, of_row
-
-
-def _order(table: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
-    """Return the groups, those with many rows of one label first: they are the hardest to place.
-
-    Groups of like size (within a factor of 1.4) are shuffled: by exact size, no seed would change anything.
-    """
-    shuffled = np.random.default_rng(seed).permutation(len(table))
-    sizes = np.floor(2 * np.log2(table[shuffled].max(axis=1)))
-    return shuffled[np.argsort(-sizes, kind="stable")]
+    return summed(np.eye(len(classes))[of_label], groups)
 
 
 def _check(labels: Sequence[str | None], split: NDArray[np.int64], names: Sequence[str]) -> None:

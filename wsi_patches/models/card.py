@@ -13,7 +13,7 @@ from wsi_patches.errors import ModelError
 from wsi_patches.models.count_calibration import CountCalibration
 from wsi_patches.models.reference import InputReference
 
-__all__ = ["Card", "CounterCard", "DetectorCard", "FinderCard", "ModelCard"]
+__all__ = ["Card", "CounterCard", "DetectorCard", "FinderCard", "LabelCard", "ModelCard"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +164,36 @@ class DetectorCard(Card):
             raise ModelError(msg)
         if self.classes not in (ALL_IDB_CLASSES, (WHITE_CELL,)):
             msg = f"card of {self.name}: blast and other are detected, or white_cell; got {', '.join(self.classes)}"
+            raise ModelError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelCard(Card):
+    """The card of a model that says which of many labels a patch of tissue bears; its classes are the labels.
+
+    It tells no cells apart: trainings start from it.
+
+    Raises
+    ------
+    ModelError
+        A value cannot be; the message names it.
+    """
+
+    kind: Literal["labels"] = "labels"
+    input_px: int
+    """Side of the square input in pixels."""
+    mean: tuple[float, float, float]
+    """Subtracted from red, green and blue of 0 to 1."""
+    std: tuple[float, float, float]
+    """Red, green and blue are then divided by it."""
+    split: str
+    """What a test was kept apart by, in a sentence."""
+    threshold: float = 0.5
+    """Least sigmoid of a logit for which its label is said."""
+
+    def __post_init__(self) -> None:
+        if not (self.input_px > 0 and min(self.std) > 0 and 0 < self.threshold < 1 and self.classes):
+            msg = f"card of {self.name}: input_px and std are above 0, threshold between 0 and 1, and labels are named"
             raise ModelError(msg)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from wsi_patches.errors import ModelError
 from wsi_patches.models.system import Colours
 from wsi_patches.models.weight_file import bytes_of, load_fitting, unpickled
-from wsi_patches.models.weights import load_weights
+from wsi_patches.models.weights import load_trained
 
 __all__ = ["colours_of", "load_start", "renamed_densenet"]
 
@@ -33,7 +33,7 @@ def colours_of(path: Path | None) -> Colours | None:
     """
     if path is None or path.suffix != OURS:
         return None
-    _, card, _ = load_weights(path)
+    _, card, _ = load_trained(path)
     return Colours(card.mean, card.std)
 
 
@@ -55,7 +55,7 @@ def load_start(network: nn.Module, head: str, path: Path) -> None:
     ModelError
         The file cannot be read, is not what its name says, or is of another network.
     """
-    state = load_weights(path)[0] if path.suffix == OURS else _published(path)
+    state = load_trained(path)[0] if path.suffix == OURS else _published(path)
     own = network.state_dict()
     last = {name for name in {*own, *state} if name.startswith(f"{head}.")}
     if any(name not in own or (name in state and state[name].shape != own[name].shape) for name in last):

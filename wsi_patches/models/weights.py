@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from wsi_patches.errors import ModelError
-from wsi_patches.models.card import Card, CounterCard, DetectorCard, FinderCard, ModelCard
+from wsi_patches.models.card import Card, CounterCard, DetectorCard, FinderCard, LabelCard, ModelCard
 from wsi_patches.models.count_network import CellCountNet
 from wsi_patches.models.finder_network import CellFinderNet
 from wsi_patches.models.systems import SYSTEMS
@@ -27,6 +27,7 @@ __all__ = [
     "build_model",
     "check_sha256",
     "kind_of",
+    "load_trained",
     "load_weights",
     "save_weights",
 ]
@@ -47,12 +48,14 @@ COUNTERS: dict[str, Callable[..., nn.Module]] = {"cell_counter": CellCountNet}
 """What a counter's card may say, called likewise."""
 DETECTORS: dict[str, Callable[..., nn.Module]] = {"cell_detector": _cell_detector}
 """What a detector's card may say, called likewise."""
-C = TypeVar("C", ModelCard, FinderCard, CounterCard, DetectorCard)
+C = TypeVar("C", ModelCard, FinderCard, CounterCard, DetectorCard, LabelCard)
+LABELS = "labels"
 KINDS: dict[type[Card], str] = {
     ModelCard: "classifier",
     FinderCard: "finder",
     CounterCard: "counter",
     DetectorCard: "detector",
+    LabelCard: LABELS,
 }
 OPTIONS = {
     "classifier": "--model",
@@ -73,7 +76,7 @@ def save_weights(path: str | Path, module: nn.Module, card: Card) -> None:
 
 
 def kind_of(path: str | Path) -> str:
-    """Return what a weight file holds: ``classifier``, ``finder``, ``counter`` or ``detector``.
+    """Return what a weight file holds: ``classifier``, ``finder``, ``counter``, ``detector`` or ``labels``.
 
     Raises
     ------
@@ -98,6 +101,11 @@ def load_weights(path: str | Path) -> tuple[dict[str, Tensor], ModelCard, str]:
         The file cannot be read, is a pickle, is damaged, holds no card, or holds that of another kind of model.
     """
     return _load(path, ModelCard)
+
+
+def load_trained(path: str | Path) -> tuple[dict[str, Tensor], ModelCard | LabelCard, str]:
+    """Read the weight file of a network of whole patches, which a training may start from; else as `load_weights`."""
+    return _load(path, LabelCard) if kind_of(path) == LABELS else _load(path, ModelCard)
 
 
 def build_model(path: str | Path) -> tuple[nn.Module, ModelCard, str]:
@@ -172,6 +180,9 @@ def _load(path: str | Path, kind: type[C]) -> tuple[dict[str, Tensor], C, str]:
     content, state = _content(path)
     values = _read_card(path, content)
     has = str(values.get("kind", "classifier")) if isinstance(values, dict) else "classifier"
+    if has == LABELS != KINDS[kind]:
+        msg = f"{path} tells the labels of tissue, and no cells: a training may start from it (`start:` of its recipe)"
+        raise ModelError(msg)
     if has != KINDS[kind] and has in OPTIONS:
         msg = f"{path} holds a cell {has}, and a cell {KINDS[kind]} is needed here: give it with {OPTIONS[has]}"
         raise ModelError(msg)

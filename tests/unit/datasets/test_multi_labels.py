@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wsi_patches.datasets.groups import GroupRule
-from wsi_patches.datasets.multi_labels import read_multi_labels
+from wsi_patches.datasets.multi_labels import label_agreement, read_multi_labels
+from wsi_patches.datasets.splits import make_label_shares
 from wsi_patches.errors import UsageError
 
 TABLE = """Patch Names,E,E.M,N.G.X
@@ -77,3 +80,31 @@ def test_a_label_that_the_table_lacks_is_named(adp):
 def test_images_of_no_known_slide_are_counted(adp):
     with pytest.raises(UsageError, match="nothing tells the slide of 2 of 3 images"):
         read_multi_labels(*adp, groups=GroupRule(r"^(002)"))
+
+
+def test_agreement_counts_absent_labels_too_and_forgives_images_without_any():
+    true = np.array([[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], np.uint8)
+    said = np.array([[1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 0, 0]], bool)
+
+    found = label_agreement(true, said)
+
+    assert found.equal.tolist() == [0.5, 1, 0.75]
+    assert found.jaccard.tolist() == [pytest.approx(1 / 3), 1, 0]
+
+
+@given(st.integers(0, 50))
+def test_slides_stay_together_and_splits_get_their_share_of_each_label(seed):
+    rng = np.random.default_rng(seed)
+    groups = [f"{number % 30:03d}" for number in range(600)]
+    values = (rng.random((600, 4)) < (0.5, 0.2, 0.1, 0)).astype(np.uint8)
+
+    split = make_label_shares(values, groups, {"train": 0.8, "validation": 0.1, "test": 0.1}, seed)
+
+    assert all(len(set(split[np.array(groups) == one].tolist())) == 1 for one in set(groups))
+    for column in values[:, :3].T:
+        assert 0.7 < (split[column == 1] == 0).mean() < 0.9
+
+
+def test_too_few_slides_are_told():
+    with pytest.raises(UsageError, match="2 groups cannot fill 3 splits"):
+        make_label_shares(np.ones((4, 1), np.uint8), ["a", "a", "b", "b"], {"a": 0.4, "b": 0.3, "c": 0.3})

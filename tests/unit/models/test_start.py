@@ -7,6 +7,9 @@ import pytest
 import torch
 
 from wsi_patches.errors import ModelError
+from wsi_patches.models.allnet import ALLNet
+from wsi_patches.models.card import LabelCard
+from wsi_patches.models.classifier import CellClassifier
 from wsi_patches.models.start import colours_of, load_start
 from wsi_patches.models.system import Colours
 from wsi_patches.models.systems import SYSTEMS
@@ -97,3 +100,21 @@ def test_the_old_names_of_densenets_file_are_understood(tmp_path):
 def test_a_file_that_is_not_there_is_told(tmp_path):
     with pytest.raises(ModelError, match="cannot be read: No such file"):
         load_start(resnet(2), "fc", tmp_path / "resnet18-f37072fd.pth")
+
+
+def test_a_training_may_start_from_a_network_that_tells_labels_which_no_slide_is_counted_with(tmp_path):
+    path, network = tmp_path / "tissue.safetensors", ALLNet(3, widths=(4,))
+    card = LabelCard(
+        name="tissue", title="A test's", architecture="allnet", settings={"widths": [4]}, classes=("E", "C", "H"),
+        trained_on="nothing", limits="none", licence="Apache-2.0", input_px=32, mean=(0.5,) * 3, std=(0.2,) * 3,
+        split="slides",
+    )  # fmt: skip
+    save_weights(path, network, card)
+    begun = ALLNet(2, widths=(4,), seed=4)
+    load_start(begun, "fc", path)
+
+    assert torch.equal(begun.state_dict()["layer1.0.conv1.1.weight"], network.state_dict()["layer1.0.conv1.1.weight"])
+    assert begun.fc.weight.shape == (2, 4)
+    assert colours_of(path) == Colours((0.5,) * 3, (0.2,) * 3)
+    with pytest.raises(ModelError, match="tells the labels of tissue, and no cells"):
+        CellClassifier.load(path)
