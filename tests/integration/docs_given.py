@@ -4,10 +4,12 @@ Each is made when a page first asks for it; one may be made of another.
 """
 
 import csv
+import hashlib
 import shutil
 from functools import partial
 
 import cv2
+import yaml
 
 from tests import made_datasets
 from tests.unit.models.test_counter import CARD as COUNTER
@@ -124,6 +126,17 @@ def weights(_given, path, network=None, card=None):
         save_weights(path, network(), card)
 
 
+def encoder(given, path):
+    """A small network as an encoder, with weights that lie elsewhere."""
+    weights = given("classifier.safetensors")
+    values = {
+        "name": "mine", "library": "wsi-patches", "network": "allnet", "options": {"widths": [4, 8]}, "dim": 8,
+        "weights": str(weights), "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "input_px": 32,
+        "mean": list(PRESENCE.mean), "std": list(PRESENCE.std),
+    }  # fmt: skip
+    path.write_text(yaml.safe_dump(values))
+
+
 def counts(given, path):
     """What ``infer`` counted on the slides."""
     infer(InferSettings((given("slides"),), path, model=DEMO_MODEL))
@@ -153,6 +166,7 @@ MAKERS = {
     "patches.safetensors": partial(weights, network=partial(ALLNet, widths=(4, 8), seed=11), card=PRESENCE),
     "patches.zarr": store,
     "patients.csv": patients,
+    "my_encoder.yaml": encoder,
     "predictions.csv": predictions,
     "slide.svs": one_slide,
     "slide.tif": one_slide,

@@ -1,6 +1,7 @@
 """`evaluate`, `probe` and `inspect` on painted cells and real fields."""
 
 import csv
+import hashlib
 import json
 import subprocess
 import sys
@@ -10,9 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from wsi_patches.errors import OutputExists, UsageError
 from wsi_patches.evaluate.gallery import most_wrong
+from wsi_patches.models import ALLNet, ModelCard, save_weights
+from wsi_patches.models.encoders import FrozenEncoder
 from wsi_patches.stores import open_store
 from wsi_patches.synthetic import paint_cell_patches, write_all_idb1
 from wsi_patches.workflows.evaluate import EvaluateSettings, evaluate
@@ -24,6 +28,11 @@ from wsi_patches.workflows.probe import ProbeSettings, probe_store
 
 MODEL = "painted-cells-lbp"
 NAMES = ("blast", "other")
+ENCODER_CARD = ModelCard(
+    name="mine", title="t", architecture="allnet", settings={"widths": [4, 8]}, classes=NAMES, input_px=32,
+    mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), trained_on="nothing", limits="none", licence="MIT",
+    patch_cell_diameters=1.5,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +105,30 @@ def test_a_probe_learns_more_than_chance_and_keeps_its_features(store, tmp_path)
     assert kept.shape == (60, 1280)
     with pytest.raises(OutputExists):
         probe_store(ProbeSettings(store, tmp_path / "probe"))
+
+
+def test_a_probe_on_an_encoder_of_ones_own_describes_anew_what_other_weights_described(store, tmp_path):
+    def described(seed):
+        save_weights(tmp_path / "w.safetensors", ALLNet(widths=(4, 8), seed=seed), ENCODER_CARD)
+        told = yaml.safe_dump({
+            "name": "mine", "library": "wsi-patches", "network": "allnet", "options": {"widths": [4, 8]}, "dim": 8,
+            "weights": "w.safetensors", "input_px": 32, "mean": [0.5] * 3, "std": [0.5] * 3,
+            "sha256": hashlib.sha256((tmp_path / "w.safetensors").read_bytes()).hexdigest(),
+        })  # fmt: skip
+        (tmp_path / "mine.yaml").write_text(told)
+        encoder = str(tmp_path / "mine.yaml")
+        done = probe_store(ProbeSettings(store, tmp_path / "probe", encoder=encoder, folds=3, draws=5, overwrite=True))
+        assert "frozen mine features" in done.page.read_text()
+        expected = FrozenEncoder.load(encoder, "cpu").features(open_store(store).read(range(60)))
+        kept = open_store(store).derived("features/mine", "vectors")
+        np.testing.assert_allclose(kept, expected, rtol=1e-3, atol=1e-4)
+        return kept
+
+    first, group = described(1), next(Path(store).glob("parts/*/derived/features/mine/zarr.json"))
+    written = group.stat().st_mtime_ns
+    assert np.array_equal(described(1), first)
+    assert group.stat().st_mtime_ns == written
+    assert not np.allclose(described(2), first)
 
 
 def test_a_store_of_one_class_or_another_model_is_refused(store, tmp_path, cells):

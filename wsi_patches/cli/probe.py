@@ -19,7 +19,7 @@ from wsi_patches.cli.options import (
     seed_option,
 )
 from wsi_patches.cli.progress import progress_bar
-from wsi_patches.cli.suggestions import ENCODERS, words
+from wsi_patches.cli.suggestions import ENCODERS, words, words_or_files
 from wsi_patches.recipe import settings_from
 
 __all__ = ["command"]
@@ -42,7 +42,10 @@ __all__ = ["command"]
     help="The slides' labels, or whether a patch holds a CLASS.  [default: what the store has]",
 )
 @click.option(
-    "--encoder", metavar="NAME", shell_complete=words(*ENCODERS), help="Whose features.  [default: lite0, of ImageNet]"
+    "--encoder",
+    metavar="NAME|FILE.yaml",
+    shell_complete=words_or_files(*ENCODERS),
+    help="Whose features; a file describes one of your own.  [default: lite0, of ImageNet]",
 )
 @device_option
 @click.option("--folds", type=int, metavar="K", help="How many; each is predicted from the others.  [default: 5]")

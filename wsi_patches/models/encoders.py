@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,29 +13,10 @@ from torch import nn
 from wsi_patches.errors import ModelError
 from wsi_patches.models import efficientnet_lite0
 from wsi_patches.models.classifier import Device, check_patches, choose_device, normalised
+from wsi_patches.models.encoder import Encoder
+from wsi_patches.models.encoder_file import is_encoder_file, read_encoder
 
 __all__ = ["ENCODERS", "Encoder", "FrozenEncoder", "find_encoder"]
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """One encoder: what it takes, what it gives and where it comes from."""
-
-    name: str
-    dim: int
-    """Features of a patch."""
-    input_px: int
-    """Side of the square input in pixels; patches of another side are resized."""
-    mean: tuple[float, float, float]
-    """Subtracted from red, green and blue of 0 to 1."""
-    std: tuple[float, float, float]
-    """Red, green and blue are then divided by it."""
-    sha256: str
-    """Of the weight file."""
-    licence: str
-    """Of the weights."""
-    load: Callable[[], nn.Module]
-    """Returns the network on the CPU, in evaluation mode: ``(n, 3, input_px, input_px)`` to ``(n, dim)``."""
 
 
 def _lite0() -> nn.Module:
@@ -60,15 +41,21 @@ ENCODERS: dict[str, Encoder] = {
 
 
 def find_encoder(name: str) -> Encoder:
-    """Return an encoder by its name.
+    """Return an encoder by its name, or by the YAML file that describes it; see `EncoderFile`.
 
     Raises
     ------
     ModelError
-        There is none of that name; the message lists the names.
+        There is none of that name, the message lists the names; or the file cannot be used, or takes such a name.
     """
+    if is_encoder_file(name):
+        described = read_encoder(Path(name))
+        if described.name in ENCODERS:
+            msg = f"encoder {name} takes the name {described.name}, which is that of one that comes with the package"
+            raise ModelError(msg)
+        return described
     if name not in ENCODERS:
-        msg = f"no encoder {name!r}: choose from {', '.join(sorted(ENCODERS))}"
+        msg = f"no encoder {name!r}: choose from {', '.join(sorted(ENCODERS))}, or give a YAML file that describes one"
         raise ModelError(msg)
     return ENCODERS[name]
 
@@ -96,12 +83,12 @@ class FrozenEncoder:
 
     @classmethod
     def load(cls, name: str, device: Device | str = "auto") -> FrozenEncoder:
-        """Load an encoder by its name.
+        """Load an encoder by its name, or by the YAML file that describes it.
 
         Raises
         ------
         ModelError
-            There is no such encoder, or its weight file is not the published one.
+            There is no such encoder, or its weight file is not the one that was stated.
         MissingExtra
             The package with its weights is not installed.
         UsageError

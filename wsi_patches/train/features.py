@@ -128,7 +128,8 @@ def _group(encoder: str) -> str:
 
 def _settings(encoder: Encoder) -> dict[str, Any]:
     """Return what the features depend on, as plain values."""
-    return {"encoder": encoder.name, "sha256": encoder.sha256, "dim": encoder.dim, "input_px": encoder.input_px}
+    own = {"encoder": encoder.name, "sha256": encoder.sha256, "dim": encoder.dim, "input_px": encoder.input_px}
+    return {**own, **encoder.details}
 
 
 def _in_turn(describe: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> Describe:

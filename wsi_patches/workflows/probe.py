@@ -61,6 +61,7 @@ class ProbeSettings:
     target: str | None = None
     """``label``, or an annotated class; see `labelled_patches`."""
     encoder: str = "lite0"
+    """Its name, or a YAML file that describes it; see `wsi_patches.models.encoder_file`."""
     device: str = "auto"
     folds: int = 5
     by: By = "patient"
@@ -139,6 +140,8 @@ def probe_store(settings: ProbeSettings, progress: Progress | None = None) -> Pr
     ------
     UsageError
         The store has no two classes, or they cannot be put into such folds.
+    ModelError
+        The encoder or its weights cannot be used.
     StoreError
         The store cannot be read.
     MissingExtra
@@ -149,25 +152,22 @@ def probe_store(settings: ProbeSettings, progress: Progress | None = None) -> Pr
 
     ours = (settings.out / PAGE).is_file()
     check_output(settings.out, Existing(overwrite=settings.overwrite), ours=ours, what="an evaluation")
+    encoder = FrozenEncoder.load(settings.encoder, settings.device)
+    name = encoder.encoder.name
     patches = labelled_patches(open_store(settings.store), settings.target)
     made = read_split(settings.split) if settings.split is not None else None
     folded = fold_patches(patches, settings.by, settings.folds, settings.seed, made)
-    encoder = FrozenEncoder.load(settings.encoder, settings.device)
     features = store_features(patches.store, encoder, progress, describe=in_engine(encoder))[patches.positions]
-    measured = {}
-    kinds: dict[str, ProbeKind] = {settings.encoder: "linear", NEIGHBOURS: "knn"}
-    for name, kind in kinds.items():
-        measured[name] = folded.probed(features, kind, settings.draws, settings.seed)
-    result = measured.pop(settings.encoder)
-    baselines = {**measured, **colour_alone(folded, settings.draws, settings.seed)}
+    result = folded.probed(features, "linear", settings.draws, settings.seed)
+    neighbours = folded.probed(features, "knn", settings.draws, settings.seed)
+    baselines = {NEIGHBOURS: neighbours, **colour_alone(folded, settings.draws, settings.seed)}
     make_folder(settings.out)
-    for name, baseline in baselines.items():
-        write_predictions(
-            settings.out / f"predictions_{name.replace(', ', '_').replace(' ', '_')}.csv", baseline.predictions
-        )
+    for label, baseline in baselines.items():
+        file = f"predictions_{label.replace(', ', '_').replace(' ', '_')}.csv"
+        write_predictions(settings.out / file, baseline.predictions)
     gallery = classification_gallery(patches, result.predictions)
-    title = f"Linear probe on frozen {settings.encoder} features, {settings.store.name}"
-    details = _details(settings, folded)
+    title = f"Linear probe on frozen {name} features, {settings.store.name}"
+    details = _details(settings, name, folded)
     page = write_evaluation(settings.out, title, result, gallery, baselines=baselines, details=details)
     return ProbeResult(page, result, baselines)
 
@@ -248,11 +248,11 @@ def _rows(patches: LabelledPatches) -> list[SplitRow]:
     ]
 
 
-def _details(settings: ProbeSettings, folded: Folded) -> dict[str, str]:
+def _details(settings: ProbeSettings, encoder: str, folded: Folded) -> dict[str, str]:
     split = f"file {settings.split}" if settings.split else f"{settings.folds} folds by {settings.by}"
     return {
         "Store": str(settings.store),
         "Classes": ", ".join(folded.patches.class_names),
-        "Features": f"{settings.encoder}, frozen; the linear probe's penalty is chosen within the training folds",
+        "Features": f"{encoder}, frozen; the linear probe's penalty is chosen within the training folds",
         "Split": f"{split}, seed {settings.seed}: each fold is predicted from the others",
     }
