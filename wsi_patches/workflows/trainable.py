@@ -79,6 +79,13 @@ TRAINABLE: dict[str, Trainable] = {
     "fields": Trainable(
         "wsi_patches.train.fields:FieldSettings", "wsi_patches.workflows.train_folder:train_on_folder", searched=True
     ),
+    "dss_xai": Trainable(
+        "wsi_patches.train.dss_xai:DssSettings", "wsi_patches.workflows.train_folder:train_on_folder", searched=True
+    ),
+    "one_against_control": Trainable(
+        "wsi_patches.train.one_against_control:OneAgainstControlSettings",
+        "wsi_patches.workflows.train_against_control:train_against_control_on_folder",
+    ),
     "counts": Trainable(
         "wsi_patches.train.counter_settings:CounterSettings",
         "wsi_patches.workflows.train_counter:train_counter_on_folder",
