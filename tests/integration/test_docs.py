@@ -36,6 +36,7 @@ REASONS = {
     "needs an object store",  # tests/integration/test_s3.py
     "needs a Dask scheduler that somebody started",  # tests/cluster
     "needs a network",
+    "needs the three files above in the package",  # tests/integration/test_contributing.py
     "sets up or tests the whole program",
 }
 """Why a block may go without being run."""
