@@ -10,6 +10,7 @@ from wsi_patches.errors import UsageError
 from wsi_patches.evaluate.album import Picture
 from wsi_patches.evaluate.classification import ClassificationResult
 from wsi_patches.evaluate.comparison import comparison_rows, comparison_warnings
+from wsi_patches.evaluate.labels import LabelsResult
 from wsi_patches.evaluate.result import Result
 from wsi_patches.evaluate.tables import class_rows, metric_rows
 from wsi_patches.html_page import details_table, embedded_picture, html_document, warnings_box
@@ -35,7 +36,7 @@ def render_evaluation(
     title
         What was evaluated on what.
     result
-        Of detection, classification or slides.
+        Of detection, classification, labels or slides.
     pictures
         PNG files; they are put into the page.
     baselines
@@ -61,6 +62,8 @@ def render_evaluation(
     ]
     if isinstance(result, ClassificationResult):
         parts += _class_tables(result, baselines)
+    elif isinstance(result, LabelsResult):
+        parts.append(_table("Each label", class_rows(result)))
     parts += [_figure(picture) for picture in pictures]
     how = {"Sample": str(result.sampling), "Intervals": result.sampling.sentence, **details}
     return html_document(title, "\n".join([*parts, "<h2>How this was measured</h2>", details_table(how)]))

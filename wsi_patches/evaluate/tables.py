@@ -8,11 +8,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from wsi_patches.evaluate.classification import ClassificationResult
+from wsi_patches.evaluate.labels import LabelsResult
 from wsi_patches.evaluate.result import Metric, Result
 from wsi_patches.stores.files import replacing
 
 __all__ = [
     "METRIC_COLUMNS",
+    "WithClasses",
     "align",
     "cells",
     "class_rows",
@@ -22,6 +24,7 @@ __all__ = [
     "label",
     "metric_rows",
     "write_confusion",
+    "write_label_predictions",
     "write_metrics",
     "write_per_class",
     "write_table",
@@ -35,6 +38,8 @@ LABELS = {
     "roc_auc": "ROC-AUC",
     "macro_roc_auc": "macro ROC-AUC",
     "calibration_error": "expected calibration error",
+    "one_minus_hamming": "1 - Hamming loss",
+    "jaccard": "Jaccard index of an image's labels",
     "count_mae": "count: mean absolute error",
     "count_bias": "count: bias (found - true)",
     "count_limit_low": "count: lower limit of agreement",
@@ -42,6 +47,8 @@ LABELS = {
     "relative_error": "count: mean relative error",
     "interval_coverage": "true count within the interval",
 }
+WithClasses = ClassificationResult | LabelsResult
+"""Results that have figures of each class, or label."""
 TOTALS = ("true_positives", "false_positives", "misses")
 """Plain counts, which get no interval."""
 
@@ -52,7 +59,7 @@ def write_metrics(path: Path, result: Result) -> None:
     write_table(path, METRIC_COLUMNS, rows)
 
 
-def write_per_class(path: Path, result: ClassificationResult) -> None:
+def write_per_class(path: Path, result: WithClasses) -> None:
     """Write ``per_class.csv``: a row a class, each figure followed by the ends of its interval."""
     scores = _class_columns(result)
     columns = ["class", "support", *(f"{name}{end}" for name in scores for end in ("", "_low", "_high"))]
@@ -70,6 +77,19 @@ def write_confusion(path: Path, result: ClassificationResult) -> None:
     write_table(path, ["truth", *names], rows)
 
 
+def write_label_predictions(path: Path, result: LabelsResult) -> None:
+    """Write ``predictions.csv``: a row an image, each label followed by its probability."""
+    said = result.predictions
+    columns = ["id", "group", *(f"{name}{end}" for name in said.names for end in ("", "_probability"))]
+    rows = (
+        [one, group, *(cell for pair in zip(true, (f"{p:.6g}" for p in probable), strict=True) for cell in pair)]
+        for one, group, true, probable in zip(
+            said.ids.tolist(), said.groups.tolist(), said.true.tolist(), said.probabilities.tolist(), strict=True
+        )
+    )
+    write_table(path, columns, rows)
+
+
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a CSV file, UTF-8; it replaces an earlier one only once it is whole."""
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
@@ -81,7 +101,7 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[obje
 def format_metrics(result: Result) -> list[str]:
     """Return the figures as lines for a terminal: of how many, a table, how it was measured, and the warnings."""
     lines = [str(result.sampling), "", *align(metric_rows(result))]
-    if isinstance(result, ClassificationResult):
+    if isinstance(result, WithClasses):
         lines += ["", *align(class_rows(result))]
     return [*lines, "", result.sampling.sentence, *(f"warning: {warning}" for warning in result.warnings)]
 
@@ -94,7 +114,7 @@ def metric_rows(result: Result) -> list[list[str]]:
     return rows
 
 
-def class_rows(result: ClassificationResult) -> list[list[str]]:
+def class_rows(result: WithClasses) -> list[list[str]]:
     """Return the figures of each class as rows of text for people, the first row being the header."""
     scores = _class_columns(result)
     rows = [["class", "support", *map(label, scores)]]
@@ -103,7 +123,7 @@ def class_rows(result: ClassificationResult) -> list[list[str]]:
     return rows
 
 
-def _class_columns(result: ClassificationResult) -> tuple[str, ...]:
+def _class_columns(result: WithClasses) -> tuple[str, ...]:
     """Return the names of the figures that each class has."""
     return tuple(result.classes[0].metrics)
 

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from wsi_patches.evaluate.album import Picture, draw_pictures
 from wsi_patches.evaluate.classification import ClassificationResult
 from wsi_patches.evaluate.comparison import write_comparison
+from wsi_patches.evaluate.labels import LabelsResult
 from wsi_patches.evaluate.page import NO_BASELINES, NOTHING, render_evaluation
 from wsi_patches.evaluate.predictions_file import write_predictions
 from wsi_patches.evaluate.result import Result
-from wsi_patches.evaluate.tables import write_confusion, write_metrics, write_per_class
+from wsi_patches.evaluate.tables import write_confusion, write_label_predictions, write_metrics, write_per_class
 from wsi_patches.stores.files import write_whole
 from wsi_patches.workflows.output import make_folder
 
@@ -44,7 +45,7 @@ def write_evaluation(
     title
         What was evaluated on what.
     result
-        Of detection, classes or slides.
+        Of detection, classes, labels or slides.
     errors
         Gallery of what went wrong, uint8 RGB; None where nothing did, or nothing can be shown.
     baselines
@@ -62,6 +63,9 @@ def write_evaluation(
         write_predictions(folder / "predictions.csv", result.predictions)
         if baselines:
             write_comparison(folder / BASELINES, result, baselines)
+    elif isinstance(result, LabelsResult):
+        write_per_class(folder / "per_label.csv", result)
+        write_label_predictions(folder / "predictions.csv", result)
     pictures = draw_pictures(folder, result)
     if errors is not None:
         pictures.append(_gallery(folder, errors))
