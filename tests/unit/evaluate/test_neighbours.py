@@ -1,0 +1,99 @@
+"""Retrieval: what neighbours vote for, whose they may be, and an index that finds nearly what a search of all finds."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wsi_patches.errors import UsageError
+from wsi_patches.evaluate.neighbours import NeighbourSettings, Vote, find_neighbours, vote
+
+A, B, C = 0, 1, 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "tie", "wanted"),
+    [
+        ([A, A, A], "abstain", Vote(A, 1.0)),
+        ([B, A, A], "abstain", Vote(A, 1 / 3)),
+        ([B, A, A], "boyer_moore", Vote(A, 1 / 3)),
+        ([A, B, C], "abstain", Vote(None, 0.0)),
+        ([A, B, C], "nearest", Vote(A, 0.0)),
+        ([A, B, C], "boyer_moore", Vote(C, 0.0)),
+        ([A, B, B, A], "abstain", Vote(None, 0.0)),
+        ([B, A, A, B], "nearest", Vote(B, 0.0)),
+        ([A, B, B, C, C], "nearest", Vote(A, -1 / 5)),
+        ([A, B, B, C], "abstain", Vote(None, 1 / 4)),
+        ([C], "abstain", Vote(C, 1.0)),
+    ],
+)
+def test_votes(labels, tie, wanted):
+    said = vote(labels, tie)
+    assert said.label == wanted.label
+    assert said.margin == pytest.approx(wanted.margin)
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=9))
+def test_a_majority_wins_whatever_the_tie_rule(labels):
+    majority = next((one for one in labels if 2 * labels.count(one) > len(labels)), None)
+    said = {vote(labels, tie).label for tie in ("abstain", "nearest", "boyer_moore")}
+    assert majority is None or said == {majority}
+    assert majority is not None or vote(labels).label is None
+
+
+def test_of_three_that_differ_the_released_vote_takes_the_farthest():
+    for labels in itertools.permutations([A, B, C]):
+        assert vote(list(labels), "boyer_moore").label == labels[2]
+
+
+def of_nobody(count):
+    return np.full((count, 2), -1)
+
+
+def test_neighbours_are_the_nearest_near_to_far():
+    reference = np.array([[0, 0], [3, 4], [1, 0], [0, 2]], np.float32)
+    found = find_neighbours(np.zeros((1, 2), np.float32), reference, of_nobody(1), of_nobody(4), NeighbourSettings())
+    np.testing.assert_array_equal(found.rows, [[0, 2, 3]])
+    np.testing.assert_allclose(found.distances, [[0, 1, 2]])
+
+
+@pytest.mark.parametrize("approximate_above", [0, 50_000])
+def test_neighbours_are_never_of_the_querys_own_patient_or_slide(approximate_above, rng):
+    reference = rng.normal(size=(60, 4)).astype(np.float32)
+    belongs = np.stack([np.arange(60) // 20, np.arange(60) // 5], axis=1)  # three patients of four slides
+    belongs[:20, 0] = -1  # nobody knows whose the first four slides are: they are kept by slide
+    settings = NeighbourSettings(k=5, approximate_above=approximate_above)
+    found = find_neighbours(reference, reference, belongs, belongs, settings)
+    for row, near in enumerate(found.rows):
+        assert (belongs[near, 1] != belongs[row, 1]).all()
+        assert row < 20 or (belongs[near, 0] != belongs[row, 0]).all()
+    assert (np.diff(found.distances, axis=1) >= 0).all()
+
+
+@pytest.mark.parametrize("approximate_above", [0, 50_000])
+def test_a_reference_without_others_is_refused(approximate_above):
+    vectors, own = np.zeros((4, 2), np.float32), np.zeros((4, 2), np.int64)
+    with pytest.raises(UsageError, match="lower -k"):
+        find_neighbours(vectors, vectors, own, own, NeighbourSettings(approximate_above=approximate_above))
+
+
+def test_the_index_finds_nearly_all_of_the_true_neighbours(rng):
+    # Vectors of a network lie near a surface of few dimensions; so do these.
+    basis = rng.normal(size=(12, 64))
+    reference = (rng.normal(size=(6000, 12)) @ basis).astype(np.float32)
+    queries = (rng.normal(size=(200, 12)) @ basis).astype(np.float32)
+    own, others = of_nobody(200), of_nobody(6000)
+    exact = find_neighbours(queries, reference, own, others, NeighbourSettings(k=5))
+    found = find_neighbours(queries, reference, own, others, NeighbourSettings(k=5, approximate_above=5000))
+    same = [len(set(one) & set(other)) for one, other in zip(exact.rows, found.rows, strict=True)]
+    assert np.mean(same) / 5 > 0.95
+    agree = exact.rows == found.rows
+    np.testing.assert_allclose(found.distances[agree], exact.distances[agree], rtol=1e-3)
+
+
+@pytest.mark.parametrize("wrong", [{"k": 0}, {"tie": "coin"}, {"approximate_above": -1}])
+def test_settings_that_cannot_be_are_refused(wrong):
+    with pytest.raises(UsageError):
+        NeighbourSettings(**wrong)

@@ -1,0 +1,206 @@
+"""Retrieval: the most similar known patches of others, and what they vote for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_patches.errors import UsageError, needs_extra
+
+__all__ = ["NeighbourSettings", "Neighbours", "TieRule", "Vote", "find_neighbours", "vote"]
+
+TieRule = Literal["abstain", "nearest", "boyer_moore"]
+"""What is said where no class has more than half of the votes: nothing; what the nearest is; or what is left of Boyer's
+and Moore's count from near to far, which of three that differ is the farthest (as DSS-XAI's released code has it)."""
+LINKS = 32
+"""Of each vector in the approximate index (HNSW, Malkov and Yashunin, 2018)."""
+SEARCHED = 128
+"""Candidates that the approximate index keeps in hand: more find more of the true neighbours, more slowly."""
+SPARE = 4
+"""How many times as many as are wanted it is asked for, since some are of the query's own slide."""
+
+
+@dataclass(frozen=True)
+class NeighbourSettings:
+    """How neighbours are found, and how they vote.
+
+    Raises
+    ------
+    UsageError
+        A value is unknown or out of range.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    k: int = 3
+    tie: TieRule = "abstain"
+    approximate_above: int = 50_000
+    """Known patches above which they are searched by an approximate index (faiss), instead of all of them."""
+
+    def __post_init__(self) -> None:
+        if self.k < 1 or self.approximate_above < 0:
+            msg = f"k is 1 or more and approximate_above 0 or more, got {self.k} and {self.approximate_above}"
+            raise UsageError(msg)
+        if self.tie not in get_args(TieRule):
+            msg = f"no tie rule {self.tie!r}: choose from {', '.join(get_args(TieRule))}"
+            raise UsageError(msg)
+
+
+class Vote(NamedTuple):
+    """What neighbours say."""
+
+    label: int | None
+    """The class; None where they abstain."""
+    margin: float
+    """Votes for the class (or, where they abstain, for the foremost) less those for the next one, as a share of all."""
+
+
+class Neighbours(NamedTuple):
+    """The nearest known patches of each query."""
+
+    rows: NDArray[np.int64]
+    """In the reference, near to far, ``(n, k)``."""
+    distances: NDArray[np.float32]
+    """Euclidean, ``(n, k)``."""
+
+
+def vote(labels: Sequence[int], tie: TieRule = "abstain") -> Vote:
+    """Return what neighbours vote for.
+
+    Parameters
+    ----------
+    labels
+        Their classes, near to far.
+    tie
+        What holds without a majority: a class of which there are more than half.
+
+    Raises
+    ------
+    UsageError
+        There are no neighbours.
+    """
+    if not labels:
+        msg = "there is no neighbour to vote"
+        raise UsageError(msg)
+    counts = {one: labels.count(one) for one in labels}
+    foremost = max(counts, key=lambda one: counts[one])  # of equal ones the nearest, which comes first
+    chosen: int | None = foremost
+    if 2 * counts[foremost] <= len(labels):
+        chosen = {"abstain": None, "nearest": labels[0], "boyer_moore": _boyer_moore(labels)}[tie]
+    of = foremost if chosen is None else chosen
+    others = max((count for one, count in counts.items() if one != of), default=0)
+    return Vote(chosen, (counts[of] - others) / len(labels))
+
+
+def _boyer_moore(labels: Sequence[int]) -> int:
+    """Return the candidate of Boyer's and Moore's majority vote (1981) without the pass that would verify it."""
+    candidate, count = labels[0], 0
+    for one in labels:
+        if count == 0:
+            candidate = one
+        count += 1 if one == candidate else -1
+    return candidate
+
+
+def find_neighbours(
+    queries: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    own: NDArray[np.int64],
+    others: NDArray[np.int64],
+    settings: NeighbourSettings,
+) -> Neighbours:
+    """Return the nearest rows of a reference for each query, none of them the query's own.
+
+    Parameters
+    ----------
+    queries, reference
+        Float ``(n, d)`` and ``(m, d)``.
+    own, others
+        What each query, ``(n, g)``, and each row of the reference, ``(m, g)``, belongs to: patient and slide, as
+        numbers. They are of one kind where any of the ``g`` agrees; negative ones agree with none.
+    settings
+        How many, and how they are found.
+
+    Raises
+    ------
+    UsageError
+        A query has fewer than k that are not its own.
+    MissingExtra
+        The extra that finds them is not installed.
+    """
+    if len(reference) > settings.approximate_above:
+        return _approximate(queries, reference, own, others, settings.k)
+    return _exact(queries, reference, own, others, settings.k)
+
+
+def _alike(own: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which rows of a reference are of a query's own patient or slide, ``(n, m)``."""
+    alike = np.zeros((len(own), len(others)), bool)
+    for mine, theirs in zip(own.T, others.T, strict=True):
+        alike |= (mine[:, None] == theirs[None, :]) & (mine[:, None] >= 0)
+    return alike
+
+
+def _exact(
+    queries: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    own: NDArray[np.int64],
+    others: NDArray[np.int64],
+    k: int,
+) -> Neighbours:
+    with needs_extra("train", "retrieval"):
+        from sklearn.metrics import pairwise_distances_chunked
+
+    def nearest(distances: NDArray[np.float32], start: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        distances[_alike(own[start : start + len(distances)], others)] = np.inf
+        _check_enough((np.isfinite(distances)).sum(axis=1), k)
+        rows = np.argsort(distances, axis=1, kind="stable")[:, :k]
+        return rows, np.take_along_axis(distances, rows, axis=1)
+
+    found: Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]] = pairwise_distances_chunked(
+        queries, reference, reduce_func=nearest, metric="euclidean"
+    )
+    rows, distances = zip(*found, strict=True)
+    return Neighbours(np.concatenate(rows), np.concatenate(distances).astype(np.float32))
+
+
+def _check_enough(counts: NDArray[np.intp], k: int) -> None:
+    if counts.min() < k:
+        msg = (
+            f"a query has {counts.min()} known patches of other slides and patients, and {k} neighbours are asked for: "
+            "give a larger reference, or a lower -k"
+        )
+        raise UsageError(msg)
+
+
+def _approximate(
+    queries: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    own: NDArray[np.int64],
+    others: NDArray[np.int64],
+    k: int,
+) -> Neighbours:
+    """Ask an index for more than are wanted; a query that is left with too few others is answered exactly."""
+    with needs_extra("explain", "the approximate index"):
+        import faiss
+    index = faiss.IndexHNSWFlat(reference.shape[1], LINKS)
+    index.hnsw.efSearch = SEARCHED
+    index.add(np.ascontiguousarray(reference))
+    squares, rows = index.search(np.ascontiguousarray(queries), min(SPARE * k, len(reference)))
+    out = Neighbours(np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32))
+    short = []
+    for row in range(len(queries)):
+        there = rows[row] >= 0
+        kept = np.flatnonzero(there)[~_alike(own[row : row + 1], others[rows[row][there]])[0]][:k]
+        if len(kept) < k:
+            short.append(row)
+            continue
+        out.rows[row], out.distances[row] = rows[row][kept], np.sqrt(squares[row][kept])
+    if short:
+        exact = _exact(queries[short], reference, own[short], others, k)
+        out.rows[short], out.distances[short] = exact
+    return out
