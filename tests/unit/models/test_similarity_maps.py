@@ -175,7 +175,7 @@ def test_the_largest_of_each_channel_stand_for_it():
 )
 @pytest.mark.parametrize("kind", ["rgrad", "grad", "overall"])
 def test_maps_move_with_the_cell(name, settings, shift_px, stride_px, kind, cells):
-    """A cell moved by two pixels of the map (four of ALLNet's) moves what speaks for it by as many, give or take half."""
+    """A cell moved by two pixels of the map (four of ALLNet's) moves what speaks for it as far, give or take half."""
     side, space = 224, "embedding"
     if settings is None:
         network = DescribedNetwork.of_encoder(FrozenEncoder.load("lite0", "cpu"))
