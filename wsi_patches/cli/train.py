@@ -50,10 +50,24 @@ EPILOG = examples(
     metavar="DIR",
     help="Folder of annotation files named as the slides.  [default: as --data has them]",
 )
+@click.option(
+    "--source",
+    type=PATH,
+    metavar="FOLDER",
+    help="A second set to learn from, for recipes that take one: pictures, with a table of their labels.  "
+    "[default: the recipe's]",
+)
 @group_options
 @click.option("--epochs", type=int, metavar="N", help="How often all data are gone through.  [default: the recipe's]")
 @click.option("--cells", type=int, metavar="N", help="How many cells a recipe paints.  [default: the recipe's]")
 @click.option("--seed", type=int, metavar="N", help="Start of the random numbers.  [default: the recipe's]")
+@click.option(
+    "--start",
+    type=PATH,
+    metavar="FILE",
+    help="Weights to start from: a model that was trained here, or torchvision's NAME-HASH.pth.  [default: the "
+    "recipe's, else none]",
+)
 @click.option("--device", type=click.Choice(DEVICES), help="Where to train.  [default: the recipe's, else auto]")
 @click.option(
     "--tune",
@@ -91,8 +105,8 @@ def command(recipe: str, out: Path, quiet: bool, **options: Any) -> None:
 def _painted(recipe: str, values: dict[str, Any], out: Path, *, quiet: bool, **options: Any) -> None:
     from wsi_patches.workflows.train import TrainSettings, train
 
-    if options["data"] or options["resume"] or options["tune"] is not None:
-        msg = f"recipe {recipe} paints its own cells in minutes: it takes neither --data nor --resume nor --tune"
+    if options["data"] or options["resume"] or options["tune"] is not None or options["start"] is not None:
+        msg = f"recipe {recipe} paints its own cells in minutes: it takes no --data, --resume, --tune or --start"
         raise click.UsageError(msg)
     flags = {name: options[name] for name in ("epochs", "cells", "seed", "device")}
     settings = settings_from(TrainSettings, flags, values, recipe)
@@ -178,7 +192,11 @@ def _search(
 
 
 def _with_flags(values: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Put --epochs, --seed and --device where a recipe's training has them."""
+    """Put --start and --source where a recipe has them, and --epochs, --seed and --device where its training does."""
+    if options["start"] is not None:
+        values = {**values, "start": options["start"]}
+    if options["source"] is not None:
+        values = {**values, "source": {**values.get("source", {}), "folder": options["source"]}}
     flags = {name: options[name] for name in FLAGS if options[name] is not None}
     training = values.get("training", {})
     if not flags or not isinstance(training, Mapping):  # what is no mapping is refused with the recipe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from wsi_patches.train.classifier_settings import ClassifierSettings
 from wsi_patches.train.features import Progress as Counted
 from wsi_patches.train.patch_set import CellMark, PatchSet, PatchWriter
 
-__all__ = ["FieldSettings", "cut_fields", "field_patches", "train_fields"]
+__all__ = ["FieldSettings", "add_field", "cut_fields", "field_patches", "train_fields"]
 
 LARGEST_FIELD_PX = 4096
 MOST_MEASURED = 24
@@ -46,9 +47,17 @@ class FieldSettings(ClassifierSettings):
     """Fields of one patient often follow each other in name order, where nobody says whose they are."""
     classes: Mapping[str, str | None] = field(default_factory=dict)
     """What a label counts as, null to leave it out; a label that is not named here is a class of its own."""
+    most_per_class: int | None = None
+    """Pictures of a class that are learnt from and measured on, drawn by ``split_seed``; all of them if None."""
     patch_cell_diameters: float | None = None
     """Side of a field in diameters of a white cell, for the card; measured on some of the fields if None."""
     augmentation: Augmentation = HARD_COLOUR
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.most_per_class is not None and self.most_per_class < 1:
+            msg = f"most_per_class of a training is a count of 1 or more, got {self.most_per_class}"
+            raise UsageError(msg)
 
 
 def train_fields(
@@ -123,16 +132,22 @@ def field_patches(
     UsageError
         There are fewer than two classes.
     """
-    labelled = [(item, name) for item in items if (name := _class_of(item, settings.classes)) is not None]
+    named = [(item, name) for item in items if (name := _class_of(item, settings.classes)) is not None]
+    labelled = _drawn(named, settings.most_per_class, settings.split_seed)
     class_names = tuple(sorted({name for _, name in labelled}))
     with PatchWriter(folder, settings.input_px) as writer:
         for row, (item, name) in enumerate(labelled):
             with writer.slide(item.path), open_slide(item.path, mpp=settings.slide_mpp) as slide:
-                _add_field(writer, CellMark(row, class_names.index(name), *_middle(slide)), slide)
+                add_field(writer, row, class_names.index(name), slide)
             if progress is not None:
                 progress(row + 1, len(labelled))
-        if len(labelled) < len(items):
-            writer.left_out.append(f"{len(items) - len(labelled)} of {len(items)} pictures have no class")
+        if len(named) < len(items):
+            writer.left_out.append(f"{len(items) - len(named)} of {len(items)} pictures have no class")
+        if len(labelled) < len(named):
+            writer.left_out.append(
+                f"{len(named) - len(labelled)} pictures of classes that have more than {settings.most_per_class} were "
+                "not drawn (most_per_class)"
+            )
         return writer.finished(class_names, [item for item, _ in labelled])
 
 
@@ -140,16 +155,44 @@ def _class_of(item: SlideItem, classes: Mapping[str, str | None]) -> str | None:
     return classes.get(item.label, item.label) if item.label is not None else None
 
 
+def _drawn(named: Sequence[tuple[SlideItem, str]], most: int | None, seed: int) -> Sequence[tuple[SlideItem, str]]:
+    """Return so many pictures of each class at most, in their order."""
+    if most is None:
+        return named
+    rank, seen = np.empty(len(named), np.int64), Counter[str]()
+    for row in np.random.default_rng(seed).permutation(len(named)).tolist():
+        rank[row] = seen[named[row][1]]
+        seen[named[row][1]] += 1
+    return [one for one, place in zip(named, rank.tolist(), strict=True) if place < most]
+
+
 def _middle(slide: Slide) -> tuple[float, float]:
     width, height = slide.info.size
     return width / 2, height / 2
 
 
-def _add_field(writer: PatchWriter, mark: CellMark, slide: Slide) -> None:
+def add_field(writer: PatchWriter, row: int, truth: int, slide: Slide) -> None:
+    """Write the middle square of a picture, as large as the writer takes it.
+
+    Parameters
+    ----------
+    writer
+        Of the set.
+    row, truth
+        Of the picture among the set's slides, and of its class among the class names.
+    slide
+        The picture.
+
+    Raises
+    ------
+    SlideError
+        It is a whole slide, or cannot be read.
+    """
     if max(slide.info.size) > LARGEST_FIELD_PX:
         width, height = slide.info.size
         msg = f"{width} x {height} px is a whole slide and no field: extract patches of it first"
         raise SlideError(msg)
+    mark = CellMark(row, truth, *_middle(slide))
     writer.add(mark, centred_patch(slide, mark.x, mark.y, min(slide.info.size), writer.side_px))
 
 

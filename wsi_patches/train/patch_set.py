@@ -16,7 +16,7 @@ from wsi_patches.datasets import SlideItem, assign_ids
 from wsi_patches.datasets.splits import By, Split, SplitRow, group_warning, make_split
 from wsi_patches.errors import AnnotationError, SlideError, UsageError
 
-__all__ = ["CellMark", "PatchSet", "PatchWriter", "patch_side_px", "split_patches"]
+__all__ = ["CellMark", "PatchSet", "PatchSplit", "PatchWriter", "patch_side_px", "split_patches"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,10 @@ class PatchSet:
         """The patient or slide of each patch, shape ``(n,)``; the slide itself where nobody says."""
         named = [item.group or one for item, one in zip(self.slides, self.slide_ids.tolist(), strict=True)]
         return np.array(named, str)[self.slide]
+
+
+PatchSplit = tuple[Split, NDArray[np.str_]]
+"""A split, a row a slide, and the name of each patch's split, shape ``(n,)``."""
 
 
 class PatchWriter:
@@ -158,7 +162,7 @@ def patch_side_px(input_px: int, margin: float) -> int:
     return input_px + 2 * int(np.ceil(input_px * (margin - 1) / 2))
 
 
-def split_patches(patches: PatchSet, by: By, shares: Mapping[str, float], seed: int) -> tuple[Split, NDArray[np.str_]]:
+def split_patches(patches: PatchSet, by: By, shares: Mapping[str, float], seed: int) -> PatchSplit:
     """Deal whole patients, slides or blocks of files to splits, so that each gets its share of every class.
 
     Parameters

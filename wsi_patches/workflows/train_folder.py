@@ -30,12 +30,15 @@ from wsi_patches.workflows.output import Existing, check_output
 from wsi_patches.workflows.probe import Folded, colour_alone
 
 __all__ = [
+    "DRAWS",
+    "MEMBERS",
     "TUNING",
     "Cut",
     "FolderSettings",
     "FolderTraining",
     "TrainingData",
     "cut_patches",
+    "measured_test",
     "measured_training",
     "open_training",
     "plain",
@@ -48,6 +51,8 @@ Cut = tuple[PatchSet, CardWords]
 TUNING = "tuning"
 """Where a search for settings keeps its trials."""
 TEST_SPLIT = "test_split"
+MEMBERS = "one_against_control.json"
+"""Of several classifiers in one folder: where each one's weights are."""
 FOLDS = 5
 DRAWS = 1000
 
@@ -177,7 +182,7 @@ def open_training(
         There is a training, and it is neither to be resumed nor replaced.
     """
     searched = (out / TUNING).is_dir()
-    ours = searched or any((out / name).exists() for name in (HISTORY, "weights.safetensors", "checkpoint.pt"))
+    ours = searched or any((out / name).exists() for name in (HISTORY, "weights.safetensors", "checkpoint.pt", MEMBERS))
     there = check_output(out, existing, ours=ours, what="a training")
     if there and existing.resume and searched != tuned:
         how = "was searched with --tune: give it again" if searched else "was begun without --tune: leave it out"
@@ -208,13 +213,26 @@ def measured_training(
 ) -> FolderTraining:
     """Measure a model on its test split, and write its card and pages; ``details`` go onto the training's page."""
     write_json(out / "card.json", trained.card.to_dict(), durable=False)
-    result, baselines, more = _measured(trained.test, settings.split_seed)
     title = f"{trained.card.name} on its test split"
-    gallery = classification_gallery(_HeldBack.of(trained.test), result.predictions)
     card = {"Model": trained.card.title, "Trained on": trained.card.trained_on, "Limits": trained.card.limits}
-    evaluation = write_evaluation(out / "test", title, result, gallery, baselines=baselines, details=card)
+    result, baselines, evaluation, more = measured_test(trained.test, settings.split_seed, out / "test", title, card)
     page = _write_page(out, settings, trained, details or {})
     return FolderTraining(trained, page, result, baselines, evaluation, (*notes, *more))
+
+
+def measured_test(
+    test: TestPatches, seed: int, folder: Path, title: str, details: Mapping[str, str]
+) -> tuple[ClassificationResult, dict[str, ClassificationResult], Path, tuple[str, ...]]:
+    """Measure what is said of a test split, beside what colour alone tells, and write the page of it.
+
+    Returns
+    -------
+    The result, the simpler classifiers, the page, and what could not be measured.
+    """
+    result, baselines, notes = _measured(test, seed)
+    gallery = classification_gallery(_HeldBack.of(test), result.predictions)
+    page = write_evaluation(folder, title, result, gallery, baselines=baselines, details=details)
+    return result, baselines, page, notes
 
 
 def _measured(
