@@ -41,6 +41,12 @@ PRECISION_RECALL = _Kind(
     "Precision and recall",
     "Precision over recall of each class against the rest",
 )
+CLASS_F1 = _Kind(
+    pictures.draw_class_f1,
+    "f1_threshold",
+    "Threshold",
+    "F1 of each class over the least probability at which a patch is called one of it",
+)
 CONFUSION = _Kind(
     pictures.draw_confusion, "confusion", "Confusion", "Matrix of true and predicted classes, in counts and in percent"
 )
@@ -86,7 +92,7 @@ def draw_pictures(folder: Path, result: Result) -> list[Picture]:
 
 def _kinds(result: Result) -> Sequence[_Kind]:
     if isinstance(result, ClassificationResult):
-        return ROC, PRECISION_RECALL, CONFUSION, RELIABILITY
+        return ROC, PRECISION_RECALL, CLASS_F1, CONFUSION, RELIABILITY
     if isinstance(result, DetectionResult):
         return F1_THRESHOLD, BLAND_ALTMAN
     if isinstance(result, SlidesResult) and result.counts.true is not None:

@@ -11,6 +11,7 @@ from wsi_patches.evaluate.album import Picture
 from wsi_patches.evaluate.classification import ClassificationResult
 from wsi_patches.evaluate.comparison import comparison_rows, comparison_warnings
 from wsi_patches.evaluate.labels import LabelsResult
+from wsi_patches.evaluate.report_table import report_rows
 from wsi_patches.evaluate.result import Result
 from wsi_patches.evaluate.tables import class_rows, metric_rows
 from wsi_patches.html_page import details_table, embedded_picture, html_document, warnings_box
@@ -70,7 +71,10 @@ def render_evaluation(
 
 
 def _class_tables(result: ClassificationResult, baselines: Mapping[str, ClassificationResult]) -> list[str]:
-    tables = [_table("Each class against the rest", class_rows(result))]
+    tables = [
+        _table("Each class against the rest", class_rows(result)),
+        _table("The same as papers print it, without intervals", report_rows(result)),
+    ]
     if baselines:
         tables.append(_table("Beside simpler classifiers, on the same patches", comparison_rows(result, baselines)))
         tables += [f"<p><strong>{escape(warning)}</strong></p>" for warning in comparison_warnings(result, baselines)]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "draw_bland_altman",
+    "draw_class_f1",
     "draw_confusion",
     "draw_f1_threshold",
     "draw_precision_recall",
@@ -84,6 +85,22 @@ def draw_f1_threshold(path: Path, result: DetectionResult) -> None:
         if result.threshold is not None:
             axes.axvline(result.threshold, color=GREY, linewidth=3, label=f"threshold in use: {result.threshold:.3g}")
         _legend(figure, axes, "")
+
+
+def draw_class_f1(path: Path, result: ClassificationResult) -> None:
+    """Draw the F1 of each class over the least probability at which a patch is called one of it, with the best."""
+    predictions = result.predictions
+    with _picture(path, "F1 by threshold, each class against the rest", result) as figure:
+        axes = figure.add_subplot(xlabel="least probability of the class", ylabel="F1")
+        for row, index, style in _classes_with_curves(result):
+            curve = scores.precision_recall(predictions.truth == index, predictions.probabilities[:, index])
+            f1 = scores.f1_of(curve)
+            best = int(np.argmax(f1))
+            name = f"{f1[best]:.3f} at {curve.threshold[best]:.2f}  {row.name}"
+            axes.step(curve.threshold, f1, where="pre", **style, label=name)
+            axes.plot(curve.threshold[best], f1[best], "o", color=style["color"])
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        _legend(figure, axes, "best F1 here  class")
 
 
 def draw_confusion(path: Path, result: ClassificationResult) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "average_precision",
     "calibration_error",
     "class_scores",
+    "f1_of",
     "log_loss",
     "precision_recall",
     "reliability",
@@ -133,6 +134,12 @@ def precision_recall(positive: NDArray[np.bool_], score: NDArray[np.floating]) -
         from sklearn.metrics import precision_recall_curve
     precision, recall, threshold = precision_recall_curve(positive, score)
     return Curve(recall[:-1], precision[:-1], threshold)
+
+
+def f1_of(curve: Curve) -> NDArray[np.float64]:
+    """Return F1 at each threshold of a `precision_recall` curve; 0 where nothing that was called so is."""
+    total = curve.x + curve.y
+    return 2 * curve.x * curve.y / np.where(total > 0, total, 1)
 
 
 def reliability(right: NDArray[np.bool_], confidence: NDArray[np.floating]) -> tuple[NDArray[np.float64], ...]:

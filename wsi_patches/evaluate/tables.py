@@ -9,6 +9,7 @@ from pathlib import Path
 
 from wsi_patches.evaluate.classification import ClassificationResult
 from wsi_patches.evaluate.labels import LabelsResult
+from wsi_patches.evaluate.report_table import report_rows
 from wsi_patches.evaluate.result import Metric, Result
 from wsi_patches.stores.files import replacing
 
@@ -102,7 +103,7 @@ def format_metrics(result: Result) -> list[str]:
     """Return the figures as lines for a terminal: of how many, a table, how it was measured, and the warnings."""
     lines = [str(result.sampling), "", *align(metric_rows(result))]
     if isinstance(result, WithClasses):
-        lines += ["", *align(class_rows(result))]
+        lines += ["", *align(class_rows(result)), "", *align(report_rows(result))]
     return [*lines, "", result.sampling.sentence, *(f"warning: {warning}" for warning in result.warnings)]
 
 

@@ -15,8 +15,9 @@ from wsi_patches.evaluate.comparison import write_comparison
 from wsi_patches.evaluate.labels import LabelsResult
 from wsi_patches.evaluate.page import NO_BASELINES, NOTHING, render_evaluation
 from wsi_patches.evaluate.predictions_file import write_predictions
+from wsi_patches.evaluate.report_table import report_rows
 from wsi_patches.evaluate.result import Result
-from wsi_patches.evaluate.tables import write_confusion, write_label_predictions, write_metrics, write_per_class
+from wsi_patches.evaluate.tables import align, write_confusion, write_label_predictions, write_metrics, write_per_class
 from wsi_patches.stores.files import write_whole
 from wsi_patches.workflows.output import make_folder
 
@@ -24,7 +25,7 @@ __all__ = ["PAGE", "write_evaluation"]
 
 PAGE = "evaluation.html"
 """Written last: a folder counts as an evaluation when it is there."""
-BASELINES, ERRORS = "baselines.csv", "errors.png"
+BASELINES, ERRORS, REPORT = "baselines.csv", "errors.png", "report.txt"
 
 
 def write_evaluation(
@@ -60,6 +61,7 @@ def write_evaluation(
     if isinstance(result, ClassificationResult):
         write_per_class(folder / "per_class.csv", result)
         write_confusion(folder / "confusion.csv", result)
+        write_whole(folder / REPORT, ("\n".join(align(report_rows(result))) + "\n").encode(), durable=False)
         write_predictions(folder / "predictions.csv", result.predictions)
         if baselines:
             write_comparison(folder / BASELINES, result, baselines)

@@ -44,7 +44,7 @@ def results():
     }
 
 
-PICTURES = {"detection": 2, "classification": 4, "slides": 1, "calls": 0}
+PICTURES = {"detection": 2, "classification": 5, "slides": 1, "calls": 0}
 
 
 @pytest.mark.parametrize("name", PICTURES)

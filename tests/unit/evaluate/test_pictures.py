@@ -16,6 +16,7 @@ from wsi_patches.evaluate.slides import SlideCounts, measure_slides
 OF_CLASSES = [
     pictures.draw_roc,
     pictures.draw_precision_recall,
+    pictures.draw_class_f1,
     pictures.draw_confusion,
     pictures.draw_reliability,
 ]

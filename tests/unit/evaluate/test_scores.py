@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from sklearn.metrics import balanced_accuracy_score, precision_recall_fscore_support
+from sklearn.metrics import balanced_accuracy_score, f1_score, precision_recall_fscore_support
 
 from wsi_patches.errors import MissingExtra
 from wsi_patches.evaluate import scores
@@ -52,3 +52,13 @@ def test_areas_are_undefined_where_a_kind_has_no_weight():
     assert np.isnan(scores.roc_auc(positive, score, np.array([2.0, 0, 0])))
     assert np.isnan(scores.average_precision(positive, score, np.array([0.0, 1, 1])))
     assert scores.average_precision(positive, score, np.array([1.0, 0, 0])) == 1
+
+
+@given(st.data(), st.integers(2, 40))
+def test_f1_of_a_curve_is_that_of_calls_at_each_threshold(data, rows):
+    rng = np.random.default_rng(data.draw(st.integers(0, 999)))
+    positive, score = rng.random(rows) < 0.5, rng.integers(0, 8, rows) / 8
+    positive[:1] = True
+    curve = scores.precision_recall(positive, score)
+    for threshold, f1 in zip(curve.threshold, scores.f1_of(curve), strict=True):
+        assert f1 == pytest.approx(f1_score(positive, score >= threshold, zero_division=0.0))
