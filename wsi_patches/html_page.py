@@ -9,6 +9,7 @@ from itertools import cycle, islice
 from typing import Any
 
 __all__ = [
+    "LINE_COLOURS",
     "RESEARCH_USE",
     "SORT_SCRIPT",
     "details_table",

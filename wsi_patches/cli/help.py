@@ -17,6 +17,8 @@ HEADINGS = {
     "Patches": "patch_size overlap stride level mpp magnification edge tolerance foreground where label_by target",
     "Focus and colour": "focus sharpen keep amount colour colour_reference out_of_focus",
     "Models": "model method ensemble tta finder patch_calibration encoder epochs cells tune tune_space",
+    "Neighbours": "reference k tie space approximate_above cell_diameters",
+    "Pictures": "cam pool map show",
     "Measuring": "radius threshold positive min_blasts draws",
     "Groups and splits": "group_table group_pattern group_by split shares folds by use copies seed",
     "Running": "recipe workers cluster shard device precision backend compile batch_size",

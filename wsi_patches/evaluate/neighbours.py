@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wsi_patches.errors import UsageError, needs_extra
 
-__all__ = ["NeighbourSettings", "Neighbours", "TieRule", "Vote", "find_neighbours", "vote"]
+__all__ = ["NeighbourSettings", "Neighbours", "TieRule", "Vote", "find_neighbours", "own_rows", "vote"]
 
 TieRule = Literal["abstain", "nearest", "boyer_moore"]
 """What is said where no class has more than half of the votes: nothing; what the nearest is; or what is left of Boyer's
@@ -137,8 +137,8 @@ def find_neighbours(
     return _exact(queries, reference, own, others, settings.k)
 
 
-def _alike(own: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which rows of a reference are of a query's own patient or slide, ``(n, m)``."""
+def own_rows(own: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which rows of a reference are of a query's own patient or slide, ``(n, m)``; see `find_neighbours`."""
     alike = np.zeros((len(own), len(others)), bool)
     for mine, theirs in zip(own.T, others.T, strict=True):
         alike |= (mine[:, None] == theirs[None, :]) & (mine[:, None] >= 0)
@@ -156,7 +156,7 @@ def _exact(
         from sklearn.metrics import pairwise_distances_chunked
 
     def nearest(distances: NDArray[np.float32], start: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        distances[_alike(own[start : start + len(distances)], others)] = np.inf
+        distances[own_rows(own[start : start + len(distances)], others)] = np.inf
         _check_enough((np.isfinite(distances)).sum(axis=1), k)
         rows = np.argsort(distances, axis=1, kind="stable")[:, :k]
         return rows, np.take_along_axis(distances, rows, axis=1)
@@ -195,7 +195,7 @@ def _approximate(
     short = []
     for row in range(len(queries)):
         there = rows[row] >= 0
-        kept = np.flatnonzero(there)[~_alike(own[row : row + 1], others[rows[row][there]])[0]][:k]
+        kept = np.flatnonzero(there)[~own_rows(own[row : row + 1], others[rows[row][there]])[0]][:k]
         if len(kept) < k:
             short.append(row)
             continue

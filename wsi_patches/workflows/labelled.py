@@ -11,7 +11,7 @@ from wsi_patches.errors import UsageError
 from wsi_patches.patch import SlideRecord
 from wsi_patches.stores import Store
 
-__all__ = ["LABEL", "LabelledPatches", "labelled_patches"]
+__all__ = ["LABEL", "LabelledPatches", "known_patches", "labelled_patches"]
 
 LABEL = "label"
 """The target that means each slide's own label."""
@@ -83,8 +83,7 @@ def labelled_patches(store: Store, target: str | None = None) -> LabelledPatches
     UsageError
         The store has no such classes, or all its patches are of one.
     """
-    chosen = target or _usual(store)
-    found = _readable(_by_label(store) if chosen == LABEL else _by_cells(store, chosen))
+    chosen, found = target or _usual(store), known_patches(store, target)
     if len(set(found.truth.tolist())) < 2:
         one = (
             f"all {len(found.truth)} are {found.class_names[found.truth[0]]!r}" if len(found.truth) else "none has one"
@@ -95,6 +94,15 @@ def labelled_patches(store: Store, target: str | None = None) -> LabelledPatches
         )
         raise UsageError(msg)
     return found
+
+
+def known_patches(store: Store, target: str | None = None) -> LabelledPatches:
+    """Return the patches of a store whose class is known, though there be only one class, or none of them.
+
+    Parameters and errors are those of `labelled_patches`.
+    """
+    chosen = target or _usual(store)
+    return _readable(_by_label(store) if chosen == LABEL else _by_cells(store, chosen))
 
 
 def _readable(found: LabelledPatches) -> LabelledPatches:
