@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from wsi_patches.evaluate.neighbour_agreement import NeighbourShares
+from wsi_patches.evaluate.neighbour_shares import NeighbourShares
 from wsi_patches.stores.files import write_json, write_whole
 
 __all__ = ["CSV", "JSON", "PAGE", "Answer", "FoundNeighbour", "agreement_rows", "agreement_values", "write_answers"]
