@@ -7,6 +7,7 @@ import cv2
 import pytest
 
 from tests.conftest import ROOT
+from tests.two_painted_sets import write_adp, write_c_nmc
 from tests.unit.train.small_fields import painted_fields
 from wsi_patches.geometry import Size
 from wsi_patches.stores import open_store
@@ -22,6 +23,7 @@ SMALL = {
     "all_idb1_counts": ["train", "all_idb1_counts", "--data", "ALL_IDB1", "-o", "out", "--epochs", "1"],
     "all_idb1_detector": ["train", "all_idb1_detector", "--data", "ALL_IDB1", "-o", "out", "--epochs", "1"],
     "all_four_classes": ["train", "all_four_classes", "--data", "FIELDS", "-o", "out", "--epochs", "2"],
+    "dl4all": ["train", "dl4all", "--data", "C_NMC", "--source", "ADP", "-o", "out", "--epochs", "1"],
 }
 MADE = {
     "demo": "counts",
@@ -33,6 +35,7 @@ MADE = {
     "all_idb1_counts": "weights.safetensors",
     "all_idb1_detector": "weights.safetensors",
     "all_four_classes": "training.html",
+    "dl4all": "weights.safetensors",
 }
 """What each leaves in its output."""
 
@@ -64,6 +67,9 @@ def test_recipe_runs_small(name, tmp_path):
         write_all_idb1(tmp_path / "ALL_IDB1", painted_fields(10))
     if name == "all_four_classes":
         write_four_classes(tmp_path / "FIELDS")
+    if name == "dl4all":
+        write_c_nmc(tmp_path / "C_NMC", 24, side_px=96)
+        write_adp(tmp_path / "ADP", 8)
     done = run_cli(tmp_path, *SMALL[name])
     assert done.returncode == 0, done.stderr
     made = {file.name for file in (tmp_path / "out").iterdir()}

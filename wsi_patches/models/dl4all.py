@@ -1,4 +1,4 @@
-"""DL4ALL: one network that learns two sets at once, with a last layer for each (IEEE Access 11, 65222-65237, 2023).
+"""DL4ALL: one network that learns two sets at once, with a last layer for each (doi 10.1109/ACCESS.2023.3289219).
 
 What is kept of it to classify pictures is the network with the target's last layer alone, which is torchvision's
 ResNet-18 or ViT-B/16. Source of the structure: AngeloUNIMI/DL4ALL.

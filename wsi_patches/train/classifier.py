@@ -22,12 +22,20 @@ from wsi_patches.train.calibrate import calibration_error, fit_isotonic, fit_sli
 from wsi_patches.train.classifier_network import CardWords, first_card, first_network
 from wsi_patches.train.classifier_settings import SHARES, TEST, TRAIN, VALIDATION, ClassifierSettings
 from wsi_patches.train.engine import Epoch, fit
+from wsi_patches.train.head_first import learn_head_first
 from wsi_patches.train.looks import reference_of
-from wsi_patches.train.patch_set import PatchSet, split_patches
-from wsi_patches.train.patch_task import PatchTask, PatchView, balanced_accuracy, logits_of
+from wsi_patches.train.patch_set import PatchSet, PatchSplit, split_patches
+from wsi_patches.train.patch_task import PatchTask, PatchView, TaskMaker, balanced_accuracy, logits_of
 from wsi_patches.train.refit import refit_head
 
-__all__ = ["FittedClassifier", "Progress", "TestPatches", "TrainedClassifier", "fit_classifier", "train_classifier"]
+__all__ = [
+    "FittedClassifier",
+    "Progress",
+    "TestPatches",
+    "TrainedClassifier",
+    "fit_classifier",
+    "train_classifier",
+]
 
 Progress = Callable[[str, int, int], None]
 """Told what is counted, ``slides`` or ``epochs``, how many are done, and of how many."""
@@ -52,6 +60,21 @@ class TestPatches:
     """Calibrated, ``(n, classes)``."""
     images: PatchView
     """Reads the patches as the network saw them."""
+
+    @classmethod
+    def of(cls, view: PatchView, class_names: tuple[str, ...], probabilities: NDArray[np.float32]) -> TestPatches:
+        """Return what is said of some patches, ``(n, classes)``, with what is known of them."""
+        patches = view.patches
+        kinds = {patches.slides[row].group_kind for row in np.unique(patches.slide[view.rows]).tolist()}
+        return cls(
+            class_names=class_names,
+            ids=patches.ids[view.rows],
+            groups=patches.groups[view.rows],
+            group_kind="patient" if kinds == {"patient"} else "slide",
+            truth=view.truth,
+            probabilities=probabilities,
+            images=view,
+        )
 
 
 @dataclass(frozen=True)
@@ -98,6 +121,8 @@ def train_classifier(
     progress: Progress | None = None,
     *,
     resume: bool = False,
+    made: PatchSplit | None = None,
+    make_task: TaskMaker | None = None,
 ) -> TrainedClassifier:
     """Train a classifier on labelled patches, calibrate it, and ask it about patients that it never saw.
 
@@ -115,6 +140,11 @@ def train_classifier(
         Told after each epoch.
     resume
         Go on where a run with the same settings and patches was killed.
+    made
+        A split that several trainings share, in place of one that the settings make; patches whose split is none of
+        theirs are left aside.
+    make_task
+        Makes what the training loop learns, where that takes more than these patches; the settings do if None.
 
     Raises
     ------
@@ -125,7 +155,7 @@ def train_classifier(
     OutputExists
         The folder holds a training and ``resume`` is not set.
     """
-    fitted = fit_classifier(settings, patches, words, folder, progress, resume=resume)
+    fitted = fit_classifier(settings, patches, words, folder, progress, resume=resume, made=made, make_task=make_task)
     card, test = _judged(settings, fitted)
     save_weights(folder / WEIGHTS, fitted.network, card)
     return TrainedClassifier(card, folder / WEIGHTS, fitted.history, fitted.split, test, patches.left_out)
@@ -139,29 +169,33 @@ def fit_classifier(
     progress: Progress | None = None,
     *,
     resume: bool = False,
+    made: PatchSplit | None = None,
+    make_task: TaskMaker | None = None,
 ) -> FittedClassifier:
     """Train a classifier on labelled patches; its test split is left untouched.
 
     Parameters and errors are those of `train_classifier`; the folder gets no weight file.
     """
-    split, names = split_patches(patches, settings.by, settings.shares, settings.split_seed)
+    split, names = made or split_patches(patches, settings.by, settings.shares, settings.split_seed)
     views = {name: PatchView(patches, np.flatnonzero(names == name), settings.input_px) for name in SHARES}
     _check(settings, views)
     network, training = first_network(settings, len(patches.class_names)), settings.training
     card = first_card(settings, patches, views[TRAIN], words)
-    task = PatchTask(network, card, views[TRAIN], views[VALIDATION], settings)
+    task = (make_task or settings.patch_task)(network, card, views[TRAIN], views[VALIDATION])
+    depends_on = {"classifier": _identity(settings, patches, names), **task.depends_on}
     if not resume:
         write_split(split, folder)
+    learn_head_first(PatchTask(network, card, views[TRAIN], views[VALIDATION], settings), settings, folder, depends_on)
     fitted = fit(
         task,
         training,
         folder,
         resume=resume,
         progress=_told(training.epochs, progress),
-        depends_on={"classifier": _identity(settings, patches, names)},
+        depends_on=depends_on,
     )
-    network.load_state_dict(fitted.best_state)
-    network.to(choose_device(training.device)).eval()
+    task.network.load_state_dict(fitted.best_state)
+    network = task.finished().to(choose_device(training.device)).eval()
     if settings.balance == "smote":
         refit_head(network, card, views[TRAIN], training.seed)
         card = replace(card, changes=f"{card.changes}; last layer learnt anew on features grown by SMOTE")
@@ -216,18 +250,7 @@ def _judged(settings: ClassifierSettings, fitted: FittedClassifier) -> tuple[Mod
         "test_patches": float(len(view)),
         "best_epoch": float(fitted.best_epoch),
     }
-    patches = view.patches
-    kinds = {patches.slides[row].group_kind for row in np.unique(patches.slide[view.rows]).tolist()}
-    test = TestPatches(
-        class_names=card.classes,
-        ids=patches.ids[view.rows],
-        groups=patches.groups[view.rows],
-        group_kind="patient" if kinds == {"patient"} else "slide",
-        truth=view.truth,
-        probabilities=probabilities,
-        images=view,
-    )
-    return replace(card, scores=scores), test
+    return replace(card, scores=scores), TestPatches.of(view, card.classes, probabilities)
 
 
 def _calibrated(

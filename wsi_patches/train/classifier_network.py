@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from wsi_patches.errors import UsageError
@@ -19,11 +18,10 @@ from wsi_patches.models.system import Colours
 from wsi_patches.models.systems import find_system
 from wsi_patches.train.network_settings import NetworkSettings
 from wsi_patches.train.patch_set import PatchSet
-from wsi_patches.train.patch_task import PatchView
+from wsi_patches.train.patch_task import PatchView, Pixels
 
 __all__ = [
     "CardWords",
-    "Pixels",
     "changes_of",
     "colours_for",
     "first_card",
@@ -36,14 +34,6 @@ MOST_MEASURED = 512
 BATCH_NORM_MOMENTUM = 0.1
 LEAST_STD = 1e-3
 UNCHANGED = Colours((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-
-
-class Pixels(Protocol):
-    """Patches that can be looked at."""
-
-    def __len__(self) -> int: ...
-    def read(self, positions: object) -> NDArray[np.uint8]:
-        """Return patches, uint8 RGB ``(n, s, s, 3)``."""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,12 @@ from wsi_patches.train.engine_settings import EngineSettings
 from wsi_patches.train.frames import draw_frames
 from wsi_patches.train.patch_set import PatchSet
 from wsi_patches.train.sampling import ClassWeights, balanced_draws, class_weights, oversampled
+from wsi_patches.train.task import SteppingTask
 
-__all__ = ["Balance", "PatchTask", "PatchView", "Watched", "balanced_accuracy", "cross_entropy", "logits_of"]
+__all__ = [
+    "Balance", "PatchTask", "PatchView", "Pixels", "SteppingClassifier", "TaskMaker", "Watched", "balanced_accuracy",
+    "cross_entropy", "logits_of",
+]  # fmt: skip
 
 Balance = Literal["none", "weights", "effective", "oversample", "groups", "smote"]
 """How rare classes are made to count, in the training split alone: not at all; by weights in the loss, inverse to their
@@ -27,8 +31,17 @@ frequency or to their effective number; by being repeated until there are as man
 asked; by draws in which classes weigh the same, and within a class its patients or slides; or by a last layer that is
 learnt anew on features to which SMOTE has added (see `refit_head`)."""
 WEIGHTS: dict[str, ClassWeights] = {"weights": "inverse", "effective": "effective"}
-Watched = Literal["loss", "balanced_accuracy"]
+Watched = Literal["loss", "accuracy", "balanced_accuracy", "accuracy_then_loss"]
+"""``accuracy`` is the share of right patches; ``accuracy_then_loss`` too, and of equal ones the lower loss."""
 PATCHES_AT_ONCE = 64
+
+
+class Pixels(Protocol):
+    """Patches that can be looked at."""
+
+    def __len__(self) -> int: ...
+    def read(self, positions: object) -> NDArray[np.uint8]:
+        """Return patches, uint8 RGB ``(n, s, s, 3)``."""
 
 
 @dataclass(frozen=True)
@@ -118,15 +131,33 @@ class PatchTask:
         return nn.functional.cross_entropy(logits.float(), labels.to(device), self.weights.to(device))
 
     def validate(self, network: nn.Module, device: torch.device) -> Mapping[str, float]:
-        """Return loss and balanced accuracy on the validation patches."""
+        """Return loss and accuracies on the validation patches."""
         logits, truth = logits_of(network, self.frame, self.validation, device), self.validation.truth
+        loss, predicted = cross_entropy(logits, truth), logits.argmax(axis=1)
+        right = float((predicted == truth).mean())
         return {
-            "loss": cross_entropy(logits, truth),
-            "balanced_accuracy": balanced_accuracy(logits.argmax(axis=1), truth),
+            "loss": loss,
+            "accuracy": right,
+            "balanced_accuracy": balanced_accuracy(predicted, truth),
+            # The loss takes less from the share of right patches than one patch more or less would.
+            "accuracy_then_loss": right - loss / (1 + loss) / len(truth),
         }
 
+    @property
+    def depends_on(self) -> Mapping[str, str]:
+        """What a resumed run must share beside the settings and the patches."""
+        return {}
+
+    def finished(self) -> nn.Module:
+        """Return what is kept of the network to classify patches."""
+        return self.network
+
+    def labels(self) -> Tensor:
+        """Return what is taught of each training patch: its class, int64 ``(n,)``."""
+        return torch.from_numpy(self.train.truth.astype(np.int64))
+
     def _drawn(self, order: Tensor, generator: torch.Generator, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        labels = torch.from_numpy(self.train.truth.astype(np.int64))
+        labels = self.labels()
         for start in range(0, len(order) - size + 1, size):
             rows = order[start : start + size]
             yield self._augmented(rows, generator), labels[rows]
@@ -149,13 +180,28 @@ class PatchTask:
         side, knobs = torch.tensor([float(images.shape[1])] * 2), self.settings.augmentation
         frames = draw_frames(
             side.expand(len(images), 2), self.frame.input_px, self.frame.input_px, turn=knobs.turn, flip=knobs.flip,
-            shift=knobs.shift, scale=knobs.scale, generator=generator,
+            shift=knobs.shift, scale=knobs.scale, generator=generator, degrees=knobs.degrees,
         )  # fmt: skip
         return knobs.recolour(frames.cut(pixels), generator)
 
 
+class SteppingClassifier(SteppingTask, Protocol):
+    """What is learned by steps of its own, and what is kept of it."""
+
+    @property
+    def depends_on(self) -> Mapping[str, str]:
+        """What a resumed run must share beside the settings and the patches."""
+
+    def finished(self) -> nn.Module:
+        """Return what is kept of the network to classify patches."""
+
+
+TaskMaker = Callable[[nn.Module, InputFrame, PatchView, PatchView], PatchTask | SteppingClassifier]
+"""Called with the network before its first step, what it takes, and the patches of training and of validation."""
+
+
 @torch.inference_mode()
-def logits_of(network: nn.Module, frame: InputFrame, view: PatchView, device: torch.device) -> NDArray[np.float32]:
+def logits_of(network: nn.Module, frame: InputFrame, view: Pixels, device: torch.device) -> NDArray[np.float32]:
     """Return the logits of patches by a network in evaluation mode, float32 ``(n, classes)``."""
     out = []
     for start in range(0, len(view), PATCHES_AT_ONCE):

@@ -17,7 +17,10 @@ __all__ = ["Compute", "Judged", "SteppingTask", "Task"]
 class Judged(Protocol):
     """What is learned: a network, its batches, and how it is judged."""
 
-    network: nn.Module
+    @property
+    def network(self) -> nn.Module:
+        """What is trained."""
+
     watched: str
     """Key of `validate`'s figures by which the best epoch is chosen."""
     higher_is_better: bool
@@ -63,8 +66,9 @@ class SteppingTask(Judged, Protocol):
     back. Gradients are clipped, if they are to be, whenever it calls the optimizer's ``step``.
     """
 
-    rate_factors: Mapping[str, float]
-    """Factor on the learning rate of parameters of the network whose names begin so, such as ``{"fc.": 5}``."""
+    @property
+    def rate_factors(self) -> Mapping[str, float]:
+        """Factor on the learning rate of parameters of the network whose names begin so, such as ``{"fc.": 5}``."""
 
     def warm_up(self, optimizer: Optimizer, compute: Compute) -> None:
         """Train before the first epoch, at the highest rate; what the optimizer remembers of it is forgotten."""

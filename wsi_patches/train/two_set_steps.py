@@ -1,6 +1,6 @@
 """Steps of a network that learns two sets at once, by two last layers: both losses weighed, or one after the other.
 
-Source: AngeloUNIMI/DL4ALL (IEEE Access 11, 65222-65237, 2023), whose variants Regular, Self and Greedy are settings
+Source: AngeloUNIMI/DL4ALL (doi 10.1109/ACCESS.2023.3289219), whose variants Regular, Self and Greedy are settings
 here.
 """
 

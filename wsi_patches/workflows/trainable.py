@@ -86,6 +86,13 @@ TRAINABLE: dict[str, Trainable] = {
         "wsi_patches.train.one_against_control:OneAgainstControlSettings",
         "wsi_patches.workflows.train_against_control:train_against_control_on_folder",
     ),
+    "two_sets": Trainable(
+        "wsi_patches.train.two_set_settings:TwoSetSettings",
+        "wsi_patches.workflows.train_two_sets:train_two_sets_on_folders",
+    ),
+    "labels": Trainable(
+        "wsi_patches.train.label_settings:LabelSettings", "wsi_patches.workflows.train_labels:train_labels_on_folder"
+    ),
     "counts": Trainable(
         "wsi_patches.train.counter_settings:CounterSettings",
         "wsi_patches.workflows.train_counter:train_counter_on_folder",
