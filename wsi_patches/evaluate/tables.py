@@ -103,7 +103,9 @@ def format_metrics(result: Result) -> list[str]:
     """Return the figures as lines for a terminal: of how many, a table, how it was measured, and the warnings."""
     lines = [str(result.sampling), "", *align(metric_rows(result))]
     if isinstance(result, WithClasses):
-        lines += ["", *align(class_rows(result)), "", *align(report_rows(result))]
+        lines += ["", *align(class_rows(result))]
+    if isinstance(result, ClassificationResult):
+        lines += ["", *align(report_rows(result))]
     return [*lines, "", result.sampling.sentence, *(f"warning: {warning}" for warning in result.warnings)]
 
 
