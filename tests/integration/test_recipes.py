@@ -1,12 +1,17 @@
 """Every recipe that comes with the package runs, small; a new one must say here how."""
 
+import hashlib
 import subprocess
 import sys
 
 import cv2
 import pytest
+import torch
+from torchvision.models import resnet50
 
 from tests.conftest import ROOT
+from tests.painted_sets import write_all_idb2, write_class_folders
+from tests.painted_tissue import write_tissue
 from tests.two_painted_sets import write_adp, write_c_nmc
 from tests.unit.train.small_fields import painted_fields
 from wsi_patches.geometry import Size
@@ -23,7 +28,13 @@ SMALL = {
     "all_idb1_counts": ["train", "all_idb1_counts", "--data", "ALL_IDB1", "-o", "out", "--epochs", "1"],
     "all_idb1_detector": ["train", "all_idb1_detector", "--data", "ALL_IDB1", "-o", "out", "--epochs", "1"],
     "all_four_classes": ["train", "all_four_classes", "--data", "FIELDS", "-o", "out", "--epochs", "2"],
+    "allnet_adp": ["train", "allnet_adp", "--data", "ADP", "-o", "out", "--epochs", "1"],
+    "allnet": ["train", "allnet", "--data", "ALL_IDB2", "-o", "out", "--epochs", "1"],
+    "histotnet_adp": ["train", "histotnet_adp", "--data", "ADP", "-o", "out", "--epochs", "1"],
+    "histotnet": ["train", "histotnet", "--data", "ALL_IDB2", "-o", "out", "--epochs", "1"],
     "dl4all": ["train", "dl4all", "--data", "C_NMC", "--source", "ADP", "-o", "out", "--epochs", "1"],
+    "aml_one_against_control": ["train", "aml_one_against_control", "--data", "AML", "-o", "out", "--epochs", "1"],
+    "aml_resnet50": ["train", "aml_resnet50", "--data", "AML", "-o", "out", "--epochs", "1", "--start"],
 }
 MADE = {
     "demo": "counts",
@@ -35,7 +46,13 @@ MADE = {
     "all_idb1_counts": "weights.safetensors",
     "all_idb1_detector": "weights.safetensors",
     "all_four_classes": "training.html",
+    "allnet_adp": "weights.safetensors",
+    "allnet": "weights.safetensors",
+    "histotnet_adp": "weights.safetensors",
+    "histotnet": "weights.safetensors",
     "dl4all": "weights.safetensors",
+    "aml_one_against_control": "one_against_control.json",
+    "aml_resnet50": "weights.safetensors",
 }
 """What each leaves in its output."""
 
@@ -49,6 +66,13 @@ def write_four_classes(folder):
             kind = name if name == "Benign" else f"Malignant-{name}"
             pixels, _ = paint_smear(Size(224, 224), settings)
             cv2.imwrite(str(folder / name / f"WBC-{kind}-{field:03d}.png"), pixels[..., ::-1])
+
+
+def write_resnet50(folder):
+    """Write ResNet-50 with weights drawn by chance, as torchvision publishes its own; return its name."""
+    torch.save(resnet50().state_dict(), folder / "whole")
+    digits = hashlib.sha256((folder / "whole").read_bytes()).hexdigest()[:8]
+    return (folder / "whole").rename(folder / f"resnet50-{digits}.pth").name
 
 
 def run_cli(folder, *arguments):
@@ -65,12 +89,19 @@ def test_recipe_runs_small(name, tmp_path):
         run_cli(tmp_path, "extract", "ALL_IDB1", "-o", "out")
     if name in ("all_idb1_blasts", "all_idb1_counts", "all_idb1_detector"):
         write_all_idb1(tmp_path / "ALL_IDB1", painted_fields(10))
+    if name in ("allnet_adp", "histotnet_adp"):
+        write_tissue(tmp_path / "ADP", slides=5, patches=2)
+    if name in ("allnet", "histotnet"):
+        write_all_idb2(tmp_path / "ALL_IDB2", count=12)
     if name == "all_four_classes":
         write_four_classes(tmp_path / "FIELDS")
     if name == "dl4all":
         write_c_nmc(tmp_path / "C_NMC", 24, side_px=96)
         write_adp(tmp_path / "ADP", 8)
-    done = run_cli(tmp_path, *SMALL[name])
+    if name in ("aml_one_against_control", "aml_resnet50"):
+        write_class_folders(tmp_path / "AML", ("PML_RARA", "control"), 32, 48, patients=8)
+    more = [write_resnet50(tmp_path)] if name == "aml_resnet50" else []
+    done = run_cli(tmp_path, *SMALL[name], *more)
     assert done.returncode == 0, done.stderr
     made = {file.name for file in (tmp_path / "out").iterdir()}
     assert MADE[name] in made
