@@ -80,26 +80,60 @@ def run_cli(folder, *arguments):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+def write_one_slide(folder):
+    write_all_idb1(folder / "ALL_IDB1", 1)
+
+
+def write_marked(folder):
+    write_all_idb1(folder / "ALL_IDB1", painted_fields(10))
+
+
+def write_extracted(folder):
+    write_one_slide(folder)
+    run_cli(folder, "extract", "ALL_IDB1", "-o", "out")
+
+
+def write_two_sets(folder):
+    write_c_nmc(folder / "C_NMC", 24, side_px=96)
+    write_adp(folder / "ADP", 8)
+
+
+def write_patients(folder):
+    write_class_folders(folder / "AML", ("PML_RARA", "control"), 32, 48, patients=8)
+
+
+def write_patches_of_tissue(folder):
+    write_tissue(folder / "ADP", slides=5, patches=2)
+
+
+def write_cells(folder):
+    write_all_idb2(folder / "ALL_IDB2", count=12)
+
+
+DATA = {
+    "all_idb1": write_one_slide,
+    "all_idb1_patches": write_one_slide,
+    "adaptive_unsharpening": write_extracted,
+    "all_idb1_blasts": write_marked,
+    "all_idb1_counts": write_marked,
+    "all_idb1_detector": write_marked,
+    "all_four_classes": lambda folder: write_four_classes(folder / "FIELDS"),
+    "allnet_adp": write_patches_of_tissue,
+    "allnet": write_cells,
+    "histotnet_adp": write_patches_of_tissue,
+    "histotnet": write_cells,
+    "dl4all": write_two_sets,
+    "aml_one_against_control": write_patients,
+    "aml_resnet50": write_patients,
+}
+"""What paints what a recipe learns from; those that are not here need nothing."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "configs").glob("*.yaml")))
 def test_recipe_runs_small(name, tmp_path):
-    if name in ("all_idb1", "all_idb1_patches", "adaptive_unsharpening"):
-        write_all_idb1(tmp_path / "ALL_IDB1", 1)
-    if name == "adaptive_unsharpening":
-        run_cli(tmp_path, "extract", "ALL_IDB1", "-o", "out")
-    if name in ("all_idb1_blasts", "all_idb1_counts", "all_idb1_detector"):
-        write_all_idb1(tmp_path / "ALL_IDB1", painted_fields(10))
-    if name in ("allnet_adp", "histotnet_adp"):
-        write_tissue(tmp_path / "ADP", slides=5, patches=2)
-    if name in ("allnet", "histotnet"):
-        write_all_idb2(tmp_path / "ALL_IDB2", count=12)
-    if name == "all_four_classes":
-        write_four_classes(tmp_path / "FIELDS")
-    if name == "dl4all":
-        write_c_nmc(tmp_path / "C_NMC", 24, side_px=96)
-        write_adp(tmp_path / "ADP", 8)
-    if name in ("aml_one_against_control", "aml_resnet50"):
-        write_class_folders(tmp_path / "AML", ("PML_RARA", "control"), 32, 48, patients=8)
+    if name in DATA:
+        DATA[name](tmp_path)
     more = [write_resnet50(tmp_path)] if name == "aml_resnet50" else []
     done = run_cli(tmp_path, *SMALL[name], *more)
     assert done.returncode == 0, done.stderr
