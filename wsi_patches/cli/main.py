@@ -31,6 +31,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "train": "Train a model from a recipe.",
         "evaluate": "Measure counts, a model or predictions, with intervals over patients.",
         "probe": "Say how far frozen features and colour alone tell the classes of a store.",
+        "effect": "Say what a preprocessing step does for a classifier, with and without it.",
+        "explain": "Show the most similar known patches of a query, and where they are alike.",
         "models": "List the models that come with the package.",
     },
     "Work": {

@@ -99,7 +99,7 @@ def _of_timm(asked: Asked, name: str, pool: Pool | None, path: Path, state: Stat
         import timm
     _known(name, timm.list_models(), "timm")
     told = timm.get_pretrained_cfg(name)
-    side = {"img_size": asked.input_px} if told is not None and told.fixed_input_size else {}
+    side: dict[str, Any] = {"img_size": asked.input_px} if told is not None and told.fixed_input_size else {}
     network = _built(asked, lambda: timm.create_model(name, pretrained=False, num_classes=0, **side, **asked.options))
     _check_patches(asked, network)
     _check_registers(path, state, network)
@@ -235,7 +235,7 @@ def _on_grid(state: State, network: nn.Module) -> State:
     own, given = network.state_dict().get("pos_embed"), state.get("pos_embed")
     if own is None or given is None or own.shape == given.shape or own.ndim != 3 or own.shape[2] != given.shape[2]:
         return state
-    from timm.layers import resample_abs_pos_embed  # its network is there already
+    from timm.layers.pos_embed import resample_abs_pos_embed  # its network is there already
 
     before = 0 if getattr(network, "no_embed_class", False) else int(getattr(network, "num_prefix_tokens", 0))
     side, was = (math.isqrt(one.shape[1] - before) for one in (own, given))

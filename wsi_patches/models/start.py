@@ -37,7 +37,7 @@ def colours_of(path: Path | None) -> Colours | None:
     return Colours(card.mean, card.std)
 
 
-def load_start(network: nn.Module, head: str, path: Path) -> None:
+def load_start(network: nn.Module, head: str, path: Path, *, whole: bool = False) -> None:
     """Give a network the weights of a file, but its own last layer where the file's tells other classes.
 
     Parameters
@@ -49,6 +49,8 @@ def load_start(network: nn.Module, head: str, path: Path) -> None:
     path
         A ``.safetensors`` file that was trained here, or torchvision's ``NAME-HASH.pth``, which is compared with the
         hash in its name before anything of it is read, and of which only tensors are built.
+    whole
+        Its last layer must be the file's too.
 
     Raises
     ------
@@ -58,9 +60,10 @@ def load_start(network: nn.Module, head: str, path: Path) -> None:
     state = load_trained(path)[0] if path.suffix == OURS else _published(path)
     own = network.state_dict()
     last = {name for name in {*own, *state} if name.startswith(f"{head}.")}
-    if any(name not in own or (name in state and state[name].shape != own[name].shape) for name in last):
+    other = any(name not in own or (name in state and state[name].shape != own[name].shape) for name in last)
+    if other and not whole:
         state = {name: value for name, value in state.items() if name not in last}
-    load_fitting(network, state, path, optional=last)
+    load_fitting(network, state, path, optional=() if whole else last)
 
 
 def _published(path: Path) -> dict[str, Tensor]:

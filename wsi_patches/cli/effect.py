@@ -1,0 +1,128 @@
+"""``wsi-patches effect``."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from wsi_patches.cli.help import HelpfulCommand, examples
+from wsi_patches.cli.options import (
+    PATH,
+    device_option,
+    existing_options,
+    json_option,
+    quiet_option,
+    read_command_recipe,
+    recipe_option,
+    seed_option,
+)
+from wsi_patches.cli.progress import progress_bar
+from wsi_patches.cli.suggestions import words, words_or_files
+from wsi_patches.recipe import settings_from
+
+__all__ = ["command"]
+
+NETWORKS = ("lite0", "alexnet", "vgg16", "vgg19", "resnet18", "resnet50", "resnet101", "densenet201")
+
+
+@click.command(
+    "effect",
+    cls=HelpfulCommand,
+    epilog=examples(
+        "wsi-patches effect cells.zarr -o effect/ --repetitions 10",
+        "wsi-patches effect class-folders/ -o effect/ --sharpen 7.1 --network resnet18 --weights resnet18-f37072fd.pth",
+    ),
+)
+@click.argument("source", type=PATH, required=False)
+@click.option("-o", "--out", type=PATH, metavar="DIR", help="The folder to write; needed, here or in the recipe.")
+@click.option(
+    "--sharpen",
+    type=float,
+    metavar="SCORE",
+    help="Sharpen patches here whose focus score is above this.  [default: take the step that the store holds]",
+)
+@click.option(
+    "--step",
+    metavar="NAME",
+    shell_complete=words("sharpened", "colour"),
+    help="Which step that the store holds.  [default: sharpened]",
+)
+@click.option(
+    "--network",
+    metavar="NAME|FILE.yaml",
+    shell_complete=words_or_files(*NETWORKS),
+    help="Which network, or a file that describes an encoder.  [default: lite0]",
+)
+@click.option(
+    "--how",
+    type=click.Choice(["frozen", "tuned"]),
+    help="Frozen features and their nearest neighbour, or a network that is fine-tuned.  [default: frozen]",
+)
+@click.option(
+    "--weights", type=PATH, metavar="FILE", help="Weights of the network.  [default: those of lite0's package]"
+)
+@click.option(
+    "--layer",
+    type=click.Choice(["published", "pooled"]),
+    help="What is taken of a frozen network: fc6 or the logits, as published, or the average of the last map.  "
+    "[default: published; lite0: pooled]",
+)
+@click.option(
+    "--patch-px", type=int, metavar="PX", help="Side to which a folder's pictures are brought first.  [default: 256]"
+)
+@click.option(
+    "--target",
+    metavar="label|CLASS",
+    shell_complete=words("label"),
+    help="Of a store, as probe takes it.  [default: what the store has]",
+)
+@click.option("--repetitions", type=int, metavar="N", help="How often patches are halved.  [default: 10]")
+@click.option(
+    "--by",
+    type=click.Choice(["patient", "slide", "block", "none"]),
+    help="What a half keeps together; none: nothing, as published.  [default: patient where all are known, else block]",
+)
+@click.option("--group-table", type=PATH, metavar="FILE.csv", help="Patients of a folder's pictures.  [default: none]")
+@click.option("--group-pattern", metavar="REGEX", help="Patients in the names of a folder's pictures.  [default: none]")
+@device_option
+@click.option("--draws", type=int, metavar="N", help="Draws for the intervals.  [default: 1000]")
+@seed_option
+@recipe_option
+@existing_options
+@json_option
+@quiet_option
+def command(recipe: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Say what a preprocessing step does for a classifier: same patches, same halves, same network, with and without.
+
+    SOURCE is a store that holds the step, or a folder of labelled pictures to be sharpened here. The paired difference
+    has a 95 % interval.
+    """
+    from wsi_patches.workflows.effect import measure_step
+    from wsi_patches.workflows.effect_settings import EffectSettings
+
+    settings = settings_from(EffectSettings, options, read_command_recipe(recipe, "effect"), recipe or "effect")
+    with progress_bar("patches" if settings.how == "frozen" else "epochs", quiet=quiet or as_json) as progress:
+        done = measure_step(settings, progress)
+    if as_json:
+        figures = {one.name: {"means": one.means, "stds": one.stds, **asdict(one.difference)} for one in done.figures}
+        told = {"figures": figures, "changed": done.changed, "patches": done.patches, "page": str(done.page)}
+        click.echo(json.dumps(_plain({**told, "warnings": done.warnings}), indent=2))
+    elif not quiet:
+        from wsi_patches.evaluate.effect_page import format_effect
+
+        for line in format_effect(done.figures, done.warnings):
+            click.echo(line)
+        click.echo(f"{done.changed} of {done.patches} patches were changed by the step. {done.page}")
+
+
+def _plain(value: Any) -> Any:
+    """Return a value for JSON, which knows no nan."""
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
