@@ -155,6 +155,7 @@ MAKERS = {
     "BCCD": lambda _given, path: made_datasets.bccd(path),
     "C-NMC": lambda _given, path: made_datasets.c_nmc(path),
     "cells.zarr": labelled_cells,
+    "class-folders": lambda given, _path: given("cells.zarr"),
     "classifier.safetensors": partial(weights, network=partial(ALLNet, widths=(4, 8), seed=11), card=PRESENCE),
     "corrected": corrected,
     "counter.safetensors": partial(weights, network=partial(CellCountNet, width=8), card=COUNTER),

@@ -40,9 +40,14 @@ REASONS = {
     "sets up or tests the whole program",
 }
 """Why a block may go without being run."""
-SHORTER = {"demo": "--slide-px 1024", "evaluate": "--draws 20", "probe": "--draws 20"}
+SHORTER = {
+    "demo": "--slide-px 1024",
+    "evaluate": "--draws 20",
+    "probe": "--draws 20",
+    "effect": "--repetitions 2 --draws 20",
+}
 """Options that are added to a command, so that it takes seconds."""
-SLOW = {"README.md", "docs/evaluation.md", "docs/models.md"}
+SLOW = {"README.md", "docs/effect.md", "docs/evaluation.md", "docs/models.md"}
 """Pages that take over ten seconds."""
 
 FENCE = re.compile(r"^( *)```(\w*)\s*$")

@@ -92,7 +92,8 @@ def _figure(
     shares: NDArray[np.float64],
 ) -> EffectFigure:
     """Return the mean over kinds of patches ``(kinds, n)`` of the share of hits ``(2, repetitions, n)``."""
-    values = np.stack([_mean_share([(hit & kind).sum(axis=1) for kind in kinds], _sums(kinds, tested)) for hit in hits])
+    own = [(tested & kind).sum(axis=1) for kind in kinds]
+    values = np.stack([_mean_share([(hit & kind).sum(axis=1) for kind in kinds], own) for hit in hits])
     counts = [boot.totals((tested & kind).T) for kind in kinds]
     without, with_step = (_mean_share([boot.totals((hit & kind).T) for kind in kinds], counts) for hit in hits)
     change = np.nan_to_num(with_step - without)
@@ -103,13 +104,9 @@ def _figure(
     return EffectFigure(name, values, percentile_interval(float(means[1] - means[0]), drawn))
 
 
-def _sums(kinds: NDArray[np.bool_], tested: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
-    return [(tested & kind).sum(axis=1) for kind in kinds]
-
-
 def _mean_share(hits: Sequence[NDArray[Any]], counts: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
     """Return the mean of hits / counts over those kinds that occur; nan where none does."""
     top, below = np.stack(hits).astype(np.float64), np.stack(counts).astype(np.float64)
     shares = np.divide(top, below, out=np.zeros_like(top), where=below > 0)
     known = (below > 0).sum(axis=0)
-    return np.divide(shares.sum(axis=0), known, out=np.full(known.shape, np.nan), where=known > 0)
+    return np.asarray(np.divide(shares.sum(axis=0), known, out=np.full(known.shape, np.nan), where=known > 0))

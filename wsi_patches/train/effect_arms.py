@@ -96,6 +96,6 @@ def by_tuning(
     fitted = fit(task, training, folder, resume=True, progress=told)
     network.load_state_dict(fitted.best_state)
     device = choose_device(training.device)
-    said = logits_of(network.to(device).eval(), frame, asked, device).argmax(axis=1)
+    logits = logits_of(network.to(device).eval(), frame, asked, device)
     shutil.rmtree(folder)
-    return said.astype(np.int32)
+    return np.asarray(logits.argmax(axis=1), np.int32)

@@ -6,15 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.datasets import GroupRule, SlideItem, find_inputs, with_groups
+from wsi_patches.datasets.item import GroupKind
 from wsi_patches.datasets.splits import By, SplitRow, group_warning, keep_together, make_split
 from wsi_patches.errors import UsageError
 from wsi_patches.imaging.sharpen import SharpenSettings, sharpen_adaptively
+from wsi_patches.patch import SlideRecord
 from wsi_patches.stores import Store, open_store, read_derived
 from wsi_patches.stores.derived import IMAGES
 from wsi_patches.train.fields import FieldSettings, field_patches
@@ -96,11 +98,14 @@ def store_patches(path: Path, target: str | None, folder: Path) -> tuple[PatchSe
             for row, image in zip(rows, labelled.read(rows), strict=True):
                 mark = CellMark(int(labelled.slides[row]), int(labelled.truth[row]), *map(float, places[row]))
                 writer.add(mark, image)
-        items = [
-            SlideItem(one.path, group=one.group, group_kind=one.group_kind, label=one.label) for one in store.slides
-        ]
+        items = [_item(record) for record in store.slides]
         made = writer.finished(labelled.class_names, items)
     return made, lambda name: kept_step(store, name, labelled.positions)
+
+
+def _item(record: SlideRecord) -> SlideItem:
+    kind = cast(GroupKind | None, record.group_kind)  # what extract wrote there came from an item
+    return SlideItem(record.path, group=record.group, group_kind=kind, label=record.label)
 
 
 def folder_patches(path: Path, side_px: int, groups: GroupRule, folder: Path) -> tuple[PatchSet, tuple[str, ...]]:

@@ -10,6 +10,7 @@ from wsi_patches.datasets.splits import By
 from wsi_patches.errors import UsageError
 from wsi_patches.imaging.sharpen import SharpenSettings
 from wsi_patches.locations import Location
+from wsi_patches.models.classifier import Device
 from wsi_patches.train.effect_network import Layer, SubtractMean
 from wsi_patches.train.engine_settings import EngineSettings
 from wsi_patches.workflows.output import Existing
@@ -64,7 +65,7 @@ class EffectSettings:
     """Of fine-tuning; the last epoch is kept."""
     group_pattern: str | None = None
     group_table: Path | None = None
-    device: str = "auto"
+    device: Device = "auto"
     draws: int = 1000
     seed: int = 0
     resume: bool = False
