@@ -109,7 +109,7 @@ def write_patches_of_tissue(folder):
 
 
 def write_cells(folder):
-    write_all_idb2(folder / "ALL_IDB2", count=12)
+    write_all_idb2(folder / "ALL_IDB2", count=24)
 
 
 DATA = {

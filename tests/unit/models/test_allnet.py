@@ -1,11 +1,18 @@
 """The network against the counts, shapes and names of the released one."""
 
+import hashlib
+
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from wsi_patches.errors import ModelError
 from wsi_patches.models.allnet import ALLNet, LBPConv2d, count_parameters, lbp_convolution
+from wsi_patches.models.start import load_start
+from wsi_patches.train.engine import fit
+from wsi_patches.train.engine_settings import EngineSettings
+from wsi_patches.train.optimisers import build_optimizer
 
 
 @pytest.mark.parametrize(
@@ -26,6 +33,20 @@ def test_parameter_counts_of_the_paper(depth, classes, total, frozen):
 
     assert counts.frozen == frozen
     assert counts.trainable == total - frozen
+
+
+def test_it_trains_a_sixtieth_of_what_resnet_34_does():
+    of_resnet = sum(one.numel() for one in torchvision.models.resnet34(num_classes=2).parameters())
+
+    assert count_parameters(ALLNet(2, 34)).trainable / of_resnet == pytest.approx(0.01607, abs=1e-5)
+
+
+@pytest.mark.parametrize("depth", [18, 34])
+def test_each_replaced_convolution_has_as_many_values_as_the_paper_says(depth):
+    for name, module in ALLNet(2, depth).named_modules():
+        if name.endswith((".conv1", ".conv2")):
+            before, after = module[1].weight.shape[1], module[2].weight.shape[0]
+            assert count_parameters(module) == (2 * before + 17 * after, 144 * before)
 
 
 def test_stage_shapes_and_logits():
@@ -65,22 +86,88 @@ def test_gaussian_kernels_are_dense_noise_of_the_released_width():
     assert float(values.std()) == pytest.approx(0.1179, rel=0.03)
 
 
-def test_fixed_kernels_survive_an_optimiser_step_and_an_init_loop():
+def kernels_of(state):
+    return {name: state[name] for name in state if name.endswith((".conv1.1.weight", ".conv2.1.weight"))}
+
+
+def assert_kernels_are(net, before):
+    after = kernels_of(net.state_dict())
+    assert len(after) == 8
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("kernel", ["binary", "gaussian"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        EngineSettings(optimizer="sgd", learning_rate=0.5, momentum=0.9, weight_decay=0.5),
+        EngineSettings(optimizer="adamw", learning_rate=0.5, weight_decay=0.5),
+    ],
+    ids=["sgd", "adamw"],
+)
+def test_fixed_kernels_survive_optimisers_that_decay_weights(settings, kernel):
+    net = ALLNet(widths=(8, 16), kernel=kernel)
+    before, head = kernels_of(net.state_dict()), net.fc.weight.detach().clone()
+    before = {name: tensor.clone() for name, tensor in before.items()}
+    for optimiser in (build_optimizer(net, settings), torch.optim.SGD(net.parameters(), lr=0.5, weight_decay=0.5)):
+        for _ in range(2):
+            net(torch.rand(4, 3, 32, 32)).square().mean().backward()
+            optimiser.step()
+
+    assert_kernels_are(net, before)
+    assert not torch.equal(net.fc.weight, head)
+
+
+@pytest.mark.parametrize("how", [nn.init.kaiming_normal_, nn.init.xavier_uniform_, nn.init.zeros_])
+def test_fixed_kernels_survive_initialisers(how):
     net = ALLNet(widths=(8, 16))
-    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    optimiser = torch.optim.AdamW(net.parameters(), lr=0.1, weight_decay=0.1)
-
-    net(torch.rand(4, 3, 64, 64)).square().sum().backward()
-    optimiser.step()
+    before = {name: tensor.clone() for name, tensor in kernels_of(net.state_dict()).items()}
     for module in net.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight)
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            how(module.weight)
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    for parameter in net.parameters():
+        nn.init.normal_(parameter)
 
-    after = net.state_dict()
-    fixed = [name for name in after if name.endswith((".conv1.1.weight", ".conv2.1.weight"))]
-    assert len(fixed) == 8
-    assert all(torch.equal(before[name], after[name]) for name in fixed)
-    assert not torch.equal(before["fc.weight"], after["fc.weight"])
+    assert_kernels_are(net, before)
+
+
+def test_fixed_kernels_survive_the_training_loop_and_its_running_average(tmp_path):
+    class Task:
+        network, watched, higher_is_better = ALLNet(widths=(8, 16)), "loss", False
+
+        def batches(self, epoch):
+            return [torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(epoch))] * 3
+
+        def loss(self, batch, device):
+            return self.network(batch.to(device)).square().mean()
+
+        def validate(self, network, device):
+            return {"loss": float(self.loss(torch.rand(4, 3, 32, 32), device))}
+
+    task = Task()
+    before = {name: tensor.clone() for name, tensor in kernels_of(task.network.state_dict()).items()}
+    settings = EngineSettings(epochs=2, optimizer="sgd", weight_decay=0.5, ema_decay=0.9, clip_norm=1.0, device="cpu")
+    fitted = fit(task, settings, tmp_path)
+
+    assert_kernels_are(task.network, before)
+    task.network.load_state_dict(fitted.best_state)
+    assert_kernels_are(task.network, before)
+
+
+def test_a_checkpoint_as_released_is_started_from_and_brings_its_kernels(tmp_path):
+    """The released files hold nine labels' weights and gaussian kernels, under these names."""
+    released = ALLNet(9, kernel="gaussian", widths=(8, 16), seed=5)
+    torch.save(released.state_dict(), tmp_path / "whole")
+    digits = hashlib.sha256((tmp_path / "whole").read_bytes()).hexdigest()[:8]
+    path = (tmp_path / "whole").rename(tmp_path / f"allnet-{digits}.pth")
+    net = ALLNet(2, widths=(8, 16), seed=1)
+    load_start(net, "fc", path)
+
+    assert_kernels_are(net, kernels_of(released.state_dict()))
+    assert torch.equal(net.conv1.weight, released.conv1.weight)
+    assert net.fc.weight.shape == (2, 16)
 
 
 def test_replacement_is_linear_between_the_fixed_kernels_and_the_1x1_convolution():

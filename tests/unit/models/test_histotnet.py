@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from wsi_patches.errors import UsageError
 from wsi_patches.models.histotnet import ADP_LEVELS, SixConvNet
+from wsi_patches.models.systems import find_system
+from wsi_patches.train.label_settings import LabelSettings
 
 
 @pytest.mark.parametrize(("classes", "parameters"), [(2, 2_988_578), (9, 2_992_169), (26, 3_000_890), (38, 3_007_046)])
@@ -41,3 +44,15 @@ def test_each_level_holds_its_parents_and_nothing_undifferentiated():
         assert len(set(level)) == len(level)
         assert not [label for label in level if label.endswith(".X")]
         assert {label.rsplit(".", 1)[0] for label in level} <= set(level)
+
+
+@pytest.mark.parametrize(
+    ("classes", "parameters"), [(2, 11_177_538), (9, 11_181_129), (26, 11_189_850), (38, 11_196_006)]
+)
+def test_its_resnet_is_torchvisions_with_another_last_layer(classes, parameters):
+    assert sum(one.numel() for one in find_system("resnet18").build(classes).parameters()) == parameters
+
+
+def test_other_sides_than_224_px_are_refused_before_anything_is_read():
+    with pytest.raises(UsageError, match="six_conv takes images of 224 px alone, and input_px is 256"):
+        LabelSettings(architecture="six_conv", input_px=256)
