@@ -97,9 +97,9 @@ def draw_latent_map(
     for index, name in enumerate(class_names):
         colour, marker = LINE_COLOURS[1 + index % (len(LINE_COLOURS) - 1)], MARKERS[index % len(MARKERS)]
         known = (classes == index) & ~is_query
-        axes.scatter(*shares[known].T, s=22, c=colour, marker=marker, alpha=0.7, linewidths=0)
+        axes.scatter(*shares[known].T, s=70, c=colour, marker=marker, alpha=0.7, linewidths=0)
         legend.append((name, colour, marker))
-    axes.scatter(*shares[is_query].T, s=26, c="#000000", marker="x", linewidths=1, alpha=0.6)
+    axes.scatter(*shares[is_query].T, s=70, c="#000000", marker="x", linewidths=2, alpha=0.6)
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return LatentMap(stream.getvalue(), np.stack([shares[:, 0], 1 - shares[:, 1]], axis=1), tuple(legend))

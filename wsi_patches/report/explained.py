@@ -25,6 +25,7 @@ main section { border-top: .15rem solid #ddd; padding-top: .5rem; break-inside: 
 .query > figure > img { width: 9rem; height: 9rem; }
 .query > div { flex: 1 1 14rem; min-width: 0; overflow-wrap: anywhere; }
 .query svg { width: 15rem; border: 1px solid #ddd; }
+td.figure { white-space: nowrap; }
 .vote { font-size: 1.15rem; font-weight: 600; }
 .alike { display: flex; flex-wrap: wrap; gap: .5rem 1.5rem; margin: .75rem 0; break-inside: avoid; }
 .alike > figure { margin: 0; width: 7rem; }

@@ -117,9 +117,12 @@ def _compared(
     """Read and describe both sides, and find the neighbours."""
     side = network.described.frame.input_px
     how = (network.scale, side, settings.rule, settings.target)
-    reference, left_out = _with_classes(find_cases(settings.reference, *how))
-    queries = _as_known(find_cases(settings.queries, *how), reference)
-    total, so_far = len(reference) + len(queries), 0
+    known_cases = find_cases(settings.reference, *how)
+    reference, left_out = _with_classes(known_cases)
+    same = settings.queries == settings.reference
+    queries = _as_known(known_cases if same else find_cases(settings.queries, *how), reference)
+    whole = same and len(queries) == len(reference)
+    total, so_far = len(reference) + (0 if whole else len(queries)), 0
 
     def done(count: int) -> None:
         nonlocal so_far
@@ -128,14 +131,14 @@ def _compared(
             progress(so_far, total)
 
     known = describe_cases(reference, network.described, network.sha256, done)
-    asked = describe_cases(queries, network.described, network.sha256, done)
+    asked = known if whole else describe_cases(queries, network.described, network.sha256, done)
     in_logits = settings.space != "embedding" and settings.encoder is None
     pairs = (asked.logits, known.logits) if in_logits else (asked.features, known.features)
     own = [_codes(getattr(queries, name), getattr(reference, name)) for name in ("patients", "slides")]
     mine, theirs = (np.stack([pair[number] for pair in own], axis=1) for number in (0, 1))
     near = find_neighbours(*pairs, mine, theirs, settings.neighbours)
     compared = Compared(queries, reference, asked.features, known.features, near, mine, theirs)
-    return compared, (*reference.notes, *queries.notes, *left_out, *_whose(queries))
+    return compared, tuple(dict.fromkeys((*reference.notes, *queries.notes, *left_out, *_whose(queries))))
 
 
 def _with_classes(cases: Cases) -> tuple[Cases, tuple[str, ...]]:

@@ -191,6 +191,8 @@ def _latent(
     rng = np.random.default_rng(settings.seed)
     known = _some(rng, len(compared.reference), MOST_KNOWN, np.unique(compared.near.rows[shown]))
     asked = _some(rng, len(compared.queries), MOST_ASKED, shown)
+    if compared.query_features is compared.reference_features:  # each query lies where it lies as a known patch
+        known, asked = np.union1d(known, asked), asked[:0]
     vectors = np.concatenate([compared.reference_features[known], compared.query_features[asked]])
     classes = np.concatenate([compared.reference_classes[known], compared.query_classes[asked]])
     positions = latent_positions(vectors, settings.map, settings.seed)
@@ -198,11 +200,12 @@ def _latent(
     spots = [(x, y) for x, y in drawn.positions.tolist()]
     how = "t-SNE from principal components" if settings.map == "tsne" else "UMAP"
     note = (
-        f"{how}, of the features of {len(known)} of {len(compared.reference)} known patches and {len(asked)} of "
-        f"{len(compared.queries)} queries; distances between far groups mean little."
+        f"{how}, of the features of {len(known)} of {len(compared.reference)} known patches and {len(asked)} further "
+        "queries; distances between far groups mean little."
     )
-    places = dict(zip(known.tolist(), spots, strict=False)), dict(zip(asked.tolist(), spots[len(known) :], strict=True))
-    return ExplainedMap(drawn.png, drawn.legend, note), places
+    of_known = dict(zip(known.tolist(), spots, strict=False))
+    of_asked = dict(zip(asked.tolist(), spots[len(known) :], strict=True)) if len(asked) else of_known
+    return ExplainedMap(drawn.png, drawn.legend, note), (of_known, of_asked)
 
 
 def _some(rng: np.random.Generator, count: int, most: int, needed: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -218,7 +221,9 @@ def _case(
     rows = compared.near.rows[row]
     query, near = compared.queries.read([row])[0], compared.reference.read(rows)
     neighbours = tuple(
-        ExplainedNeighbour(one.label, one.distance, _where(one.file, one.patient), pixels, alike, places[0].get(of))
+        ExplainedNeighbour(
+            one.label, one.distance, _where(_short(one.file), one.patient), pixels, alike, places[0].get(of)
+        )
         for one, pixels, alike, of in zip(
             answer.neighbours, near, drawer.alike(query, near), rows.tolist(), strict=True
         )
@@ -226,6 +231,11 @@ def _case(
     where = _where(answer.file, answer.patient)
     said = _vote_sentence(settings, answer)
     return ExplainedCase(answer.name, where, said, answer.truth, query, neighbours, places[1].get(row))
+
+
+def _short(file: str) -> str:
+    """Return a file with the folder that it lies in."""
+    return "/".join(file.replace("\\", "/").split("/")[-2:])
 
 
 def _where(file: str, patient: str) -> str:
