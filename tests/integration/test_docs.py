@@ -45,9 +45,10 @@ SHORTER = {
     "evaluate": "--draws 20",
     "probe": "--draws 20",
     "effect": "--repetitions 2 --draws 20",
+    "explain": "--show 2 --draws 20",
 }
 """Options that are added to a command, so that it takes seconds."""
-SLOW = {"README.md", "docs/effect.md", "docs/evaluation.md", "docs/models.md"}
+SLOW = {"README.md", "docs/effect.md", "docs/evaluation.md", "docs/explain.md", "docs/models.md"}
 """Pages that take over ten seconds."""
 
 FENCE = re.compile(r"^( *)```(\w*)\s*$")

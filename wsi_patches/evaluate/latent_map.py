@@ -56,7 +56,7 @@ def latent_positions(vectors: NDArray[np.float32], method: MapMethod = "tsne", s
         raise UsageError(msg)
     if method == "umap":
         with needs_extra("explain", "a map by UMAP"):
-            from umap import UMAP
+            from umap import UMAP  # type: ignore[import-untyped]
         near = min(NEAREST, len(vectors) - 1)
         # One job, since only then does the seed say where all points come to lie.
         positions = UMAP(n_neighbors=near, random_state=seed, n_jobs=1).fit_transform(vectors)
@@ -97,9 +97,9 @@ def draw_latent_map(
     for index, name in enumerate(class_names):
         colour, marker = LINE_COLOURS[1 + index % (len(LINE_COLOURS) - 1)], MARKERS[index % len(MARKERS)]
         known = (classes == index) & ~is_query
-        axes.scatter(*shares[known].T, s=70, c=colour, marker=marker, alpha=0.7, linewidths=0)
+        axes.scatter(shares[known, 0], shares[known, 1], s=70, c=colour, marker=marker, alpha=0.7, linewidths=0)
         legend.append((name, colour, marker))
-    axes.scatter(*shares[is_query].T, s=70, c="#000000", marker="x", linewidths=2, alpha=0.6)
+    axes.scatter(shares[is_query, 0], shares[is_query, 1], s=70, c="#000000", marker="x", linewidths=2, alpha=0.6)
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return LatentMap(stream.getvalue(), np.stack([shares[:, 0], 1 - shares[:, 1]], axis=1), tuple(legend))

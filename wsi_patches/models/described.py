@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ class DescribedNetwork:
     @classmethod
     def of_classifier(cls, classifier: CellClassifier) -> DescribedNetwork:
         """Describe by a trained classifier."""
-        network = classifier.network
+        network: Any = classifier.network
         if hasattr(network, "views"):
             network.views = 1  # a map of places is that of one view
         head = network.get_submodule(find_system(classifier.card.architecture).head)

@@ -130,7 +130,8 @@ def _of_matrix(weight: Tensor) -> Tensor:
     """Return ``||W' W - I||`` of a 1x1 convolution as a matrix of its outputs and inputs, the smaller side kept."""
     matrix = weight.flatten(1)
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
-    return torch.linalg.norm(tall.T @ tall - torch.eye(tall.shape[1], device=weight.device))
+    distance: Tensor = torch.linalg.norm(tall.T @ tall - torch.eye(tall.shape[1], device=weight.device))
+    return distance
 
 
 def _of_convolution(weight: Tensor, stride: int, padding: int) -> Tensor:
@@ -139,7 +140,8 @@ def _of_convolution(weight: Tensor, stride: int, padding: int) -> Tensor:
     wanted = torch.zeros_like(crossed)
     middle = crossed.shape[-1] // 2
     wanted[:, :, middle, middle] = torch.eye(len(weight), device=weight.device)
-    return torch.linalg.norm(crossed - wanted)
+    distance: Tensor = torch.linalg.norm(crossed - wanted)
+    return distance
 
 
 SYSTEM = System(
