@@ -145,9 +145,9 @@ def _hard_scores(predictions: Predictions, bootstrap: GroupBootstrap) -> dict[st
     classes = len(predictions.class_names)
     tallies = bootstrap.tallies(_pairs(predictions), classes**2).reshape(-1, classes, classes)
     value = scores.class_scores(_confusion(predictions))
-    drawn = np.array([scores.class_scores(tally) for tally in tallies]).reshape(-1, 3, classes)
+    drawn = scores.class_scores(tallies)
     return {
-        name: [bootstrap.metric(float(value[i][k]), drawn[:, i, k]) for k in range(classes)]
+        name: [bootstrap.metric(float(value[i][k]), drawn[i][:, k]) for k in range(classes)]
         for i, name in enumerate(("precision", "recall", "f1"))
     }
 

@@ -56,18 +56,26 @@ def class_scores(confusion: NDArray[np.number]) -> ClassScores:
     Parameters
     ----------
     confusion
-        How many rows (or what weight) have each truth (row) and prediction (column), shape ``(classes, classes)``.
+        How many rows (or what weight) have each truth (row) and prediction (column), shape ``(classes, classes)``; or
+        several such matrices, shape ``(n, classes, classes)``, whose scores are ``(n, classes)``.
     """
     with needs_extra("train", WHAT):
         from sklearn.metrics import precision_recall_fscore_support
-    classes = len(confusion)
+    *several, classes, _ = confusion.shape
+    shape = (*several, classes)
     if not np.any(confusion):  # scikit-learn refuses weights that are all nought
-        return ClassScores(*np.full((3, classes), np.nan))
-    truth, predicted = np.divmod(np.arange(classes**2), classes)
+        return ClassScores(*np.full((3, *shape), np.nan))
+    # Each matrix has classes of its own, so that one call scores all of them.
+    labels = np.arange(np.prod(shape, dtype=np.int64)).reshape(shape)
+    truth, predicted = np.broadcast_arrays(labels[..., :, None], labels[..., None, :])
     precision, recall, f1, _ = precision_recall_fscore_support(
-        truth, predicted, labels=np.arange(classes), sample_weight=np.ravel(confusion), zero_division=np.nan
+        truth.ravel(),
+        predicted.ravel(),
+        labels=labels.ravel(),
+        sample_weight=np.ravel(confusion),
+        zero_division=np.nan,
     )
-    return ClassScores(precision, recall, f1)
+    return ClassScores(precision.reshape(shape), recall.reshape(shape), f1.reshape(shape))
 
 
 def roc_auc(positive: NDArray[np.bool_], score: NDArray[np.floating], weight: NDArray[np.float64]) -> float:

@@ -54,6 +54,15 @@ def test_areas_are_undefined_where_a_kind_has_no_weight():
     assert scores.average_precision(positive, score, np.array([1.0, 0, 0])) == 1
 
 
+@given(st.data(), st.integers(2, 4), st.integers(0, 5))
+def test_several_matrices_score_as_each_by_itself(data, classes, count):
+    confusions = data.draw(arrays(np.int64, (count, classes, classes), elements=st.integers(0, 3)))
+    together = scores.class_scores(confusions)
+    for row, confusion in enumerate(confusions):
+        for figure, alone in zip(together, scores.class_scores(confusion), strict=True):
+            np.testing.assert_array_equal(figure[row], alone)
+
+
 @given(st.data(), st.integers(2, 40))
 def test_f1_of_a_curve_is_that_of_calls_at_each_threshold(data, rows):
     rng = np.random.default_rng(data.draw(st.integers(0, 999)))
