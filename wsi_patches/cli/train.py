@@ -195,8 +195,9 @@ def _with_flags(values: Mapping[str, Any], options: Mapping[str, Any]) -> dict[s
     """Put --start and --source where a recipe has them, and --epochs, --seed and --device where its training does."""
     if options["start"] is not None:
         values = {**values, "start": options["start"]}
-    if options["source"] is not None:
-        values = {**values, "source": {**values.get("source", {}), "folder": options["source"]}}
+    source = values.get("source", {})
+    if options["source"] is not None and isinstance(source, Mapping):
+        values = {**values, "source": {**source, "folder": options["source"]}}
     flags = {name: options[name] for name in FLAGS if options[name] is not None}
     training = values.get("training", {})
     if not flags or not isinstance(training, Mapping):  # what is no mapping is refused with the recipe

@@ -33,7 +33,6 @@ __all__ = ["TwoSetTask", "class_counts_weights", "train_two_sets", "two_set_task
 
 RAREST = 10
 """A class that has fewer images than this weighs as if it had so many."""
-TITLE = "Class of a picture, learnt beside another set"
 
 
 def train_two_sets(
@@ -70,10 +69,12 @@ def train_two_sets(
     """
     source = cut_source(settings.source, settings.input_px, settings.learns_slides, folder, progress)
     patches, words = cut_fields(settings, items, folder, progress)
+    taught = "slides" if source.tells_slides else "labels"
+    title = f"Class of a picture, learnt beside {len(source)} others of {source.outputs} {taught}: {settings.strategy}"
     return train_classifier(
         settings,
-        patches,
-        replace(words, title=TITLE),
+        replace(patches, left_out=(*patches.left_out, *source.patches.left_out)),
+        replace(words, title=title),
         folder,
         progress,
         resume=resume,

@@ -143,6 +143,7 @@ def test_what_is_kept_tells_the_targets_classes_as_any_classifier(painted, tmp_p
     classifier = CellClassifier.load(done.weights, "cpu")
     assert classifier.card.classes == ("ALL", "healthy")
     assert classifier.card.architecture == "allnet"
+    assert f"beside 60 others of 38 labels: {strategy}" in classifier.card.title
     assert len(set(classifier.card.mean)) == 1
     said = classifier.probabilities(done.test.images.read(range(len(done.test.truth))))
     np.testing.assert_allclose(said, done.test.probabilities, atol=1e-5)
@@ -195,6 +196,20 @@ def test_interrupted_in_mid_epoch_and_resumed_it_ends_with_the_same_bits(
     assert (one["network"]["lowest"] < 1e6) == (accept == "all_time")
     assert not torch.equal(one["network"]["weights.spread"], torch.ones(2))
     np.testing.assert_array_equal(resumed.test.probabilities, whole.test.probabilities)
+
+
+def test_a_picture_of_the_source_that_cannot_be_read_is_told(painted, tmp_path):
+    write_adp(tmp_path / "source", 40)
+    (tmp_path / "source" / "img" / "001.png_crop_0.png").write_bytes(b"no picture")
+    settings = replace(SMALL, source=SourceSettings(tmp_path / "source"), training=replace(TRAINING, epochs=1))
+
+    done = trained(settings, painted, tmp_path / "out")
+
+    assert any("001.png_crop_0.png was left out" in warning for warning in done.warnings)
+    assert "beside 39 others" in done.card.title
+    rows = (tmp_path / "source" / "labels.csv").read_text().splitlines()[2:]  # but the header, and the first picture
+    labels = cut_source(settings.source, FRAME_PX, False, tmp_path / "again").labels
+    assert labels.int().tolist() == [[int(one) for one in row.split(",")[1:]] for row in rows]
 
 
 def test_another_source_is_not_resumed(painted, tmp_path):
@@ -266,3 +281,11 @@ def test_a_source_that_is_absent_or_cannot_be_read_is_told(painted, tmp_path):
     with pytest.raises(UsageError, match="name no slide"):
         trained(replace(SMALL, strategy="self", source=pattern), painted, tmp_path / "d")
     assert cut_source(bare.source, FRAME_PX, True, tmp_path / "e").outputs == 6
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_it_steps_in_bf16(painted, tmp_path):
+    training = replace(TRAINING, device="cuda", precision="auto")
+    done = trained(asked(painted, strategy="greedy", accept="all_time", training=training), painted, tmp_path)
+
+    assert CellClassifier.load(done.weights, "cpu").card.classes == ("ALL", "healthy")
