@@ -68,7 +68,7 @@ class AmlResNet50(nn.Module):
         for name in FROZEN:
             self.add_module(name, getattr(published, name))
         for parameter in self.parameters():
-            parameter.requires_grad_(requires_grad=False)
+            parameter.requires_grad = False
         places = (image_px // SHRINKS) ** 2
         self.fc = nn.Sequential(
             nn.Flatten(), nn.Linear(places * CHANNELS, hidden), nn.ReLU(), nn.Linear(hidden, classes - 1)
@@ -93,7 +93,7 @@ class AmlResNet50(nn.Module):
 
 
 def _needs_start(settings: Mapping[str, Any]) -> bool:
-    return settings.get("backbone", "file") == "file"
+    return bool(settings.get("backbone", "file") == "file")
 
 
 SYSTEM = System(
