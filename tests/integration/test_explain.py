@@ -155,10 +155,9 @@ def test_neighbours_of_cells_that_differ_are_of_their_class_more_often_than_by_c
 
 def test_a_query_without_a_majority_is_answered_by_nothing(tmp_path, model):
     images, _ = painted_cells(12, 64)
-    for number, image in enumerate(images):
-        folder = tmp_path / "set" / f"class_{number}"
-        folder.mkdir(parents=True)
-        cv2.imwrite(str(folder / f"{number}.png"), image)
+    for name, image in zip("abcdefghijkl", images, strict=True):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "set" / name / f"cell_{name}.png"), image)
     said = {
         tie: [
             one.vote
@@ -173,6 +172,7 @@ def test_a_query_without_a_majority_is_answered_by_nothing(tmp_path, model):
     assert "nothing is said" in (tmp_path / "abstain" / "explained.html").read_text()
 
 
+@pytest.mark.slow
 def test_networks_of_tokens_are_asked_without_maps(pictures, tmp_path):
     torch.manual_seed(0)
     card = {"name": "vit", "architecture": "vit_b_16", "settings": {}, "input_px": 224}

@@ -241,8 +241,15 @@ def _answer(compared: Compared, row: int, said: Vote) -> Answer:
         for one, distance in zip(near.rows[row].tolist(), near.distances[row].tolist(), strict=True)
     )
     label = "" if said.label is None else compared.class_names[said.label]
-    texts = (str(column[row]) for column in (queries.names, queries.files, queries.patients, queries.labels))
-    return Answer(*texts, label, said.margin, found)
+    return Answer(
+        name=str(queries.names[row]),
+        file=str(queries.files[row]),
+        patient=str(queries.patients[row]),
+        truth=str(queries.labels[row]),
+        vote=label,
+        margin=said.margin,
+        neighbours=found,
+    )
 
 
 def _plain(settings: ExplainSettings, network: _Network) -> Mapping[str, object]:
