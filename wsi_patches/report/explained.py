@@ -158,7 +158,7 @@ def _latent(latent: ExplainedMap | None) -> str:
     return (
         '<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs><symbol id="latent" '
         f'viewBox="0 0 600 600"><image width="600" height="600" href="{picture}"/></symbol></defs></svg>\n'
-        f"<p>Latent map: {keys}; crosses are queries. In each query's own map a square marks it, and numbered rings "
+        f"<p>Latent map: {keys}. In each query's own map a square marks it, and numbered rings "
         f"its neighbours. {escape(latent.note)}</p>"
     )
 
@@ -193,7 +193,7 @@ def _marked_map(case: ExplainedCase) -> str:
             x, y = (600 * share for share in one.place)
             marks.append(
                 f'<circle cx="{x:.0f}" cy="{y:.0f}" r="14" fill="none" stroke="#000" stroke-width="4"/>'
-                f'<text x="{x + 16:.0f}" y="{y - 10:.0f}" font-size="30" stroke="#fff" stroke-width="6" '
+                f'<text x="{min(x + 16, 575):.0f}" y="{max(y - 10, 30):.0f}" font-size="30" stroke="#fff" stroke-width="6" '
                 f'paint-order="stroke">{rank}</text>'
             )
     x, y = (600 * share for share in case.place or (0, 0))

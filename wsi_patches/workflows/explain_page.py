@@ -199,9 +199,10 @@ def _latent(
     drawn: LatentMap = draw_latent_map(positions, classes, compared.class_names, queries=len(asked))
     spots = [(x, y) for x, y in drawn.positions.tolist()]
     how = "t-SNE from principal components" if settings.map == "tsne" else "UMAP"
+    further = f" and {len(asked)} queries, which are crosses" if len(asked) else ""
     note = (
-        f"{how}, of the features of {len(known)} of {len(compared.reference)} known patches and {len(asked)} further "
-        "queries; distances between far groups mean little."
+        f"{how}, of the features of {len(known)} of {len(compared.reference)} known patches{further}; "
+        "distances between far groups mean little."
     )
     of_known = dict(zip(known.tolist(), spots, strict=False))
     of_asked = dict(zip(asked.tolist(), spots[len(known) :], strict=True)) if len(asked) else of_known
