@@ -10,6 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from tests.integration.test_report_page import NARROWEST_PX, browser, show
 from tests.painted_sets import painted_cells, write_class_folders
 from wsi_patches.cli.main import main
 from wsi_patches.errors import OutputExists, UsageError
@@ -21,6 +22,8 @@ from wsi_patches.synthetic import SmearSettings, paint_smear
 from wsi_patches.workflows.explain import ExplainSettings, explain
 from wsi_patches.workflows.extract import ExtractSettings, extract
 from wsi_patches.workflows.infer import InferSettings, infer
+
+__all__ = ["browser", "show"]
 
 K = 3
 CARD = ModelCard(
@@ -75,6 +78,15 @@ def test_the_page_shows_queries_neighbours_maps_and_the_vote(pictures, model, tm
     assert "For research use only" in page
     assert "More than by chance" in page
     assert not re.search(r'(src|href)="(?!data:|#)', page)
+
+
+@pytest.mark.slow
+def test_the_page_needs_nothing_and_fits_a_narrow_window(pictures, model, tmp_path, show):
+    done = explained(tmp_path / "out", [pictures], [pictures], model=model, map="tsne")
+    for width in (NARROWEST_PX, 400, 1280):
+        tab = show(done.page, viewport={"width": width, "height": 900})
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        assert tab.eval_on_selector_all("img", "(all) => all.every(one => one.naturalWidth > 0 && one.alt)")
 
 
 def test_the_table_has_a_row_for_each_neighbour(pictures, model, tmp_path):

@@ -191,9 +191,10 @@ def _marked_map(case: ExplainedCase) -> str:
     for rank, one in enumerate(case.neighbours, start=1):
         if one.place is not None:
             x, y = (600 * share for share in one.place)
+            beside, above = min(x + 16, 575), max(y - 10, 30)
             marks.append(
                 f'<circle cx="{x:.0f}" cy="{y:.0f}" r="14" fill="none" stroke="#000" stroke-width="4"/>'
-                f'<text x="{min(x + 16, 575):.0f}" y="{max(y - 10, 30):.0f}" font-size="30" stroke="#fff" stroke-width="6" '
+                f'<text x="{beside:.0f}" y="{above:.0f}" font-size="30" stroke="#fff" stroke-width="6" '
                 f'paint-order="stroke">{rank}</text>'
             )
     x, y = (600 * share for share in case.place or (0, 0))
