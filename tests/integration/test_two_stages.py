@@ -117,10 +117,10 @@ def test_as_published_colours_stay_and_single_cells_are_split(tissue, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "changes"), [("allnet", ALLNET), ("histotnet", {})], ids=["allnet", "histotnet"])
 def test_cells_are_learnt_and_nothing_from_labels_dealt_by_chance(name, changes, tmp_path):
-    recipe = small(tmp_path, name, 6, **CELLS | changes)
+    recipe = small(tmp_path, name, 8, **CELLS | changes)
     figures = []
     for shuffled in (False, True):
-        data = write_all_idb2(tmp_path / f"cells{shuffled}", count=100, shuffled=shuffled)
+        data = write_all_idb2(tmp_path / f"cells{shuffled}", count=120, shuffled=shuffled)
         out = trained(recipe, "--data", data, "-o", tmp_path / f"out{shuffled}")
         figures.append(figure(out, "macro_roc_auc"))
 
@@ -131,7 +131,7 @@ def test_cells_are_learnt_and_nothing_from_labels_dealt_by_chance(name, changes,
 @pytest.mark.slow
 def test_histotnets_resnet_learns_tissue_and_nothing_from_labels_dealt_by_chance(tmp_path):
     shares = {"train": 0.5, "validation": 0.2, "test": 0.3}
-    recipe = small(tmp_path, "histotnet_adp", 6, **TISSUE, shares=shares, batch_size=16)
+    recipe = small(tmp_path, "histotnet_adp", 8, **TISSUE, shares=shares, batch_size=16)
     figures = []
     for shuffled in (False, True):
         data = write_tissue(tmp_path / f"ADP{shuffled}", slides=20, patches=8, shuffled=shuffled)
@@ -147,7 +147,7 @@ def test_six_convolutions_learn_tissue_then_cells(tmp_path):
     changes = {"architecture": "six_conv", "input_px": 224, "batch_size": 4}
     adp = write_tissue(tmp_path / "ADP", slides=5, patches=2, side_px=224)
     first = trained(small(tmp_path, "histotnet_adp", 1, **TISSUE | changes), "--data", adp, "-o", tmp_path / "tissue")
-    cells = write_all_idb2(tmp_path / "cells", count=12)
+    cells = write_all_idb2(tmp_path / "cells", count=24)
     recipe = small(tmp_path, "histotnet", 1, **CELLS | changes)
     out = trained(recipe, "--data", cells, "--start", first / "weights.safetensors", "-o", tmp_path / "out")
     state, card, _ = load_trained(out / "weights.safetensors")
