@@ -13,13 +13,15 @@ SHORT = 10
 HEADINGS = {
     "Output": "out format image quality codec shard_patches features box_px write_calibration fsync resume overwrite "
     "dry_run",
-    "What is read": "layout slide_mpp reader channels annotations data patches",
-    "Patches": "patch_size overlap stride level mpp magnification edge tolerance foreground where label_by target",
-    "Focus and colour": "focus sharpen keep amount colour colour_reference out_of_focus",
-    "Models": "model method ensemble tta finder patch_calibration encoder epochs cells tune tune_space",
+    "What is read": "layout slide_mpp reader channels annotations data source patches",
+    "Patches": "patch_size patch_px overlap stride level mpp magnification edge tolerance foreground where label_by "
+    "target",
+    "Focus and colour": "focus sharpen step keep amount colour colour_reference out_of_focus",
+    "Models": "model method ensemble tta finder patch_calibration encoder network how weights layer epochs cells tune "
+    "tune_space start",
     "Neighbours": "reference k tie space approximate_above cell_diameters",
     "Pictures": "cam pool map show",
-    "Measuring": "radius threshold positive min_blasts draws",
+    "Measuring": "radius threshold positive min_blasts repetitions draws",
     "Groups and splits": "group_table group_pattern group_by split shares folds by use copies seed",
     "Running": "recipe workers cluster shard device precision backend compile batch_size",
     PRINTED: "as_json strict quiet verbose",
