@@ -82,7 +82,7 @@ def measure_labels(
     """
     bootstrap = GroupBootstrap.of(predictions.groups, draws, seed)
     by_name = {**_hard_scores(predictions, bootstrap), "average_precision": _average_precisions(predictions, bootstrap)}
-    borne = predictions.true.any(axis=0)
+    borne = predictions.true.sum(axis=0) > 0
     metrics = {
         **_agreement(predictions, bootstrap),
         **{f"macro_{name}": _mean(by_name[name], borne, bootstrap) for name in ("f1", "average_precision")},
