@@ -142,7 +142,7 @@ def _figures(rows: Sequence[Sequence[str]]) -> str:
         for name, share, ends in rows[1:]
     )
     caption = "<caption>How often neighbours are of the query's own class</caption>"
-    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
+    return f'<div class="wide"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
 def _latent(latent: ExplainedMap | None) -> str:
