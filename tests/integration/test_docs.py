@@ -36,6 +36,7 @@ REASONS = {
     "needs an object store",  # tests/integration/test_s3.py
     "needs a Dask scheduler that somebody started",  # tests/cluster
     "needs a network",
+    "takes hours as it stands; tests/integration/test_recipes.py runs each recipe small",
     "needs the three files above in the package",  # tests/integration/test_contributing.py
     "sets up or tests the whole program",
 }

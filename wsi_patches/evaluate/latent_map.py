@@ -56,7 +56,7 @@ def latent_positions(vectors: NDArray[np.float32], method: MapMethod = "tsne", s
         raise UsageError(msg)
     if method == "umap":
         with needs_extra("explain", "a map by UMAP"):
-            from umap import UMAP  # type: ignore[import-untyped]
+            from umap import UMAP
         near = min(NEAREST, len(vectors) - 1)
         # One job, since only then does the seed say where all points come to lie.
         positions = UMAP(n_neighbors=near, random_state=seed, n_jobs=1).fit_transform(vectors)

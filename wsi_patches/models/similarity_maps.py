@@ -171,7 +171,7 @@ def _places(values: Tensor, weight: Tensor | None, pool: Pool) -> Tensor:
 def _cam(described: DescribedNetwork, last: LastMap, inputs: Tensor, held: Tensor, space: Space, kind: Cam) -> Tensor:
     """Return the map ``(n, h, w)`` of images, each compared with the embedding that is held beside it, ``(n, d)``."""
     with needs_extra("explain", "a map of likeness"):
-        from captum.attr import LayerGradCam, LayerGradientXActivation  # type: ignore[import-untyped]
+        from captum.attr import LayerGradCam, LayerGradientXActivation
 
     def likeness(given: Tensor, beside: Tensor) -> Tensor:
         return (described.embed(given, space) * beside).sum(1)

@@ -111,6 +111,6 @@ def triplet_loss(margin: float = 0.05) -> Callable[[Tensor, Tensor], Tensor]:
         The extra ``explain`` is not installed.
     """
     with needs_extra("explain", "the triplet loss"):
-        from pytorch_metric_learning.losses import TripletMarginLoss  # type: ignore[import-untyped]
+        from pytorch_metric_learning.losses import TripletMarginLoss
     loss: Callable[[Tensor, Tensor], Tensor] = TripletMarginLoss(margin=margin)
     return loss
