@@ -1,4 +1,4 @@
-"""Small painted sets of single cells, as labelled pictures lie on disk, and the same with labels dealt out by chance."""
+"""Small painted sets of single cells, as labelled pictures lie on disk, and the same with labels dealt by chance."""
 
 from pathlib import Path
 

@@ -85,7 +85,7 @@ class NetworkSettings:
             raise UsageError(msg)
         if self.start is None and SYSTEMS[self.architecture].needs_start(self.network):
             msg = (
-                f"{self.architecture} freezes weights that are learnt elsewhere: give their file, by --start or start:, "
+                f"{self.architecture} freezes weights learnt elsewhere: give their file, by --start or start:, "
                 "or ask for network: {backbone: random}"
             )
             raise UsageError(msg)

@@ -91,8 +91,8 @@ def train_against_control_on_folder(
     data
         What is learnt from: labelled pictures, best in folders class / patient / image.
     out
-        The folder to write: a folder a class, ``one_against_control.json`` with their weight files, ``test/`` of all together,
-        ``test_patients/``, and the page ``training.html``.
+        The folder to write: a folder a class, ``one_against_control.json`` with their weight files, ``test/`` of all
+        together, ``test_patients/``, and the page ``training.html``.
     existing
         What to do with a training that is there.
     progress
