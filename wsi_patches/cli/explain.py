@@ -50,7 +50,8 @@ def _paths(_context: click.Context, _option: click.Parameter, values: tuple[Path
     multiple=True,
     metavar="STORE|FOLDER",
     callback=_paths,
-    help="The known patches: a labelled store, or pictures in folders named as their classes; may be given again.",
+    help="The known patches: a labelled store, or pictures in folders named as their classes; may be given again; "
+    "needed, here or in the recipe.",
 )
 @click.option(
     "--model",

@@ -20,7 +20,7 @@ def test_a_card_names_networks_and_recipes_that_there_are(name):
     card = ALL[name]
     assert set(card.networks) <= set(SYSTEMS)
     assert set(card.recipes) <= RECIPES
-    assert re.search(r"(19|20)\d\d|slide deck", card.paper)
+    assert re.search(r"(19|20)\d\d|undated", card.paper)
 
 
 def test_every_network_is_on_a_card():
