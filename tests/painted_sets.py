@@ -1,5 +1,6 @@
 """Small painted sets of single cells, as labelled pictures lie on disk, and the same with labels dealt by chance."""
 
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ from wsi_patches.synthetic import paint_cell_patches
 CELL_DIAMETERS = 1.5
 
 
+@cache
 def painted_cells(count, side_px=64, seed=0):
     """Return patches of painted cells, uint8 RGB ``(count, s, s, 3)``, and 0 for a blast or 1 for another cell."""
     images, truth = paint_cell_patches(count, seed, side_px, CELL_DIAMETERS)
