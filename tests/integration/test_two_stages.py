@@ -115,7 +115,9 @@ def test_as_published_colours_stay_and_single_cells_are_split(tissue, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "changes"), [("allnet", ALLNET), ("histotnet", {})], ids=["allnet", "histotnet"])
+@pytest.mark.parametrize(
+    ("name", "changes"), [("allnet", ALLNET), ("histotnet", {"input_px": 64})], ids=["allnet", "histotnet"]
+)
 def test_cells_are_learnt_and_nothing_from_labels_dealt_by_chance(name, changes, tmp_path):
     recipe = small(tmp_path, name, 8, **CELLS | changes)
     figures = []
