@@ -44,3 +44,10 @@ def test_a_card_is_named_as_its_file(tmp_path):
     (tmp_path / "other.yaml").write_text((CARDS / "allnet.yaml").read_text())
     with pytest.raises(ModelError, match="is of 'allnet'"):
         read_card(tmp_path / "other.yaml")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_table_of_the_docs_has_each_system_with_its_recipes(name):
+    lines = (ROOT / "docs" / "models.md").read_text(encoding="utf-8").splitlines()
+    row = next(line for line in lines if line.startswith(f"| `{name}` |"))
+    assert all(f"`{recipe}`" in row for recipe in ALL[name].recipes if recipe != "demo_cells")
