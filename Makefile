@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 UV := $(TOOLS)/bin/uv
 STAMP := $(VENV)/.installed
 PYTEST_ARGS ?=
+# The tests start hundreds of processes: compile the libraries once, not once a process.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: demo test test-cluster lint types docs lock clean help

@@ -98,7 +98,7 @@ BESIDE = {"by": "block", "source": {"slide_pattern": "^(.+)_"}, **JITTER}
 AT_RANDOM = {"classes": {}, "network": {"backbone": "random"}, **JITTER}
 FAMILIES = (
     Family("efficientnet_lite0 (ImageNet)", "all_four_classes", 128, 10, {}, {}),
-    Family("allnet", "allnet", 96, 24, FROM_CHANCE, {}),
+    Family("allnet", "allnet", 96, 60, {**FROM_CHANCE, "network": {"depth": 18, "kernel": "binary"}}, {}),
     Family("histotnet resnet18", "histotnet", 96, 24, FROM_CHANCE, {}),
     Family("histotnet six_conv", "histotnet", 224, 16, {**FROM_CHANCE, "architecture": "six_conv"}, {}),
     Family("dss_xai", "dss_xai", 96, 24, {"batch_size": 16, **JITTER}, {}),

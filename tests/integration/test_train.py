@@ -184,7 +184,7 @@ def test_what_is_tried_is_told_with_how_often(tmp_path):
     assert "--tune N" in done.output
     done = run("train", "demo_cells", "-o", tmp_path / "out", "--tune", 3)
     assert done.exit_code == 2
-    assert "nor --tune" in done.output
+    assert "takes no --data, --resume, --tune or --start" in done.output
 
 
 @pytest.mark.parametrize("kind", ["geojson", "voc", "coco"])

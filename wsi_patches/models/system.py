@@ -40,7 +40,7 @@ class System:
     colours: Colours | None = None
     """What it takes; measured on what it is trained on if None."""
     head: str = "fc"
-    """The last layer, which another number of classes replaces."""
+    """The last layer, or the last few: what no published file of weights holds for other classes."""
     pretrained: Callable[[int, Mapping[str, Any]], nn.Module] | None = None
     """Returns it with published weights that come with a package, from the number of classes and its settings."""
     origin: str = ""
