@@ -106,8 +106,12 @@ def test_the_second_stage_goes_on_from_them_with_a_last_layer_of_its_own(tissue,
 def test_as_published_colours_stay_and_single_cells_are_split(tissue, tmp_path):
     data = write_all_idb2(tmp_path / "cells", count=24)
     literal = {"normalisation": "none", "by": "slide", "shares": {"train": 0.4, "validation": 0.1, "test": 0.5}}
+    literal |= {"crop_px": 80, "padding": "black"}
     recipe = small(tmp_path, "allnet", 1, watched="accuracy", **literal, **CELLS, **ALLNET)
-    recipe.write_text(recipe.read_text().replace("schedule: halving", "schedule: halving\n  ties: later"))
+    settings = yaml.safe_load(recipe.read_text())
+    settings["training"] |= {"ties": "later", "decay": "all"}
+    settings["augmentation"] |= {"border": "black"}
+    recipe.write_text(yaml.safe_dump(settings))
     out = trained(recipe, "--data", data, "--start", tissue / "weights.safetensors", "-o", tmp_path / "out")
     card = load_trained(out / "weights.safetensors")[1]
 

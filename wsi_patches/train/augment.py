@@ -15,7 +15,7 @@ from torch import Tensor
 
 from wsi_patches.errors import UsageError
 from wsi_patches.models.colour_input import turn_hue
-from wsi_patches.train.frames import Frames, Turn, draw_frames, held_by, uniform
+from wsi_patches.train.frames import Border, Frames, Turn, draw_frames, held_by, uniform
 from wsi_patches.train.jitter import StainBasis, jitter_blur, jitter_jpeg, jitter_light, jitter_stain
 
 __all__ = ["HARD_COLOUR", "Augmentation", "as_float"]
@@ -59,6 +59,9 @@ class Augmentation:
     flips along both axes), or not at all."""
     degrees: float = 20.0
     """Of ``turn: small``: the largest angle, either way."""
+    border: Border = "mirror"
+    """What a cut shows beyond its patch's border, where that has no margin left: the patch as in a mirror, ``black`` as
+    torchvision's and MATLAB's turns leave it, or its ``edge`` repeated as Keras does."""
     flip: bool = True
     """Left to right, of every other patch."""
     shift: float = 0.05
@@ -96,7 +99,7 @@ class Augmentation:
             if not low <= getattr(self, name) <= high:
                 msg = f"{name} of the augmentation must lie in {low}..{high}, got {getattr(self, name)}"
                 raise UsageError(msg)
-        for name, kind in (("turn", Turn), ("stain_basis", StainBasis)):
+        for name, kind in (("turn", Turn), ("border", Border), ("stain_basis", StainBasis)):
             if getattr(self, name) not in get_args(kind):
                 msg = f"no {name} {getattr(self, name)!r}: choose from {', '.join(get_args(kind))}"
                 raise UsageError(msg)
@@ -119,7 +122,7 @@ class Augmentation:
             On the CPU.
         """
         frames = self.frames(images, size_px, generator)
-        return self.recolour(frames.cut(as_float(images)), generator)
+        return self.recolour(frames.cut(as_float(images), self.border), generator)
 
     def frames(self, images: Tensor, size_px: int, generator: torch.Generator) -> Frames:
         """Draw where to cut each image; the frames also say where points and boxes of the images come to lie.

@@ -23,7 +23,7 @@ from wsi_patches.models.precision import uses_bf16
 from wsi_patches.train.checkpoint import CHECKPOINT, Checkpoint, State, read_checkpoint, write_checkpoint
 from wsi_patches.train.engine_settings import EngineSettings
 from wsi_patches.train.logs import Epoch, TrainingLog
-from wsi_patches.train.optimisers import build_optimizer, rate_at, set_rate, update_average
+from wsi_patches.train.optimisers import build_optimizer, follow_schedule, set_rate, update_average
 from wsi_patches.train.task import Compute, SteppingTask, Task
 
 __all__ = ["EngineSettings", "Epoch", "Fitted", "Progress", "Task", "fit"]
@@ -169,7 +169,7 @@ class _Run:
     def _step(self, batch: Any, epochs_done: int, steps_done: int, steps: int) -> Tensor:
         # The rate is that of the step's middle, so no step of a rise or a fall is lost to a rate of 0.
         share = (epochs_done + (steps_done + 0.5) / steps) / self.settings.epochs
-        set_rate(self.optimizer, rate_at(self.settings, share))
+        follow_schedule(self.optimizer, self.settings, share)
         if isinstance(self.task, SteppingTask):
             loss = self.task.step(batch, self.optimizer, self.compute)
         else:

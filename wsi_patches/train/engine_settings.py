@@ -8,21 +8,28 @@ from typing import Any, ClassVar, Literal, get_args
 from wsi_patches.errors import UsageError
 from wsi_patches.models.classifier import Device
 
-__all__ = ["EngineSettings", "Keep", "Optimizer", "Precision", "Schedule", "Ties"]
+__all__ = [
+    "LEAST_MOMENTUM", "TRIANGLES", "Decay", "EngineSettings", "Keep", "Optimizer", "Precision", "Schedule", "Ties",
+]  # fmt: skip
 
 Optimizer = Literal["adamw", "sgd"]
-Schedule = Literal["cosine", "onecycle", "step", "halving", "triangle", "constant"]
+Schedule = Literal["cosine", "onecycle", "step", "halving", "triangle", "triangle_dips", "constant"]
 Precision = Literal["auto", "fp32", "bf16"]
 Keep = Literal["best", "last"]
 Ties = Literal["earlier", "later"]
+Decay = Literal["weights", "all"]
 CHOICES: dict[str, Any] = {
     "optimizer": Optimizer,
     "schedule": Schedule,
     "precision": Precision,
     "keep": Keep,
     "ties": Ties,
+    "decay": Decay,
     "device": Device,
 }
+TRIANGLES = ("triangle", "triangle_dips")
+LEAST_MOMENTUM = 0.8
+"""Where a cycle's rate is highest (ALLNet's and HistoTNet's released code, PyTorch's default)."""
 MANY = 10**9
 RANGES = {
     "epochs": (1, MANY),
@@ -57,14 +64,21 @@ class EngineSettings:
     learning_rate: float = 1e-3
     """The highest; the schedule says when."""
     weight_decay: float = 0.01
-    """Of weights; biases and the scales of normalisations are left alone."""
+    """Of what ``decay`` names."""
+    decay: Decay = "weights"
+    """What decays: ``weights``, so that biases and the scales of normalisations are left alone, or ``all``, as
+    PyTorch's optimizers do by themselves and the released code of most papers therefore does."""
     momentum: float = 0.9
     """Of ``sgd``; AdamW keeps its own."""
+    cycle_momentum: bool = False
+    """Of the triangles: the momentum falls to 0.8 as the rate rises and comes back as it falls, as ALLNet's
+    and HistoTNet's released code has it; else it stays."""
     schedule: Schedule = "cosine"
     """``cosine`` falls to 0, ``step`` divides by 10 at 1/2 and at 3/4 of the run (He et al., CVPR 2016, on CIFAR),
     ``onecycle`` rises from 1/25 and falls to next to nothing (Smith and Topin, 2018), ``halving`` halves it every 20
     epochs, ``triangle`` rises from 1/20 for 4 epochs and falls for 4, again and again (both as ALLNet and HistoTNet
-    have it), ``constant`` stays."""
+    have it), ``triangle_dips`` halves the rate of every 20th epoch besides (what their released code makes of both at
+    once), ``constant`` stays."""
     warmup_epochs: float = 0.0
     """Epochs in which the rate rises from 0 to the highest in a line; of ``onecycle``, how long its own rise takes,
     where 0 means 3/10 of the run."""
@@ -101,4 +115,16 @@ class EngineSettings:
                 raise UsageError(msg)
         if self.warmup_epochs >= self.epochs:
             msg = f"warmup_epochs must be fewer than the {self.epochs} epochs, got {self.warmup_epochs}"
+            raise UsageError(msg)
+        if self.cycle_momentum:
+            self._check_cycle()
+
+    def _check_cycle(self) -> None:
+        cycles = self.optimizer == "sgd" and self.schedule in TRIANGLES
+        if not cycles or self.momentum < LEAST_MOMENTUM:
+            found = f"{self.optimizer}, {self.schedule} and {self.momentum}"
+            msg = (
+                f"cycle_momentum is for optimizer: sgd, schedule: {' or '.join(TRIANGLES)} and a momentum of "
+                f"{LEAST_MOMENTUM} or more, found {found}"
+            )
             raise UsageError(msg)

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from wsi_patches.counting import find_cells
-from wsi_patches.counting.centred import centred_patch, diameter_of
+from wsi_patches.counting.centred import diameter_of
 from wsi_patches.datasets import SlideItem
 from wsi_patches.datasets.splits import By
 from wsi_patches.errors import SlideError, UsageError
@@ -23,6 +23,7 @@ from wsi_patches.train.classifier import Progress, TrainedClassifier, train_clas
 from wsi_patches.train.classifier_network import CardWords
 from wsi_patches.train.classifier_settings import ClassifierSettings
 from wsi_patches.train.features import Progress as Counted
+from wsi_patches.train.middle import Padding, middle_px, middle_square
 from wsi_patches.train.patch_set import CellMark, PatchSet, PatchWriter
 
 __all__ = ["FieldSettings", "add_field", "cut_fields", "field_patches", "train_fields"]
@@ -42,6 +43,11 @@ class FieldSettings(ClassifierSettings):
     task: Literal["fields"] = "fields"
     """What the recipe trains."""
     name: str = "fields"
+    crop_px: int | None = None
+    """Side of the middle square that is shown of a picture, in its own pixels; all that fits if None."""
+    padding: Padding = "none"
+    """What is done about a picture that is smaller than ``crop_px``: ``none`` shows what fits, ``black`` is put around
+    it, as torchvision's crop does in the released code of ALLNet and HistoTNet."""
     input_px: int = 224
     by: By = "block"
     """Fields of one patient often follow each other in name order, where nobody says whose they are."""
@@ -57,6 +63,18 @@ class FieldSettings(ClassifierSettings):
         super().__post_init__()
         if self.most_per_class is not None and self.most_per_class < 1:
             msg = f"most_per_class of a training is a count of 1 or more, got {self.most_per_class}"
+            raise UsageError(msg)
+        self._check_crop()
+
+    def _check_crop(self) -> None:
+        if self.crop_px is not None and not 1 <= self.crop_px <= LARGEST_FIELD_PX:
+            msg = f"crop_px of a training must lie in 1..{LARGEST_FIELD_PX}, got {self.crop_px}"
+            raise UsageError(msg)
+        if self.padding not in get_args(Padding):
+            msg = f"no padding {self.padding!r}: choose from {', '.join(get_args(Padding))}"
+            raise UsageError(msg)
+        if self.padding != "none" and self.crop_px is None:
+            msg = f"padding: {self.padding} is put around pictures smaller than crop_px: say crop_px too"
             raise UsageError(msg)
 
 
@@ -114,7 +132,7 @@ def cut_fields(
 def field_patches(
     items: Sequence[SlideItem], settings: FieldSettings, folder: Path, progress: Counted | None = None
 ) -> PatchSet:
-    """Read the middle square of each labelled picture, as large as the network takes it.
+    """Read the middle square of each labelled picture, scaled to what the network takes.
 
     Parameters
     ----------
@@ -138,7 +156,7 @@ def field_patches(
     with PatchWriter(folder, settings.input_px) as writer:
         for row, (item, name) in enumerate(labelled):
             with writer.slide(item.path), open_slide(item.path, mpp=settings.slide_mpp) as slide:
-                add_field(writer, row, class_names.index(name), slide)
+                add_field(writer, row, class_names.index(name), slide, settings.crop_px, settings.padding)
             if progress is not None:
                 progress(row + 1, len(labelled))
         if len(named) < len(items):
@@ -166,13 +184,10 @@ def _drawn(named: Sequence[tuple[SlideItem, str]], most: int | None, seed: int) 
     return [one for one, place in zip(named, rank.tolist(), strict=True) if place < most]
 
 
-def _middle(slide: Slide) -> tuple[float, float]:
-    width, height = slide.info.size
-    return width / 2, height / 2
-
-
-def add_field(writer: PatchWriter, row: int, truth: int, slide: Slide) -> None:
-    """Write the middle square of a picture, as large as the writer takes it.
+def add_field(
+    writer: PatchWriter, row: int, truth: int, slide: Slide, crop_px: int | None = None, padding: Padding = "none"
+) -> None:
+    """Write the middle square of a picture, scaled to what the writer takes.
 
     Parameters
     ----------
@@ -182,18 +197,20 @@ def add_field(writer: PatchWriter, row: int, truth: int, slide: Slide) -> None:
         Of the picture among the set's slides, and of its class among the class names.
     slide
         The picture.
+    crop_px, padding
+        As `FieldSettings` has them.
 
     Raises
     ------
     SlideError
         It is a whole slide, or cannot be read.
     """
-    if max(slide.info.size) > LARGEST_FIELD_PX:
-        width, height = slide.info.size
+    width, height = slide.info.size
+    if max(width, height) > LARGEST_FIELD_PX:
         msg = f"{width} x {height} px is a whole slide and no field: extract patches of it first"
         raise SlideError(msg)
-    mark = CellMark(row, truth, *_middle(slide))
-    writer.add(mark, centred_patch(slide, mark.x, mark.y, min(slide.info.size), writer.side_px))
+    mark = CellMark(row, truth, width / 2, height / 2)
+    writer.add(mark, middle_square(slide, writer.side_px, crop_px, padding))
 
 
 def _measured_diameters(patches: PatchSet, settings: FieldSettings) -> float:
@@ -210,7 +227,7 @@ def _measured_diameters(patches: PatchSet, settings: FieldSettings) -> float:
         with open_slide(patches.slides[row].path, mpp=settings.slide_mpp) as slide:
             diameter_px = diameter_of(find_cells(slide, finder))
             if diameter_px:
-                widths.append(min(slide.info.size) / diameter_px)
+                widths.append(middle_px(slide, settings.crop_px, settings.padding) / diameter_px)
     if not widths:
         msg = f"no white cell was found on {len(rows)} fields to tell their scale: say patch_cell_diameters"
         raise UsageError(msg)

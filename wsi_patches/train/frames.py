@@ -9,9 +9,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Frames", "Turn", "draw_frames", "held_by", "uniform"]
+__all__ = ["Border", "Frames", "Turn", "draw_frames", "held_by", "uniform"]
 
 Turn = Literal["none", "half", "quarter", "small", "full"]
+Border = Literal["mirror", "black", "edge"]
+PADDING: dict[Border, str] = {"mirror": "reflection", "black": "zeros", "edge": "border"}
+"""PyTorch's words."""
 UPRIGHT = ("none", "half", "quarter")
 """Turns after which a square's sides are along x and y again."""
 
@@ -48,13 +51,15 @@ class Frames:
         """How much larger things are in the cut than in the image, float32 ``(n,)``."""
         return 1 / self.step.det().abs().sqrt()
 
-    def cut(self, images: Tensor) -> Tensor:
-        """Return the squares, bilinear; beyond an image's border it is mirrored.
+    def cut(self, images: Tensor, border: Border = "mirror") -> Tensor:
+        """Return the squares, bilinear.
 
         Parameters
         ----------
         images
             Float ``(n, c, h, w)``.
+        border
+            What lies beyond an image's border: the image as in a mirror, black, or its edge repeated.
 
         Returns
         -------
@@ -66,7 +71,7 @@ class Frames:
         theta[:, :, 2] -= 1
         shape = [len(images), images.shape[1], self.size_px, self.size_px]
         grid = nn.functional.affine_grid(theta, shape, align_corners=False)
-        return nn.functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+        return nn.functional.grid_sample(images, grid, padding_mode=PADDING[border], align_corners=False)
 
     def points(self, row: int, xy: Tensor) -> Tensor:
         """Return where points ``(k, 2)`` of image ``row`` lie in its cut; they may lie outside."""

@@ -10,13 +10,13 @@ from tempfile import TemporaryFile
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_patches.counting.centred import centred_patch
 from wsi_patches.datasets import assign_ids
 from wsi_patches.datasets.multi_labels import MultiLabels
 from wsi_patches.datasets.splits import Split, SplitRow, group_warning, make_label_shares
 from wsi_patches.errors import SlideError, UsageError
 from wsi_patches.slides import open_slide
 from wsi_patches.train.label_settings import LabelSettings
+from wsi_patches.train.middle import middle_square
 from wsi_patches.train.patch_set import patch_side_px
 
 __all__ = ["LabelSet", "LabelView", "cut_labels", "split_labels"]
@@ -91,7 +91,8 @@ def cut_labels(settings: LabelSettings, labels: MultiLabels, folder: Path, progr
     with TemporaryFile(dir=folder) as stream:
         for row, path in enumerate(labels.paths):
             try:
-                stream.write(np.ascontiguousarray(_middle(path, settings, side_px)).tobytes())
+                with open_slide(path, mpp=settings.slide_mpp) as slide:
+                    stream.write(middle_square(slide, side_px, settings.crop_px).tobytes())
                 kept.append(row)
             except SlideError as error:
                 left_out.append(f"{path} was left out: {error}")
@@ -107,13 +108,6 @@ def cut_labels(settings: LabelSettings, labels: MultiLabels, folder: Path, progr
         tuple(labels.slides[row] for row in kept),
     )  # fmt: skip
     return LabelSet(read, images, tuple(left_out))
-
-
-def _middle(path: str, settings: LabelSettings, side_px: int) -> NDArray[np.uint8]:
-    with open_slide(path, mpp=settings.slide_mpp) as slide:
-        width, height = slide.info.size
-        shown = min(width, height, settings.crop_px or max(width, height))
-        return centred_patch(slide, width / 2, height / 2, shown, side_px)
 
 
 def split_labels(patches: LabelSet, settings: LabelSettings) -> tuple[Split, NDArray[np.str_]]:

@@ -1,4 +1,4 @@
-"""What turns gradients into steps: optimizers, the learning rate over a run, and the running average of weights."""
+"""What turns gradients into steps: optimizers, rate and momentum over a run, and the running average of weights."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from wsi_patches.train.engine_settings import EngineSettings
+from wsi_patches.train.engine_settings import LEAST_MOMENTUM, TRIANGLES, EngineSettings
 
-__all__ = ["build_optimizer", "rate_at", "set_rate", "update_average"]
+__all__ = ["build_optimizer", "follow_schedule", "momentum_at", "rate_at", "set_rate", "update_average"]
 
 ONECYCLE_RISE, ONECYCLE_FIRST, ONECYCLE_LAST = 0.3, 1 / 25, 1 / 250_000
 """PyTorch's defaults for Smith and Topin's cycle: share of the run that rises, first and last part of the highest."""
@@ -25,14 +25,14 @@ def build_optimizer(
 ) -> Optimizer:
     """Return the optimizer of a network's trainable parameters.
 
-    Weights decay; biases and the scales and shifts of normalisations, all of one dimension, do not.
+    Weights decay; biases and the scales and shifts of normalisations, all of one dimension, do not unless all is to.
 
     Parameters
     ----------
     network
         Those of its parameters that ask for no gradient are left out.
     settings
-        Which optimizer.
+        Which optimizer, and what decays.
     rate_factors
         Factor on the learning rate of parameters whose names begin so; `set_rate` keeps to it.
     """
@@ -43,7 +43,7 @@ def build_optimizer(
     for name, one in network.named_parameters():
         if one.requires_grad:
             factor = next((factor for start, factor in factors.items() if name.startswith(start)), 1.0)
-            members[factor, one.ndim > 1].append(one)
+            members[factor, settings.decay == "all" or one.ndim > 1].append(one)
     groups = [
         {"params": some, "weight_decay": settings.weight_decay if decays else 0.0, "rate_factor": factor}
         for (factor, decays), some in members.items()
@@ -57,6 +57,14 @@ def set_rate(optimizer: Optimizer, rate: float) -> None:
     """Set the learning rate; parameters with a factor of their own get that many times as much."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("rate_factor", 1.0)  # a checkpoint of an older version knows no factor
+
+
+def follow_schedule(optimizer: Optimizer, settings: EngineSettings, share: float) -> None:
+    """Set the learning rate of a share of the run, 0 to 1, and its momentum where that is to cycle."""
+    set_rate(optimizer, rate_at(settings, share))
+    if settings.cycle_momentum:
+        for group in optimizer.param_groups:
+            group["momentum"] = momentum_at(settings, share)
 
 
 def rate_at(settings: EngineSettings, share: float) -> float:
@@ -74,12 +82,24 @@ def rate_at(settings: EngineSettings, share: float) -> float:
     epoch = int(share * settings.epochs)
     if settings.schedule == "halving":
         return settings.learning_rate * 0.5 ** (epoch // HALVED_EVERY)
-    if settings.schedule == "triangle":
-        risen = 1 - abs(epoch % (2 * TRIANGLE_RISE) - TRIANGLE_RISE) / TRIANGLE_RISE
-        return settings.learning_rate * (TRIANGLE_FIRST + (1 - TRIANGLE_FIRST) * risen)
+    if settings.schedule in TRIANGLES:
+        dips = settings.schedule == "triangle_dips" and epoch > 0 and epoch % HALVED_EVERY == 0
+        return settings.learning_rate * (TRIANGLE_FIRST + (1 - TRIANGLE_FIRST) * _risen(epoch)) * (0.5 if dips else 1)
     if settings.schedule == "step":
         return settings.learning_rate * 0.1 ** ((share >= 0.5) + (share >= 0.75))
     return settings.learning_rate
+
+
+def momentum_at(settings: EngineSettings, share: float) -> float:
+    """Return the momentum at a share of the run, 0 to 1; it too depends on nothing else."""
+    if not settings.cycle_momentum:
+        return settings.momentum
+    return settings.momentum - (settings.momentum - LEAST_MOMENTUM) * _risen(int(share * settings.epochs))
+
+
+def _risen(epoch: int) -> float:
+    """Return how far a triangle has risen in an epoch, 0 to 1."""
+    return 1 - abs(epoch % (2 * TRIANGLE_RISE) - TRIANGLE_RISE) / TRIANGLE_RISE
 
 
 def _onecycle(share: float, rise: float) -> float:

@@ -182,7 +182,7 @@ class PatchTask:
             side.expand(len(images), 2), self.frame.input_px, self.frame.input_px, turn=knobs.turn, flip=knobs.flip,
             shift=knobs.shift, scale=knobs.scale, generator=generator, degrees=knobs.degrees,
         )  # fmt: skip
-        return knobs.recolour(frames.cut(pixels), generator)
+        return knobs.recolour(frames.cut(pixels, knobs.border), generator)
 
 
 class SteppingClassifier(SteppingTask, Protocol):

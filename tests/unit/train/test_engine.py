@@ -18,6 +18,7 @@ from wsi_patches.train.engine import EngineSettings, fit
 from wsi_patches.train.optimisers import build_optimizer, rate_at, update_average
 
 PLAIN = EngineSettings(epochs=3, learning_rate=0.02, device="cpu")
+CYCLING = replace(PLAIN, epochs=4, optimizer="sgd", schedule="triangle", cycle_momentum=True, decay="all")
 
 
 @pytest.fixture(autouse=True)
@@ -149,18 +150,19 @@ def test_a_seed_gives_the_same_bits_whatever_was_drawn_before(tmp_path):
     assert not torch.equal(one, other)
 
 
+@pytest.mark.parametrize("settings", [THOROUGH, CYCLING], ids=["thorough", "cycling"])
 @pytest.mark.parametrize("steps", [0, 2, STEPS, 3 * STEPS + 3])
-def test_interrupted_at_any_step_and_resumed_it_ends_with_the_same_bits(tmp_path, steps):
+def test_interrupted_at_any_step_and_resumed_it_ends_with_the_same_bits(tmp_path, steps, settings):
     class Interrupted(ToyTask):
         def loss(self, batch, device):
             if len(self.seen) == steps:
                 raise KeyboardInterrupt
             return super().loss(batch, device)
 
-    whole = fit(ToyTask(), THOROUGH, tmp_path / "whole")
+    whole = fit(ToyTask(), settings, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        fit(Interrupted(), THOROUGH, tmp_path / "parts")
-    resumed = fit(ToyTask(), THOROUGH, tmp_path / "parts", resume=True)
+        fit(Interrupted(), settings, tmp_path / "parts")
+    resumed = fit(ToyTask(), settings, tmp_path / "parts", resume=True)
 
     assert_same_bits(checkpoint(tmp_path / "parts"), checkpoint(tmp_path / "whole"))
     assert_same_bits(vars(resumed), vars(whole))

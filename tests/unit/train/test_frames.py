@@ -74,6 +74,16 @@ def test_quarter_turns_and_flips_give_all_eight_and_no_other():
     assert all(any(column) for column in zip(*matches, strict=True))
 
 
+@pytest.mark.parametrize(("border", "beyond"), [("mirror", 3), ("black", 0), ("edge", 1)])
+def test_what_lies_beyond_the_border_can_be_asked_for(border, beyond):
+    image = torch.tensor([1.0, 2, 3, 3, 2, 1]).expand(1, 1, 6, 6)
+    frames = drawn(1, 6, 12, 12, turn="none", flip=False, shift=0, scale=0)
+
+    cut = frames.cut(image, border)[0, 0]
+    assert torch.allclose(cut[3:9, 3:9], image[0, 0], atol=1e-5)
+    assert cut[6, 0] == pytest.approx(beyond, abs=1e-5)
+
+
 def test_beyond_the_border_it_is_mirrored_and_not_black():
     cuts = drawn(32, 20, 20, 20).cut(torch.ones(32, 3, 20, 20))
 
