@@ -56,7 +56,7 @@ MADE = {
     "histotnet_adp": "weights.safetensors",
     "histotnet": "weights.safetensors",
     "dl4all": "weights.safetensors",
-    "aml_one_against_control": "one_against_control.json",
+    "aml_one_against_control": "weights.safetensors",
     "aml_resnet50": "weights.safetensors",
 }
 """What each leaves in its output."""

@@ -55,7 +55,11 @@ def load_classifier(
     classifier = CellClassifier.load(model, device, precision, backend, compiled=compiled)
     if tuple(classifier.card.classes) != ALL_IDB_CLASSES:
         found = ", ".join(classifier.card.classes)
-        msg = f"model {model} tells {found}; counting blasts needs one that tells {', '.join(ALL_IDB_CLASSES)}"
+        msg = (
+            f"model {model} tells {found}; counting blasts needs one that tells {', '.join(ALL_IDB_CLASSES)}: train it "
+            "by a recipe whose `classes:` call each of its labels blast or other, or measure this one on labelled "
+            "patches with wsi-patches evaluate"
+        )
         raise ModelError(msg)
     return classifier
 

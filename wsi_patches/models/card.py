@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL
-from wsi_patches.errors import ModelError
+from wsi_patches.errors import ModelError, UsageError
 from wsi_patches.models.count_calibration import CountCalibration
 from wsi_patches.models.reference import InputReference
 
-__all__ = ["Card", "CounterCard", "DetectorCard", "FinderCard", "LabelCard", "ModelCard"]
+__all__ = ["Card", "CounterCard", "DetectorCard", "FinderCard", "LabelCard", "ModelCard", "check_alike"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,3 +255,26 @@ class ModelCard(Card):
         if len(self.classes) != 2 or not rising or not all(0 <= value <= 1 for value in (*said, *meant)):
             msg = f"card of {self.name}: isotonic must be rising points within 0..1 for two classes"
             raise ModelError(msg)
+
+
+def check_alike(cards: Sequence[ModelCard], names: Sequence[str]) -> None:
+    """Refuse models that cannot be asked about the same patches.
+
+    Parameters
+    ----------
+    cards
+        Of the models.
+    names
+        What they must agree in: attributes of a card.
+
+    Raises
+    ------
+    UsageError
+        Two of them differ in one of these.
+    """
+    for other in cards[1:]:
+        for name in names:
+            ours, theirs = getattr(cards[0], name), getattr(other, name)
+            if ours != theirs:
+                msg = f"an ensemble's models must agree in {name}: {cards[0].name} has {ours}, {other.name} {theirs}"
+                raise UsageError(msg)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from wsi_patches.errors import UsageError
 from wsi_patches.models.backends import Backend
-from wsi_patches.models.card import ModelCard
+from wsi_patches.models.card import ModelCard, check_alike
 from wsi_patches.models.classifier import CellClassifier
 
 __all__ = ["VIEWS", "Committee", "Doubt"]
@@ -101,12 +101,7 @@ class Committee:
         if self.views not in VIEWS or not self.members:
             msg = f"a committee takes one classifier or more and {', '.join(map(str, VIEWS))} views, got {self.views}"
             raise UsageError(msg)
-        for other in self.members[1:]:
-            for name in SAME:
-                ours, theirs = getattr(self.card, name), getattr(other.card, name)
-                if ours != theirs:
-                    msg = f"an ensemble's models must agree in {name}: {self.card.name} has {ours}, {other.card.name} "
-                    raise UsageError(msg + f"{theirs}")
+        check_alike([member.card for member in self.members], SAME)
 
     @property
     def size(self) -> int:

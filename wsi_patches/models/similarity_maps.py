@@ -51,12 +51,19 @@ class LastMap:
         Raises
         ------
         ModelError
-            The network has none: its last layers work on tokens, or its input is too small to leave any places.
+            The network has none: its last layers work on tokens, it is several networks side by side, or its input is
+            too small to leave any places.
         """
         generator = torch.Generator().manual_seed(0)
         side = described.frame.input_px
         noise = torch.randn((2, 3, side, side), generator=generator).to(described.device)
         layer = _last_layer(described.network, noise)
+        if _goes_around(described, layer, noise):
+            msg = (
+                f"{type(described.network).__name__} has no last map of places that all it says comes from: ask one of "
+                "the networks that it is made of, or leave the maps out with --cam none"
+            )
+            raise ModelError(msg)
         maps, features = _map_and_features(described, layer, noise)
         means = {"map": maps.mean((2, 3)), "relu": maps.relu().mean((2, 3))}
         same = [name for name, mean in means.items() if mean.shape == features.shape and _close(mean, features)]
@@ -215,6 +222,19 @@ def _last_layer(network: nn.Module, inputs: Tensor) -> nn.Module:
         msg = f"{type(network).__name__} uses the layer of its last map twice: leave the maps out with --cam none"
         raise ModelError(msg)
     return layer
+
+
+def _goes_around(described: DescribedNetwork, layer: nn.Module, inputs: Tensor) -> bool:
+    """Tell whether anything of an image reaches the features on another way than through a layer."""
+    seen = inputs.clone().requires_grad_()
+    hook = layer.register_forward_hook(lambda _module, _given, given: given.detach().clone())
+    try:
+        features = described.embed(seen, "embedding")
+    finally:
+        hook.remove()
+    if not features.requires_grad:
+        return False
+    return torch.autograd.grad(features.sum(), seen, allow_unused=True)[0] is not None
 
 
 @torch.no_grad()

@@ -29,10 +29,12 @@ from wsi_patches.train.patch_task import PatchTask, PatchView, TaskMaker, balanc
 from wsi_patches.train.refit import refit_head
 
 __all__ = [
+    "WEIGHTS",
     "FittedClassifier",
     "Progress",
     "TestPatches",
     "TrainedClassifier",
+    "class_scores",
     "fit_classifier",
     "train_classifier",
 ]
@@ -245,7 +247,7 @@ def _judged(settings: ClassifierSettings, fitted: FittedClassifier) -> tuple[Mod
     logits = logits_of(network, card, view, device)
     probabilities = meant(tempered(logits, card.temperature), card)
     scores = {
-        **_scores(card.classes, probabilities, view.truth),
+        **class_scores(card.classes, probabilities, view.truth),
         "test_calibration_error_before": calibration_error(tempered(logits, 1.0), view.truth),
         "test_patches": float(len(view)),
         "best_epoch": float(fitted.best_epoch),
@@ -269,9 +271,16 @@ def _calibrated(
     return replace(card, slide_shift=fit_slide_shift(meant(probabilities, card)[:, 0], view.truth == 0, slides))
 
 
-def _scores(
+def class_scores(
     class_names: tuple[str, ...], probabilities: NDArray[np.float32], truth: NDArray[np.int32]
 ) -> dict[str, float]:
+    """Return how good probabilities ``(n, classes)`` are on a test split, for the card.
+
+    Raises
+    ------
+    MissingExtra
+        scikit-learn is not installed.
+    """
     with needs_extra("train", "train"):
         from sklearn.metrics import f1_score, roc_auc_score
 

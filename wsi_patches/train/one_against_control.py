@@ -1,4 +1,4 @@
-"""Classifiers of one class against the same controls, which share a split, and what they say together."""
+"""Classifiers of one class against the same controls, which share a split, and the one that they make together."""
 
 from __future__ import annotations
 
@@ -10,14 +10,24 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_patches.datasets.split_file import write_split
 from wsi_patches.datasets.splits import By, Split
 from wsi_patches.errors import UsageError
-from wsi_patches.models.classifier import CellClassifier
-from wsi_patches.models.one_against_control import combined
+from wsi_patches.models.card import ModelCard
+from wsi_patches.models.classifier import CellClassifier, choose_device
+from wsi_patches.models.one_against_control import SYSTEM, OneAgainstControl
+from wsi_patches.models.weights import load_weights, save_weights
 from wsi_patches.train.augment import Augmentation
-from wsi_patches.train.classifier import Progress, TestPatches, TrainedClassifier, train_classifier
-from wsi_patches.train.classifier_network import CardWords
-from wsi_patches.train.classifier_settings import TEST
+from wsi_patches.train.classifier import (
+    WEIGHTS,
+    Progress,
+    TestPatches,
+    TrainedClassifier,
+    class_scores,
+    train_classifier,
+)
+from wsi_patches.train.classifier_network import CardWords, first_card, plain_values
+from wsi_patches.train.classifier_settings import TEST, TRAIN
 from wsi_patches.train.fields import FieldSettings
 from wsi_patches.train.patch_set import PatchSet, PatchSplit, split_patches
 from wsi_patches.train.patch_task import PatchView
@@ -97,8 +107,12 @@ class TrainedAgainstControl:
     control: str
     members: Mapping[str, TrainedClassifier]
     """By class."""
+    card: ModelCard
+    """Of all of them as one model."""
+    weights: Path
+    """The file of that model, which needs none of the members' own."""
     together: TestPatches
-    """What all of them say of all classes' patches of the test split; control is the first class."""
+    """What this file says of all classes' patches of the test split; control is the first class."""
     split: Split
     """Of all classes; the members' are parts of it."""
     left_out: tuple[str, ...]
@@ -118,7 +132,7 @@ def train_against_control(
     *,
     resume: bool = False,
 ) -> TrainedAgainstControl:
-    """Train a classifier for each class against control, and ask all of them about the test split of all classes.
+    """Train a classifier for each class against control, make one of them, and ask it about all classes' test split.
 
     All share one split, so that no classifier has seen a patient whom all of them are asked about.
 
@@ -131,7 +145,8 @@ def train_against_control(
     words
         What else the cards say.
     folder
-        Gets a folder for each class, as `train_classifier` writes it.
+        Gets a folder for each class, as `train_classifier` writes it, ``split.csv`` of all classes, and
+        ``weights.safetensors`` of the one model.
     progress
         Told after each epoch.
     resume
@@ -148,6 +163,7 @@ def train_against_control(
     """
     patches = _control_first(patches, settings.control)
     split, names = split_patches(patches, settings.by, settings.shares, settings.split_seed)
+    write_split(split, folder, overwrite=resume)
     subtypes = patches.class_names[1:]
     members = {}
     for number, subtype in enumerate(subtypes, 1):
@@ -156,11 +172,15 @@ def train_against_control(
         members[subtype] = train_classifier(
             settings.of(subtype), pair, words, folder / subtype, told, resume=resume, made=made
         )
-    view = PatchView(patches, np.flatnonzero(names == TEST), settings.input_px)
-    said = np.stack([_against_control(one.weights, settings, view) for one in members.values()], axis=1)
-    together = TestPatches.of(view, patches.class_names, combined(said))
+    views = {name: PatchView(patches, np.flatnonzero(names == name), settings.input_px) for name in (TRAIN, TEST)}
+    card = _card(settings, first_card(settings, patches, views[TRAIN], words), members)
+    network = _network(card, members).to(choose_device(settings.training.device)).eval()
+    card = _write(folder / WEIGHTS, network, card, views[TEST])
+    loaded = CellClassifier.load(folder / WEIGHTS, settings.training.device)
+    together = TestPatches.of(views[TEST], card.classes, _said(loaded, views[TEST]))
     absent = [f"no picture is of {one}: nothing was trained for it" for one in settings.subtypes if one not in subtypes]
-    return TrainedAgainstControl(settings.control, members, together, split, (*patches.left_out, *absent))
+    left_out = (*patches.left_out, *absent)
+    return TrainedAgainstControl(settings.control, members, card, folder / WEIGHTS, together, split, left_out)
 
 
 def of_patients(test: TestPatches) -> TestPatches:
@@ -213,14 +233,42 @@ def _pair(patches: PatchSet, subtype: int, made: PatchSplit) -> tuple[PatchSet, 
     return pair, (part, np.where(inside, names, ASIDE))
 
 
-def _against_control(weights: Path, settings: OneAgainstControlSettings, view: PatchView) -> NDArray[np.float32]:
-    """Return the probability of a classifier's class, calibrated, of each patch, ``(n,)``."""
-    classifier = CellClassifier.load(weights, settings.training.device)
+def _card(settings: OneAgainstControlSettings, first: ModelCard, members: Mapping[str, TrainedClassifier]) -> ModelCard:
+    """Return what all members say of themselves as one model, from the card of a network of all classes."""
+    cards = [one.card.to_dict() for one in members.values()]
+    changes = f"{first.changes}; {len(cards)} networks of one class against {settings.control}, whose odds are combined"
+    return replace(
+        first,
+        architecture=SYSTEM.name,
+        settings=plain_values({"members": cards}),
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        changes=changes,
+    )
+
+
+def _network(card: ModelCard, members: Mapping[str, TrainedClassifier]) -> OneAgainstControl:
+    """Return the network of a card, with the weights of its members' files."""
+    network = OneAgainstControl(len(card.classes), **card.settings)
+    for place, member in zip(network.members, members.values(), strict=True):
+        place.get_submodule("network").load_state_dict(load_weights(member.weights)[0])
+    return network
+
+
+def _write(path: Path, network: OneAgainstControl, card: ModelCard, test: PatchView) -> ModelCard:
+    """Write a network's file; return its card, with how good it is on the test split."""
+    said = _said(CellClassifier(network, card, "", next(network.parameters()).device), test)
+    card = replace(card, scores={**class_scores(card.classes, said, test.truth), "test_patches": float(len(test))})
+    save_weights(path, network, card)
+    return card
+
+
+def _said(classifier: CellClassifier, view: PatchView) -> NDArray[np.float32]:
+    """Return the probabilities of each patch, ``(n, classes)``."""
     starts = range(0, len(view), PATCHES_AT_ONCE)
-    parts = [
-        classifier.probabilities(view.read(range(start, min(start + PATCHES_AT_ONCE, len(view))))) for start in starts
-    ]
-    return np.concatenate(parts)[:, 1].clip(0, 1)
+    return np.concatenate(
+        [classifier.probabilities(view.read(range(start, min(start + PATCHES_AT_ONCE, len(view))))) for start in starts]
+    )
 
 
 def _of_all(progress: Progress | None, trained: int, trainings: int) -> Progress | None:

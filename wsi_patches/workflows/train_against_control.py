@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -24,7 +24,7 @@ from wsi_patches.workflows.evaluation_files import write_evaluation
 from wsi_patches.workflows.output import Existing
 from wsi_patches.workflows.train_folder import (
     DRAWS,
-    MEMBERS,
+    PAGE,
     FolderTraining,
     TrainingData,
     measured_test,
@@ -36,6 +36,7 @@ from wsi_patches.workflows.train_folder import (
 __all__ = ["AgainstControlTraining", "train_against_control_on_folder"]
 
 TOGETHER, PATIENTS = "all_classes", "patients"
+NOT_DONE = "<p>This training is not done: it is under way, or was stopped, and goes on with --resume.</p>"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class AgainstControlTraining:
     """Of these."""
     page: Path
     weights: Path
-    """The folder, with a weight file in the folder of each class."""
+    """The file of all classes together; each class has its own, against control, in its folder."""
     notes: tuple[str, ...]
 
     @property
@@ -91,8 +92,8 @@ def train_against_control_on_folder(
     data
         What is learnt from: labelled pictures, best in folders class / patient / image.
     out
-        The folder to write: a folder a class, ``one_against_control.json`` with their weight files, ``test/`` of all
-        together, ``test_patients/``, and the page ``training.html``.
+        The folder to write: a folder a class, ``weights.safetensors`` and ``card.json`` of all together, ``test/`` and
+        ``test_patients/`` of what these say, and the page ``training.html``.
     existing
         What to do with a training that is there.
     progress
@@ -110,16 +111,16 @@ def train_against_control_on_folder(
     items, notes = open_training(data, out, existing)
     told = None if progress is None else lambda _what, done, total: progress(done, total)
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / MEMBERS, {"control": settings.control}, durable=False)
     patches, words = cut_fields(settings, items, out, told)
+    _write_page(settings, (), {}, out)  # by which the folder is known for a training, should it be killed
     trained = train_against_control(settings, patches, words, out, told, resume=existing.resume)
     members = {name: measured_training(settings.of(name), one, out / name, ()) for name, one in trained.members.items()}
-    weights = {name: one.weights.relative_to(out).as_posix() for name, one in trained.members.items()}
-    write_json(out / MEMBERS, {"control": settings.control, "weights": weights}, durable=False)
+    write_json(out / "card.json", trained.card.to_dict(), durable=False)
     together, pages, more = _measured_together(settings, trained, out)
-    page = _write_page(settings, trained, {**{name: one.evaluation for name, one in members.items()}, **pages}, out)
+    all_pages = {**{name: one.evaluation for name, one in members.items()}, **pages}
+    page = _write_page(settings, trained.warnings, all_pages, out)
     notes = (*notes, *(f"{name}: {note}" for name, one in members.items() for note in one.notes), *more)
-    return AgainstControlTraining(trained, members, together, pages, page, out, notes)
+    return AgainstControlTraining(trained, members, together, pages, page, trained.weights, notes)
 
 
 def _measured_together(
@@ -144,18 +145,18 @@ def _measured_together(
 
 
 def _write_page(
-    settings: OneAgainstControlSettings, trained: TrainedAgainstControl, pages: Mapping[str, Path], out: Path
+    settings: OneAgainstControlSettings, warnings: Sequence[str], pages: Mapping[str, Path], out: Path
 ) -> Path:
-    """Write the page that leads to all others."""
+    """Write the page that leads to all others; without any it says that the training is not done."""
     title = f"Training of {settings.name}"
     hrefs = {name: quote(page.relative_to(out).as_posix()) for name, page in pages.items()}
     links = [f'<li><a href="{href}">{escape(name)}</a></li>' for name, href in hrefs.items()]
     body = [
         f"<h1>{escape(title)}</h1>",
-        warnings_box(trained.warnings),
-        f"<h2>On the test split</h2><ul>{''.join(links)}</ul>",
+        warnings_box(warnings),
+        f"<h2>On the test split</h2><ul>{''.join(links)}</ul>" if pages else NOT_DONE,
         "<h2>How this was trained</h2>",
         details_table({name: plain(value) for name, value in asdict(settings).items()}),
     ]
-    write_whole(out / "training.html", html_document(title, "\n".join(body)).encode(), durable=False)
-    return out / "training.html"
+    write_whole(out / PAGE, html_document(title, "\n".join(body)).encode(), durable=False)
+    return out / PAGE

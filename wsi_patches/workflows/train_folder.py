@@ -31,7 +31,7 @@ from wsi_patches.workflows.probe import Folded, colour_alone
 
 __all__ = [
     "DRAWS",
-    "MEMBERS",
+    "PAGE",
     "TUNING",
     "Cut",
     "FolderSettings",
@@ -51,8 +51,7 @@ Cut = tuple[PatchSet, CardWords]
 TUNING = "tuning"
 """Where a search for settings keeps its trials."""
 TEST_SPLIT = "test_split"
-MEMBERS = "one_against_control.json"
-"""Of several classifiers in one folder: where each one's weights are."""
+PAGE = "training.html"
 FOLDS = 5
 DRAWS = 1000
 
@@ -182,7 +181,7 @@ def open_training(
         There is a training, and it is neither to be resumed nor replaced.
     """
     searched = (out / TUNING).is_dir()
-    ours = searched or any((out / name).exists() for name in (HISTORY, "weights.safetensors", "checkpoint.pt", MEMBERS))
+    ours = searched or any((out / name).exists() for name in (HISTORY, "weights.safetensors", "checkpoint.pt", PAGE))
     there = check_output(out, existing, ours=ours, what="a training")
     if there and existing.resume and searched != tuned:
         how = "was searched with --tune: give it again" if searched else "was begun without --tune: leave it out"
@@ -252,7 +251,7 @@ def _measured(
 
 
 def _write_page(out: Path, settings: FolderSettings, trained: TrainedClassifier, more: Mapping[str, str]) -> Path:
-    page = out / "training.html"
+    page = out / PAGE
     card = trained.card
     details = {
         "Model": f"{card.name}: {card.title}",

@@ -1,5 +1,7 @@
 """Classifiers of one class against control: they share a split, learn what can be learnt, and vote for patients."""
 
+import csv
+import hashlib
 from dataclasses import replace
 from functools import cache
 
@@ -9,10 +11,11 @@ import pytest
 import torch
 
 from tests.painted_sets import painted_cells
+from tests.unit.models.test_one_against_control import combined
 from wsi_patches.datasets import find_inputs
 from wsi_patches.datasets.splits import Split
 from wsi_patches.errors import UsageError
-from wsi_patches.models.one_against_control import combined
+from wsi_patches.models.classifier import CellClassifier
 from wsi_patches.train.classifier import TestPatches
 from wsi_patches.train.engine_settings import EngineSettings
 from wsi_patches.train.fields import cut_fields
@@ -126,6 +129,34 @@ def test_what_they_say_together_is_their_own_odds(three):
     np.testing.assert_allclose(done.together.probabilities[controls], combined(against), atol=1e-4)
 
 
+def test_their_one_file_needs_none_of_their_own_and_says_the_same(three, tmp_path):
+    done, out = three
+    assert done.weights == out / "weights.safetensors"
+    moved = tmp_path / "elsewhere.safetensors"
+    moved.write_bytes(done.weights.read_bytes())
+    model = CellClassifier.load(moved, "cpu")
+    assert model.card == done.card
+    assert model.card.classes == ("control", "NPM1", "PML_RARA")
+    assert model.sha256 == hashlib.sha256(moved.read_bytes()).hexdigest()
+    images = done.together.images.read(range(len(done.together.truth)))
+    assert np.array_equal(model.probabilities(images), done.together.probabilities)
+    said = [CellClassifier.load(one.weights, "cpu").probabilities(images)[:, 1] for one in done.members.values()]
+    np.testing.assert_allclose(model.probabilities(images), combined(np.stack(said, axis=1)), atol=1e-4)
+
+
+def test_its_card_holds_the_members_cards_and_how_good_it_is(three):
+    done, out = three
+    card = done.card
+    assert card.architecture == "one_against_control"
+    assert [one["name"] for one in card.settings["members"]] == [one.card.name for one in done.members.values()]
+    assert card.settings["members"][0] == done.members["NPM1"].card.to_dict()
+    assert (card.input_px, card.patch_cell_diameters, card.temperature) == (32, 1.5, 1.0)
+    assert card.scores["test_balanced_accuracy"] == pytest.approx(balanced_accuracy(done.together))
+    assert card.scores["test_patches"] == len(done.together.truth)
+    with (out / "split.csv").open(newline="") as stream:
+        assert {row["label"] for row in csv.DictReader(stream)} == set(NAMES)
+
+
 def test_painted_classes_are_learnt_and_shuffled_ones_are_not(three, tmp_path):
     learnt = balanced_accuracy(three[0].together)
     shuffled = balanced_accuracy(trained(tmp_path, shuffled=True).together)
@@ -133,14 +164,29 @@ def test_painted_classes_are_learnt_and_shuffled_ones_are_not(three, tmp_path):
     assert learnt > shuffled + 0.25
 
 
-def test_pictures_are_split_only_where_it_is_asked_for_and_then_it_is_said(tmp_path):
-    settings = replace(SMALL, by="slide", training=replace(SMALL.training, epochs=1))
-    done = trained(tmp_path, settings)
+@pytest.fixture(scope="module")
+def by_picture(tmp_path_factory):
+    """The same of split pictures, whose probabilities are read off rising lines."""
+    training = replace(SMALL.training, epochs=1)
+    settings = replace(SMALL, by="slide", calibration="isotonic", training=training)
+    return trained(tmp_path_factory.mktemp("by_picture"), settings)
+
+
+def test_pictures_are_split_only_where_it_is_asked_for_and_then_it_is_said(by_picture):
     sides = {}
-    for row, name in zip(done.split.rows, done.split.names, strict=True):
+    for row, name in zip(by_picture.split.rows, by_picture.split.names, strict=True):
         sides.setdefault(row.group, set()).add(name)
     assert max(map(len, sides.values())) == 3
-    assert "One patient may lie on both sides" in done.warnings[0]
+    assert "One patient may lie on both sides" in by_picture.warnings[0]
+
+
+def test_isotonic_calibrations_go_into_the_one_file(by_picture):
+    test = by_picture.together
+    members = [CellClassifier.load(one.weights, "cpu") for one in by_picture.members.values()]
+    assert all(one.card.isotonic for one in members)
+    images = test.images.read(range(len(test.truth)))
+    said = np.stack([one.probabilities(images)[:, 1] for one in members], axis=1)
+    np.testing.assert_allclose(test.probabilities, combined(said), atol=1e-4)
 
 
 def test_patients_are_the_means_of_their_pictures_and_one_of_two_classes_is_two(three):
