@@ -16,7 +16,7 @@ from wsi_patches.models.classifier import choose_device
 from wsi_patches.train.augment import Augmentation
 from wsi_patches.train.classifier_network import colours_for, first_network
 from wsi_patches.train.classifier_settings import ClassifierSettings
-from wsi_patches.train.effect_network import Frame, MeanSubtracted, SubtractMean
+from wsi_patches.train.effect_network import Frame, MeanSubtracted, SubtractMean, bytes_less_mean
 from wsi_patches.train.engine import fit
 from wsi_patches.train.logs import Epoch
 from wsi_patches.train.nearest import nearest
@@ -57,6 +57,21 @@ class _ToTheEnd(PatchTask):
         return {"loss": 0.0}
 
 
+@dataclass(frozen=True)
+class _Left:
+    """What bytes leave of patches when their mean is taken: colours scaled by anything else lie far from 0."""
+
+    patches: PatchView
+
+    def __len__(self) -> int:
+        return len(self.patches)
+
+    def read(self, positions: object) -> NDArray[np.uint8]:
+        """Return patches, uint8 RGB ``(n, s, s, 3)``."""
+        pixels = torch.from_numpy(self.patches.read(positions)).permute(0, 3, 1, 2) / 255
+        return (255 * bytes_less_mean(pixels)).round().byte().permute(0, 2, 3, 1).numpy()
+
+
 def by_tuning(
     settings: ClassifierSettings,
     subtract: SubtractMean,
@@ -90,7 +105,8 @@ def by_tuning(
     """
     learnt, asked = (PatchView(patches, rows, settings.input_px) for rows in (train, test))
     first = first_network(settings, len(patches.class_names))
-    network = MeanSubtracted(first, colours_for(settings, learnt), subtract)
+    colours = colours_for(settings, _Left(learnt) if subtract == "uint8" else learnt)
+    network = MeanSubtracted(first, colours, subtract)
     frame, training = Frame(settings.input_px), replace(settings.training, keep="last", patience=None)
     task = _ToTheEnd(network, frame, learnt, asked, replace(settings, training=training))
     fitted = fit(task, training, folder, resume=True, progress=told)

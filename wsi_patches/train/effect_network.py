@@ -23,14 +23,17 @@ from wsi_patches.models.start import load_start
 from wsi_patches.models.system import HALF, Colours, System
 from wsi_patches.models.systems import find_system
 
-__all__ = ["FC6", "Frame", "Layer", "MeanSubtracted", "SubtractMean", "frozen_encoder", "system_of"]
+__all__ = [
+    "FC6", "Frame", "Layer", "MeanSubtracted", "SubtractMean", "bytes_less_mean", "frozen_encoder", "system_of",
+]  # fmt: skip
 
 Layer = Literal["published", "pooled"]
 """``published``: what the paper takes, fc6 before its ReLU of AlexNet and VGG, and the 1000 logits of ResNet and
 DenseNet; of other networks it is ``pooled``: the average of the last map, which the last layer takes."""
 SubtractMean = Literal["float", "uint8", "none"]
 """Whether the mean over all values of a patch is taken from it: as numbers; as the released code does it, on bytes, so
-that all that is darker than the mean becomes 0; or not."""
+that all that is darker than the mean becomes 0; or not. What is left is scaled as the network's weights were learnt
+with; of a network from chance, on bytes, by mean and deviation of what is left."""
 FC6 = {"alexnet": 2, "vgg16": 1, "vgg19": 1}
 """How many layers of the classifier lie up to fc6, with it."""
 LOGITS = ("resnet18", "resnet50", "resnet101", "densenet201")
@@ -66,14 +69,22 @@ class MeanSubtracted(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the network's outputs of images ``(n, 3, h, w)`` of 0 to 1."""
-        own = images.mean(dim=(1, 2, 3), keepdim=True)
         mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (self.colours.mean, self.colours.std))
         if self.subtract == "float":
-            mean = own
+            mean = _own_mean(images)
         elif self.subtract == "uint8":
-            images = (255 * images - 255 * own).add(0.5).floor().clamp(0, 255) / 255
+            images = bytes_less_mean(images)
         outputs: Tensor = self.network((images - mean) / std)
         return outputs
+
+
+def bytes_less_mean(images: Tensor) -> Tensor:
+    """Take from images ``(n, 3, h, w)`` of 0 to 1 their own mean as MATLAB's bytes do: rounded, and 0 where darker."""
+    return (255 * images - 255 * _own_mean(images)).add(0.5).floor().clamp(0, 255) / 255
+
+
+def _own_mean(images: Tensor) -> Tensor:
+    return images.mean(dim=(1, 2, 3), keepdim=True)
 
 
 def system_of(name: str) -> System:

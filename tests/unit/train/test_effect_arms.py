@@ -4,10 +4,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from wsi_patches.datasets import SlideItem
 from wsi_patches.train.classifier_settings import ClassifierSettings
 from wsi_patches.train.effect_arms import TURNED, by_tuning
+from wsi_patches.train.effect_network import SubtractMean
 from wsi_patches.train.engine_settings import EngineSettings
 from wsi_patches.train.patch_set import PatchSet
 
@@ -32,12 +34,13 @@ def textures(shuffled=False):
     return PatchSet(("fine", "coarse"), items, pixels, said, np.arange(COUNT, dtype=np.int32), np.zeros((COUNT, 2)))
 
 
-def test_it_learns_and_its_control_of_shuffled_labels_does_not(tmp_path: Path):
+@pytest.mark.parametrize("subtract", ["float", "uint8"])
+def test_it_learns_and_its_control_of_shuffled_labels_does_not(subtract: SubtractMean, tmp_path: Path):
     train, test = np.arange(0, COUNT // 2), np.arange(COUNT // 2, COUNT)
     right = []
     for shuffled in (False, True):
         patches = textures(shuffled)
-        said = by_tuning(SETTINGS, "float", patches, train, test, tmp_path / "run")
+        said = by_tuning(SETTINGS, subtract, patches, train, test, tmp_path / "run")
         right.append((said == patches.truth[test]).mean())
         assert not (tmp_path / "run").exists()
     assert right[0] > 0.9 > 0.75 > right[1]
