@@ -1,5 +1,6 @@
 """Every recipe that comes with the package runs, small; a new one must say here how."""
 
+import csv
 import hashlib
 import subprocess
 import sys
@@ -168,6 +169,23 @@ def test_recipe_runs_small(name, tmp_path):
     assert done.returncode == 0, done.stderr
     made = {file.name for file in (tmp_path / "out").iterdir()}
     assert MADE[name] in made
+    if name == "dl4all":
+        blasts_are_counted_by_what_it_made(tmp_path)
+
+
+def blasts_are_counted_by_what_it_made(folder):
+    """Count a painted slide by weights that learnt from C-NMC's two classes, under the names that its recipe gives."""
+    smear = SmearSettings.random(5, cell_diameter_px=40.0, blasts=3, others=3)
+    cv2.imwrite(str(folder / "slide.png"), paint_smear(Size(400, 320), smear)[0][..., ::-1])
+    done = run_cli(folder, "infer", "slide.png", "-o", "counts", "--model", "out/weights.safetensors")
+    assert done.returncode == 0, done.stderr
+    with (folder / "counts" / "counts.csv").open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["status"], row["model"], row["white_cells"]) == ("done", "dl4all", "6")
+    with (folder / "counts" / "slide" / "cells.csv").open(newline="") as stream:
+        found = [cell["class"] for cell in csv.DictReader(stream)]
+    assert len(found) == 6
+    assert found.count("blast") == int(row["blasts"]) == 6 - found.count("other")
 
 
 @pytest.mark.slow
