@@ -74,7 +74,7 @@ def measure_neighbours(
         "abstained": (1 - told, ones),
     }
     metrics = {name: _share(bootstrap, *values) for name, values in shares.items()}
-    return NeighbourShares(metrics, bootstrap.sampling("queries", group_kind))
+    return NeighbourShares(metrics, bootstrap.sampling("query", group_kind))
 
 
 def _share(bootstrap: GroupBootstrap, values: NDArray[np.float64], of: NDArray[np.float64]) -> Metric:

@@ -112,8 +112,10 @@ def sampling_warnings(sampling: Sampling, metrics: Mapping[str, Metric]) -> tupl
 
 
 def plural(count: int, noun: str) -> str:
-    """Return ``3 patches``, ``1 patch``, ``2 blocks of file order``."""
+    """Return ``3 patches``, ``1 patch``, ``2 queries``, ``2 blocks of file order``."""
     if count == 1:
         return f"1 {noun}"
     first, *rest = noun.split(" ", 1)
+    if first[-1] == "y" and first[-2:-1] not in "aeiou":
+        first = first[:-1] + "ie"
     return " ".join([str(count), first + ("es" if first.endswith(("s", "x", "ch", "sh")) else "s"), *rest])

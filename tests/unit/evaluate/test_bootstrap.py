@@ -101,3 +101,5 @@ def test_plurals():
     assert plural(1, "patch") == "1 patch"
     assert plural(2, "patch") == "2 patches"
     assert plural(3, "block of file order") == "3 blocks of file order"
+    assert plural(40, "query") == "40 queries"
+    assert plural(2, "day") == "2 days"
