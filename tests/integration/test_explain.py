@@ -77,6 +77,7 @@ def test_the_page_shows_queries_neighbours_maps_and_the_vote(pictures, model, tm
     assert "2 of 40 queries" in page
     assert "For research use only" in page
     assert "More than by chance" in page
+    assert "n = 40 queries of 40 slides" in page
     assert not re.search(r'(src|href)="(?!data:|#)', page)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wsi_patches.errors import UsageError, needs_extra
 
-__all__ = ["NeighbourSettings", "Neighbours", "TieRule", "Vote", "find_neighbours", "own_rows", "vote"]
+__all__ = ["NeighbourSettings", "Neighbours", "OwnedVectors", "TieRule", "Vote", "find_neighbours", "own_rows", "vote"]
 
 TieRule = Literal["abstain", "nearest", "boyer_moore"]
 """What is said where no class has more than half of the votes: nothing; what the nearest is; or what is left of Boyer's
@@ -57,6 +57,24 @@ class Vote(NamedTuple):
     """The class; None where they abstain."""
     margin: float
     """Votes for the class (or, where they abstain, for the foremost) less those for the next one, as a share of all."""
+
+
+@dataclass(frozen=True)
+class OwnedVectors:
+    """Patches as vectors, and whose they are."""
+
+    vectors: NDArray[np.float32]
+    """``(n, d)``."""
+    owners: NDArray[np.int64]
+    """What each belongs to, patient and slide, as numbers ``(n, g)``: two patches are of one kind where any of the
+    ``g`` agrees; negative numbers agree with none."""
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def take(self, rows: NDArray[np.int64]) -> OwnedVectors:
+        """Return some of them."""
+        return OwnedVectors(self.vectors[rows], self.owners[rows])
 
 
 class Neighbours(NamedTuple):
@@ -106,22 +124,13 @@ def _boyer_moore(labels: Sequence[int]) -> int:
     return candidate
 
 
-def find_neighbours(
-    queries: NDArray[np.float32],
-    reference: NDArray[np.float32],
-    own: NDArray[np.int64],
-    others: NDArray[np.int64],
-    settings: NeighbourSettings,
-) -> Neighbours:
+def find_neighbours(queries: OwnedVectors, reference: OwnedVectors, settings: NeighbourSettings) -> Neighbours:
     """Return the nearest rows of a reference for each query, none of them the query's own.
 
     Parameters
     ----------
     queries, reference
-        Float ``(n, d)`` and ``(m, d)``.
-    own, others
-        What each query, ``(n, g)``, and each row of the reference, ``(m, g)``, belongs to: patient and slide, as
-        numbers. They are of one kind where any of the ``g`` agrees; negative ones agree with none.
+        ``n`` and ``m`` of them, whose owners are numbered alike.
     settings
         How many, and how they are found.
 
@@ -132,37 +141,31 @@ def find_neighbours(
     MissingExtra
         The extra that finds them is not installed.
     """
-    if len(reference) > settings.approximate_above:
-        return _approximate(queries, reference, own, others, settings.k)
-    return _exact(queries, reference, own, others, settings.k)
+    find = _approximate if len(reference) > settings.approximate_above else _exact
+    return find(queries, reference, settings.k)
 
 
 def own_rows(own: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which rows of a reference are of a query's own patient or slide, ``(n, m)``; see `find_neighbours`."""
+    """Return which rows of a reference are of a query's own patient or slide, ``(n, m)``, by owners as numbers."""
     alike = np.zeros((len(own), len(others)), bool)
     for mine, theirs in zip(own.T, others.T, strict=True):
         alike |= (mine[:, None] == theirs[None, :]) & (mine[:, None] >= 0)
     return alike
 
 
-def _exact(
-    queries: NDArray[np.float32],
-    reference: NDArray[np.float32],
-    own: NDArray[np.int64],
-    others: NDArray[np.int64],
-    k: int,
-) -> Neighbours:
+def _exact(queries: OwnedVectors, reference: OwnedVectors, k: int) -> Neighbours:
     with needs_extra("train", "retrieval"):
         from sklearn.metrics import pairwise_distances_chunked
 
     def nearest(distances: NDArray[np.float32], start: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        distances[own_rows(own[start : start + len(distances)], others)] = np.inf
-        _check_enough((np.isfinite(distances)).sum(axis=1), k)
+        mine = own_rows(queries.owners[start : start + len(distances)], reference.owners)
+        _check_enough((~mine).sum(axis=1), k)
+        distances[mine] = np.inf
         rows = np.argsort(distances, axis=1, kind="stable")[:, :k]
         return rows, np.take_along_axis(distances, rows, axis=1)
 
     found: Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]] = pairwise_distances_chunked(
-        queries, reference, reduce_func=nearest, metric="euclidean"
+        queries.vectors, reference.vectors, reduce_func=nearest, metric="euclidean"
     )
     rows, distances = zip(*found, strict=True)
     return Neighbours(np.concatenate(rows), np.concatenate(distances).astype(np.float32))
@@ -177,30 +180,24 @@ def _check_enough(counts: NDArray[np.intp], k: int) -> None:
         raise UsageError(msg)
 
 
-def _approximate(
-    queries: NDArray[np.float32],
-    reference: NDArray[np.float32],
-    own: NDArray[np.int64],
-    others: NDArray[np.int64],
-    k: int,
-) -> Neighbours:
+def _approximate(queries: OwnedVectors, reference: OwnedVectors, k: int) -> Neighbours:
     """Ask an index for more than are wanted; a query that is left with too few others is answered exactly."""
     with needs_extra("explain", "the approximate index"):
         import faiss
-    index = faiss.IndexHNSWFlat(reference.shape[1], LINKS)
+    index = faiss.IndexHNSWFlat(reference.vectors.shape[1], LINKS)
     index.hnsw.efSearch = SEARCHED
-    index.add(np.ascontiguousarray(reference))
-    squares, rows = index.search(np.ascontiguousarray(queries), min(SPARE * k, len(reference)))
+    index.add(np.ascontiguousarray(reference.vectors))
+    squares, rows = index.search(np.ascontiguousarray(queries.vectors), min(SPARE * k, len(reference)))
     out = Neighbours(np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32))
     short = []
     for row in range(len(queries)):
         there = rows[row] >= 0
-        kept = np.flatnonzero(there)[~own_rows(own[row : row + 1], others[rows[row][there]])[0]][:k]
+        mine = own_rows(queries.owners[row : row + 1], reference.owners[rows[row][there]])[0]
+        kept = np.flatnonzero(there)[~mine][:k]
         if len(kept) < k:
             short.append(row)
             continue
         out.rows[row], out.distances[row] = rows[row][kept], np.sqrt(squares[row][kept])
     if short:
-        exact = _exact(queries[short], reference, own[short], others, k)
-        out.rows[short], out.distances[short] = exact
+        out.rows[short], out.distances[short] = _exact(queries.take(np.array(short)), reference, k)
     return out

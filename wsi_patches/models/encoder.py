@@ -32,3 +32,9 @@ class Encoder:
     """Returns the network on the CPU, in evaluation mode: ``(n, 3, input_px, input_px)`` to ``(n, dim)``."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """What else its features depend on, as JSON values."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that its features depend on, as JSON values."""
+        own = {"encoder": self.name, "sha256": self.sha256, "dim": self.dim, "input_px": self.input_px}
+        return {**own, **self.details}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +96,7 @@ def store_features(
         A patch cannot be read.
     """
     describe = describe or _in_turn(encoder.features)
-    name, settings = _group(encoder.encoder.name), _settings(encoder.encoder)
+    name, settings = _group(encoder.encoder.name), encoder.encoder.identity
     for part, start, stop in zip(store.parts, store.offsets[:-1], store.offsets[1:], strict=True):
         if derived_settings(part.folder, name) != settings:
             rows = range(int(start), int(stop))
@@ -124,12 +123,6 @@ def read_features(store: Store, encoder: Encoder) -> NDArray[np.float32]:
 
 def _group(encoder: str) -> str:
     return f"features/{encoder}"
-
-
-def _settings(encoder: Encoder) -> dict[str, Any]:
-    """Return what the features depend on, as plain values."""
-    own = {"encoder": encoder.name, "sha256": encoder.sha256, "dim": encoder.dim, "input_px": encoder.input_px}
-    return {**own, **encoder.details}
 
 
 def _in_turn(describe: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> Describe:

@@ -13,12 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from wsi_patches.annotations import read_geojson
 from wsi_patches.counting.centred import PatchScale, centred_patch, diameter_of, patch_side
 from wsi_patches.datasets import GroupRule, SlideItem, find_inputs, with_groups
-from wsi_patches.errors import SlideError, UsageError
+from wsi_patches.errors import AnnotationError, SlideError, UsageError
+from wsi_patches.outcome import SlideReport
 from wsi_patches.report import read_report
+from wsi_patches.slide import Slide
 from wsi_patches.slides import open_slide
 from wsi_patches.slides.fingerprint import fingerprint
 from wsi_patches.stores import Store, is_store, open_store
-from wsi_patches.workflows.labelled import LABEL, LabelledPatches, known_patches
+from wsi_patches.workflows.labelled import LabelledPatches, known_patches, readable_patches
 from wsi_patches.workflows.output import COUNTS
 
 __all__ = ["Cases", "find_cases"]
@@ -37,8 +39,10 @@ class Cases:
     """Where its slide or picture lies."""
     slides: NDArray[np.str_]
     """What tells its slide's or picture's file from every other."""
-    patients: NDArray[np.str_]
-    """Patient or other group; empty where nobody says."""
+    groups: NDArray[np.str_]
+    """Patient, or the slide that a picture was taken from; empty where nobody says."""
+    group_kinds: NDArray[np.str_]
+    """``patient`` or ``slide``; empty where nobody says what a group is."""
     labels: NDArray[np.str_]
     """Class; empty where nobody says."""
     reads: Callable[[NDArray[np.int64]], NDArray[np.uint8]]
@@ -53,6 +57,11 @@ class Cases:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def patients(self) -> NDArray[np.str_]:
+        """Patient of each; empty where nobody says."""
+        return np.where(self.group_kinds == "patient", self.groups, "")
+
     def read(self, rows: ArrayLike) -> NDArray[np.uint8]:
         """Return the patches at ``rows``, uint8 RGB ``(k, s, s, 3)``."""
         return self.reads(np.asarray(rows, np.int64))
@@ -66,7 +75,7 @@ class Cases:
         """Return some of them."""
         reads, store = self.reads, self.store
         columns: dict[str, Any] = {
-            name: getattr(self, name)[rows] for name in ("names", "files", "slides", "patients", "labels")
+            name: getattr(self, name)[rows] for name in ("names", "files", "slides", "groups", "group_kinds", "labels")
         }
         return replace(
             self,
@@ -94,10 +103,14 @@ def find_cases(
     target
         Of a store: ``label``, or an annotated class.
 
+    Returns
+    -------
+    Also those whose class is not known; pictures and slides that cannot be read are left out, and noted.
+
     Raises
     ------
     UsageError
-        Nothing is there, or kinds are mixed.
+        Nothing is there, nothing of it can be read, or kinds are mixed.
     """
     kinds = {_kind(path) for path in inputs}
     if len(inputs) > 1 and kinds != {"pictures"}:
@@ -117,19 +130,24 @@ def _kind(path: Path) -> str:
 
 
 def _of_store(store: Store, target: str | None) -> Cases:
-    known = known_patches(store, target)
-    if not len(known) and target in (None, LABEL):  # queries need no class
-        known = LabelledPatches(store, np.arange(len(store)), ("",), np.zeros(len(store), np.int32))
-    records = [store.slides[row] for row in known.slides.tolist()]
+    known, positions = known_patches(store, target), np.flatnonzero(readable_patches(store))
+    if not len(positions):
+        msg = f"{store.path} holds no patch that could be read: extract some first"
+        raise UsageError(msg)
+    rows = np.full(len(store), -1)
+    rows[known.positions] = known.truth
+    every = LabelledPatches(store, positions, (*known.class_names, ""), rows[positions].astype(np.int32))
+    records = [store.slides[row] for row in every.slides.tolist()]
     return Cases(
-        names=known.ids,
+        names=every.ids,
         files=_texts(record.path for record in records),
         slides=_texts(record.fingerprint for record in records),
-        patients=_texts(record.group or "" for record in records),
-        labels=np.array(known.class_names, str)[known.truth],
-        reads=known.read,
+        groups=_texts(record.group or "" for record in records),
+        group_kinds=_texts(record.group_kind or "" for record in records),
+        labels=np.array(every.class_names, str)[every.truth],
+        reads=every.read,
         store=store,
-        positions=known.positions,
+        positions=positions,
     )
 
 
@@ -138,66 +156,87 @@ def _of_pictures(inputs: Sequence[Path], input_px: int, rule: GroupRule) -> Case
     items, prints, notes = list[SlideItem](), list[str](), list(found.problems)
     for item in with_groups(found.items, rule):
         try:
-            prints.append(_checked(item))
-            items.append(item)
+            _middle_square(item.path, input_px)  # read whole, once: a damaged one stops no other
         except SlideError as error:
             notes.append(f"{item.path} was left out: {error}")
+        else:
+            prints.append(fingerprint(Path(item.path)))
+            items.append(item)
     if not items:
         msg = f"no picture of {', '.join(map(str, inputs))} can be read: {'; '.join(notes[:3])}"
         raise UsageError(msg)
-
-    def read(row: int) -> NDArray[np.uint8]:
-        with open_slide(items[row].path) as slide:
-            width, height = slide.info.size
-            return centred_patch(slide, width / 2, height / 2, min(width, height), input_px)
 
     return Cases(
         names=_texts(Path(item.path).name for item in items),
         files=_texts(item.path for item in items),
         slides=_texts(prints),
-        patients=_texts(item.group or "" for item in items),
+        groups=_texts(item.group or "" for item in items),
+        group_kinds=_texts(item.group_kind or "" for item in items),
         labels=_texts(item.label or "" for item in items),
-        reads=_one_by_one(read),
+        reads=_one_by_one(lambda row: _middle_square(items[row].path, input_px)),
         notes=tuple(notes),
     )
 
 
-def _checked(item: SlideItem) -> str:
-    """Return what tells a picture from every other, after it has shown that it opens."""
-    with open_slide(item.path):
-        return fingerprint(Path(item.path))
+def _middle_square(path: str, input_px: int) -> NDArray[np.uint8]:
+    with open_slide(path) as slide:
+        width, height = slide.info.size
+        return centred_patch(slide, width / 2, height / 2, min(width, height), input_px)
+
+
+@dataclass(frozen=True)
+class _FoundCells:
+    """A slide and the cells that ``infer`` found on it."""
+
+    report: SlideReport
+    fingerprint: str
+    xy: NDArray[np.float64]
+    """Level-0 pixels, ``(n, 2)``."""
+    side: float
+    """Of the patch around each, level-0 pixels."""
+
+    @classmethod
+    def of(cls, report: SlideReport, cells: Path, scale: PatchScale) -> _FoundCells:
+        found = read_geojson(cells)
+        with _opened(report) as slide:
+            side = patch_side(slide, scale, diameter_of(found))
+        return cls(report, fingerprint(Path(report.path)), found.xy, side)
+
+    def read(self, row: int, input_px: int) -> NDArray[np.uint8]:
+        """Return the patch around a cell."""
+        x, y = self.xy[row].tolist()
+        with _opened(self.report) as slide:
+            return centred_patch(slide, x, y, self.side, input_px)
+
+
+def _opened(report: SlideReport) -> Slide:
+    """Return a slide at the resolution at which it was counted, which a user may have stated."""
+    return open_slide(report.path, mpp=report.extra.get("slide_mpp"))
 
 
 def _of_counts(folder: Path, scale: PatchScale, input_px: int) -> Cases:
-    reports = [one for entry in sorted(folder.iterdir()) if entry.is_dir() and (one := read_report(entry))]
-    cells = {one.slide_id: folder / one.slide_id / "cells.geojson" for one in reports}
-    rows: list[tuple[int, float, float]] = []
-    sides, notes = dict[int, float](), list[str]()
-    for number, report in enumerate(reports):
-        if not cells[report.slide_id].is_file():
+    slides, notes = list[_FoundCells](), list[str]()
+    for entry in sorted(one for one in folder.iterdir() if one.is_dir()):
+        report, cells = read_report(entry), entry / "cells.geojson"
+        if report is not None and not cells.is_file():
             notes.append(f"{report.slide_id} has no cells: it failed, or its patches were counted")
-            continue
-        found = read_geojson(cells[report.slide_id])
-        with open_slide(report.path) as slide:
-            sides[number] = patch_side(slide, scale, diameter_of(found))
-        rows += [(number, x, y) for x, y in found.xy.tolist()]
+        elif report is not None:
+            try:
+                slides.append(_FoundCells.of(report, cells, scale))
+            except (SlideError, AnnotationError) as error:
+                notes.append(f"{report.slide_id} was left out: {error}")
+    rows = [(one, row) for one in slides for row in range(len(one.xy))]
     if not rows:
         msg = f"{folder} holds no cells to ask about: {'; '.join(notes) or 'infer found none'}"
         raise UsageError(msg)
-
-    def read(row: int) -> NDArray[np.uint8]:
-        number, x, y = rows[row]
-        with open_slide(reports[number].path) as slide:
-            return centred_patch(slide, x, y, sides[number], input_px)
-
-    prints = {number: fingerprint(Path(reports[number].path)) for number in sides}
     return Cases(
-        names=_texts(f"{reports[number].slide_id} at {x:.0f}, {y:.0f}" for number, x, y in rows),
-        files=_texts(reports[number].path for number, _, _ in rows),
-        slides=_texts(prints[number] for number, _, _ in rows),
-        patients=_texts(reports[number].group or "" for number, _, _ in rows),
+        names=_texts(f"{one.report.slide_id} at {one.xy[row, 0]:.0f}, {one.xy[row, 1]:.0f}" for one, row in rows),
+        files=_texts(one.report.path for one, _ in rows),
+        slides=_texts(one.fingerprint for one, _ in rows),
+        groups=_texts(one.report.group or "" for one, _ in rows),
+        group_kinds=_texts(one.report.extra.get("group_kind", "") for one, _ in rows),
         labels=_texts("" for _ in rows),
-        reads=_one_by_one(read),
+        reads=_one_by_one(lambda asked: rows[asked][0].read(rows[asked][1], input_px)),
         notes=tuple(notes),
     )
 

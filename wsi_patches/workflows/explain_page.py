@@ -4,73 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.evaluate.latent_map import LatentMap, draw_latent_map, latent_positions
 from wsi_patches.evaluate.neighbour_shares import NeighbourShares
-from wsi_patches.evaluate.neighbours import Neighbours
 from wsi_patches.pipeline import Progress
-from wsi_patches.report.explained import Alike, ExplainedCase, ExplainedMap, ExplainedNeighbour, render_explained
-from wsi_patches.workflows.explain_cases import Cases
+from wsi_patches.report.explained import ExplainedCase, ExplainedMap, ExplainedNeighbour, render_explained
+from wsi_patches.workflows.explain_compare import Compared
 from wsi_patches.workflows.explain_files import CSV, Answer, agreement_rows
+from wsi_patches.workflows.explain_maps import CAMS, MapDrawer
 from wsi_patches.workflows.explain_settings import ExplainSettings
 
-if TYPE_CHECKING:
-    from wsi_patches.models.described import DescribedNetwork, Space
-    from wsi_patches.models.similarity_maps import LastMap
-
-__all__ = ["Compared", "Told", "explained_page"]
+__all__ = ["Told", "explained_page"]
 
 MOST_KNOWN, MOST_ASKED = 3000, 1000
 """Points of the latent map: t-SNE of more takes minutes."""
-CAMS = {"rgrad": "RGrad-CAM", "grad": "Grad-CAM"}
 BY_EYE = (
     "The maps show what the network goes by, which may be stain, light or the rim of a picture; they do not say that "
     "it is right."
 )
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Queries, known patches, and which of these are nearest."""
-
-    queries: Cases
-    reference: Cases
-    query_features: NDArray[np.float32]
-    reference_features: NDArray[np.float32]
-    near: Neighbours
-    own: NDArray[np.int64]
-    """Patient and slide of each query, as numbers, ``(n, 2)``; see `find_neighbours`."""
-    others: NDArray[np.int64]
-    """Of each known patch, ``(m, 2)``."""
-
-    @cached_property
-    def class_names(self) -> tuple[str, ...]:
-        """The classes of the known patches, in alphabetical order."""
-        return tuple(sorted(set(self.reference.labels.tolist())))
-
-    @cached_property
-    def query_classes(self) -> NDArray[np.int64]:
-        """Index into ``class_names``, ``(n,)``; -1 where it is not known or is no class of the reference."""
-        return self._index(self.queries.labels)
-
-    @cached_property
-    def reference_classes(self) -> NDArray[np.int64]:
-        """Index into ``class_names``, ``(m,)``."""
-        return self._index(self.reference.labels)
-
-    @property
-    def neighbour_classes(self) -> NDArray[np.int64]:
-        """Of each neighbour, ``(n, k)``."""
-        return self.reference_classes[self.near.rows]
-
-    def _index(self, labels: NDArray[np.str_]) -> NDArray[np.int64]:
-        rows = {name: row for row, name in enumerate(self.class_names)}
-        return np.array([rows.get(one, -1) for one in labels.tolist()], np.int64)
 
 
 @dataclass(frozen=True)
@@ -87,7 +41,7 @@ class Told:
 
 def explained_page(
     settings: ExplainSettings,
-    described: DescribedNetwork,
+    drawer: MapDrawer,
     title: str,
     compared: Compared,
     told: Told,
@@ -99,8 +53,10 @@ def explained_page(
     ----------
     settings
         What was asked.
-    described, title
-        The network, and what it is called.
+    drawer
+        Draws the maps of likeness.
+    title
+        What the network is called.
     compared
         What was found.
     told
@@ -110,11 +66,12 @@ def explained_page(
 
     Raises
     ------
-    ModelError
-        The network has no maps of likeness, and they were not left out.
+    MissingExtra
+        The extra ``explain`` is not installed.
+    SlideError, StoreError
+        A patch cannot be read.
     """
     shown = _spread(len(told.answers), settings.show)
-    drawer = _Drawer(settings, described, compared)
     latent, places = _latent(settings, compared, shown)
     cases = []
     for count, row in enumerate(shown.tolist(), start=1):
@@ -138,46 +95,6 @@ def _spread(count: int, most: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
-class _Drawer:
-    """Draws the maps of likeness of a query and its neighbours."""
-
-    def __init__(self, settings: ExplainSettings, described: DescribedNetwork, compared: Compared) -> None:
-        self.settings, self.described, self.compared = settings, described, compared
-        in_logits = settings.space != "embedding" and settings.encoder is None
-        self.space: Space = "logits" if in_logits else "embedding"
-        self.notes: list[str] = []
-        self.last: LastMap | None = None
-        if settings.cam != "none":
-            from wsi_patches.models.similarity_maps import LastMap
-
-            self.last = LastMap.of(described)
-            if self.last.averaged is None:
-                self.notes.append(
-                    "This network's features are no averages of its last map, so that there are no maps of pairs."
-                )
-
-    def alike(self, query: NDArray[np.uint8], near: NDArray[np.uint8]) -> list[tuple[Alike, ...]]:
-        """Return the maps of each neighbour, uint8 RGB ``(k, s, s, 3)``."""
-        if self.last is None or self.settings.cam == "none":
-            return [()] * len(near)
-        from wsi_patches.models.similarity_maps import overall_maps, similarity_cams
-
-        found = [
-            (
-                CAMS[self.settings.cam],
-                similarity_cams(self.described, self.last, query, near, self.space, self.settings.cam),
-            )
-        ]
-        if self.last.averaged is not None:
-            found.append(
-                ("All places", overall_maps(self.described, self.last, query, near, self.space, self.settings.pool))
-            )
-        return [
-            tuple(Alike(name, maps.query[rank], maps.neighbours[rank]) for name, maps in found)
-            for rank in range(len(near))
-        ]
-
-
 Places = tuple[dict[int, tuple[float, float]], dict[int, tuple[float, float]]]
 """Where known patches and queries lie on the latent map, by their rows."""
 
@@ -191,9 +108,9 @@ def _latent(
     rng = np.random.default_rng(settings.seed)
     known = _some(rng, len(compared.reference), MOST_KNOWN, np.unique(compared.near.rows[shown]))
     asked = _some(rng, len(compared.queries), MOST_ASKED, shown)
-    if compared.query_features is compared.reference_features:  # each query lies where it lies as a known patch
+    if compared.same:  # each query lies where it lies as a known patch
         known, asked = np.union1d(known, asked), asked[:0]
-    vectors = np.concatenate([compared.reference_features[known], compared.query_features[asked]])
+    vectors = np.concatenate([compared.known.vectors[known], compared.asked.vectors[asked]])
     classes = np.concatenate([compared.reference_classes[known], compared.query_classes[asked]])
     positions = latent_positions(vectors, settings.map, settings.seed)
     drawn: LatentMap = draw_latent_map(positions, classes, compared.class_names, queries=len(asked))
@@ -217,7 +134,7 @@ def _some(rng: np.random.Generator, count: int, most: int, needed: NDArray[np.in
 
 
 def _case(
-    settings: ExplainSettings, compared: Compared, answer: Answer, row: int, drawer: _Drawer, places: Places
+    settings: ExplainSettings, compared: Compared, answer: Answer, row: int, drawer: MapDrawer, places: Places
 ) -> ExplainedCase:
     rows = compared.near.rows[row]
     query, near = compared.queries.read([row])[0], compared.reference.read(rows)
@@ -271,12 +188,11 @@ def _details(
     counts = np.bincount(compared.reference_classes, minlength=len(compared.class_names)).tolist()
     classes = ", ".join(f"{count} {name}" for name, count in zip(compared.class_names, counts, strict=True))
     many = len(compared.reference) > settings.approximate_above
-    logits = settings.space != "embedding" and settings.encoder is None
     how = {
         "Queries": ", ".join(map(str, settings.queries)),
         "Known patches": f"{', '.join(map(str, settings.reference))}: {classes}",
         "Described by": f"{title}, each patch as it is, neither turned nor flipped",
-        "Distance": f"Euclidean, of {'logits' if logits else 'features'}",
+        "Distance": f"Euclidean, of {'logits' if settings.in_logits else 'features'}",
         "Search": "an approximate index (HNSW)" if many else "all known patches",
         "Vote": f"{settings.k} neighbours; without a majority: {settings.tie}",
     }

@@ -82,6 +82,11 @@ class ExplainSettings:
         return NeighbourSettings(self.k, self.tie, self.approximate_above)
 
     @property
+    def in_logits(self) -> bool:
+        """Whether distances are between logits, or else between features."""
+        return self.encoder is None and self.space != "embedding"
+
+    @property
     def rule(self) -> GroupRule:
         """Where patients come from that no layout states."""
         return GroupRule(self.group_pattern, self.group_table)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise, starmap
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,8 +37,10 @@ class Vectors:
     """``(n, d)``."""
 
 
-def describe_cases(cases: Cases, describer: Describer, sha256: str, done: Done) -> Vectors:
+def describe_cases(cases: Cases, describer: Describer, identity: Mapping[str, Any], done: Done) -> Vectors:
     """Describe patches as they are; of a store all are, once, in a derived group ``described/SHA256`` of each part.
+
+    Parts that have it, made by the same network, are left as they are, so a run that was killed goes on from there.
 
     Parameters
     ----------
@@ -45,8 +48,8 @@ def describe_cases(cases: Cases, describer: Describer, sha256: str, done: Done) 
         What is described.
     describer
         The network.
-    sha256
-        Of its weights.
+    identity
+        What it says depends on, as JSON values, the ``sha256`` of its weights among them.
     done
         Told as it gets on.
 
@@ -55,32 +58,41 @@ def describe_cases(cases: Cases, describer: Describer, sha256: str, done: Done) 
     SlideError, StoreError
         A patch cannot be read.
     """
-    if cases.store is None:
-        return _joined([_told(describer.describe(images), done) for images in cases.batches()])
-    name, settings = f"described/{sha256[:16]}", {"sha256": sha256}
-    for row, part in enumerate(cases.store.parts):
-        if derived_settings(part.folder, name) != settings:
-            _describe_part(cases.store, row, describer, name, settings)
-    done(len(cases))
-    columns = [cases.store.derived(name, column)[cases.positions] for column in ("logits", "features")]
+    if cases.store is not None:
+        return _of_store(cases.store, cases, describer, identity, done)
+    said = []
+    for images in cases.batches():
+        said.append(describer.describe(images))
+        done(len(images))
+    return _joined(said)
+
+
+def _of_store(store: Store, cases: Cases, describer: Describer, identity: Mapping[str, Any], done: Done) -> Vectors:
+    name, settings = f"described/{identity['sha256'][:16]}", dict(identity)
+    for part, positions in zip(store.parts, starmap(range, pairwise(store.offsets.tolist())), strict=True):
+        if derived_settings(part.folder, name) == settings:
+            done(_held(cases, positions))
+            continue
+        said = []
+        for first in range(0, len(positions), AT_ONCE):
+            batch = positions[first : first + AT_ONCE]
+            said.append(describer.describe(store.read(batch)))
+            done(_held(cases, batch))
+        _keep(DerivedWriter(part.folder, name, settings), _joined(said))
+    columns = [store.derived(name, column)[cases.positions] for column in ("logits", "features")]
     return Vectors(*(np.asarray(one, np.float32) for one in columns))
 
 
-def _describe_part(store: Store, row: int, describer: Describer, name: str, settings: dict[str, Any]) -> None:
-    start, stop = int(store.offsets[row]), int(store.offsets[row + 1])
-    batches = [range(first, min(first + AT_ONCE, stop)) for first in range(start, stop, AT_ONCE)]
-    said = _joined([describer.describe(store.read(batch)) for batch in batches])
-    writer = DerivedWriter(store.parts[row].folder, name, settings)
+def _keep(writer: DerivedWriter, said: Vectors) -> None:
     writer.column("logits", said.logits, np.float32)
     writer.column("features", said.features, np.float32)
     writer.complete()
 
 
-def _told(
-    said: tuple[NDArray[np.float32], NDArray[np.float32]], done: Done
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    done(len(said[1]))
-    return said
+def _held(cases: Cases, positions: range) -> int:
+    """Return how many of the cases lie at some positions of their store."""
+    first, end = np.searchsorted(cases.positions, (positions.start, positions.stop)).tolist()
+    return int(end - first)
 
 
 def _joined(said: list[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> Vectors:

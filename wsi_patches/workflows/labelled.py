@@ -11,7 +11,7 @@ from wsi_patches.errors import UsageError
 from wsi_patches.patch import SlideRecord
 from wsi_patches.stores import Store
 
-__all__ = ["LABEL", "LabelledPatches", "known_patches", "labelled_patches"]
+__all__ = ["LABEL", "LabelledPatches", "known_patches", "labelled_patches", "readable_patches"]
 
 LABEL = "label"
 """The target that means each slide's own label."""
@@ -105,13 +105,16 @@ def known_patches(store: Store, target: str | None = None) -> LabelledPatches:
     return _readable(_by_label(store) if chosen == LABEL else _by_cells(store, chosen))
 
 
-def _readable(found: LabelledPatches) -> LabelledPatches:
-    """Leave out places that could not be read: they are background, whatever their label says."""
-    store = found.store
+def readable_patches(store: Store) -> NDArray[np.bool_]:
+    """Return which patches of a store were read, shape ``(n,)``; the others are background, whatever they were."""
     lost = [store.unreadable[record.id] for record in store.slides]
-    indices = store.grid_index[found.positions].tolist()
-    kept = np.array([index not in lost[row] for index, row in zip(indices, found.slides.tolist(), strict=True)], bool)
-    return LabelledPatches(store, found.positions[kept], found.class_names, found.truth[kept])
+    places = zip(store.grid_index.tolist(), store.slide_rows.tolist(), strict=True)
+    return np.array([index not in lost[row] for index, row in places], bool)
+
+
+def _readable(found: LabelledPatches) -> LabelledPatches:
+    kept = readable_patches(found.store)[found.positions]
+    return LabelledPatches(found.store, found.positions[kept], found.class_names, found.truth[kept])
 
 
 def _usual(store: Store) -> str:

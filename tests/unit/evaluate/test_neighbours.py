@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsi_patches.errors import UsageError
-from wsi_patches.evaluate.neighbours import NeighbourSettings, Vote, find_neighbours, vote
+from wsi_patches.evaluate.neighbours import NeighbourSettings, OwnedVectors, Vote, find_neighbours, vote
 
 A, B, C = 0, 1, 2
 
@@ -48,13 +48,13 @@ def test_of_three_that_differ_the_released_vote_takes_the_farthest():
         assert vote(list(labels), "boyer_moore").label == labels[2]
 
 
-def of_nobody(count):
-    return np.full((count, 2), -1)
+def of_nobody(vectors):
+    return OwnedVectors(vectors, np.full((len(vectors), 2), -1))
 
 
 def test_neighbours_are_the_nearest_near_to_far():
     reference = np.array([[0, 0], [3, 4], [1, 0], [0, 2]], np.float32)
-    found = find_neighbours(np.zeros((1, 2), np.float32), reference, of_nobody(1), of_nobody(4), NeighbourSettings())
+    found = find_neighbours(of_nobody(np.zeros((1, 2), np.float32)), of_nobody(reference), NeighbourSettings())
     np.testing.assert_array_equal(found.rows, [[0, 2, 3]])
     np.testing.assert_allclose(found.distances, [[0, 1, 2]])
 
@@ -65,7 +65,8 @@ def test_neighbours_are_never_of_the_querys_own_patient_or_slide(approximate_abo
     belongs = np.stack([np.arange(60) // 20, np.arange(60) // 5], axis=1)  # three patients of four slides
     belongs[:20, 0] = -1  # nobody knows whose the first four slides are: they are kept by slide
     settings = NeighbourSettings(k=5, approximate_above=approximate_above)
-    found = find_neighbours(reference, reference, belongs, belongs, settings)
+    patches = OwnedVectors(reference, belongs)
+    found = find_neighbours(patches, patches, settings)
     for row, near in enumerate(found.rows):
         assert (belongs[near, 1] != belongs[row, 1]).all()
         assert row < 20 or (belongs[near, 0] != belongs[row, 0]).all()
@@ -74,19 +75,18 @@ def test_neighbours_are_never_of_the_querys_own_patient_or_slide(approximate_abo
 
 @pytest.mark.parametrize("approximate_above", [0, 50_000])
 def test_a_reference_without_others_is_refused(approximate_above):
-    vectors, own = np.zeros((4, 2), np.float32), np.zeros((4, 2), np.int64)
+    patches = OwnedVectors(np.zeros((4, 2), np.float32), np.zeros((4, 2), np.int64))
     with pytest.raises(UsageError, match="lower -k"):
-        find_neighbours(vectors, vectors, own, own, NeighbourSettings(approximate_above=approximate_above))
+        find_neighbours(patches, patches, NeighbourSettings(approximate_above=approximate_above))
 
 
 def test_the_index_finds_nearly_all_of_the_true_neighbours(rng):
     # Vectors of a network lie near a surface of few dimensions; so do these.
     basis = rng.normal(size=(12, 64))
-    reference = (rng.normal(size=(6000, 12)) @ basis).astype(np.float32)
-    queries = (rng.normal(size=(200, 12)) @ basis).astype(np.float32)
-    own, others = of_nobody(200), of_nobody(6000)
-    exact = find_neighbours(queries, reference, own, others, NeighbourSettings(k=5))
-    found = find_neighbours(queries, reference, own, others, NeighbourSettings(k=5, approximate_above=5000))
+    reference = of_nobody((rng.normal(size=(6000, 12)) @ basis).astype(np.float32))
+    queries = of_nobody((rng.normal(size=(200, 12)) @ basis).astype(np.float32))
+    exact = find_neighbours(queries, reference, NeighbourSettings(k=5))
+    found = find_neighbours(queries, reference, NeighbourSettings(k=5, approximate_above=5000))
     same = [len(set(one) & set(other)) for one, other in zip(exact.rows, found.rows, strict=True)]
     assert np.mean(same) / 5 > 0.95
     agree = exact.rows == found.rows
