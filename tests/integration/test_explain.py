@@ -205,7 +205,7 @@ def test_networks_of_tokens_are_asked_without_maps(pictures, tmp_path):
 
 def test_an_explanation_is_not_written_over(pictures, model, tmp_path):
     explained(tmp_path / "out", [pictures], [pictures], model=model, cam="none")
-    with pytest.raises(OutputExists, match="--overwrite"):
+    with pytest.raises(OutputExists, match="already there: replace it with --overwrite, or give another -o"):
         explained(tmp_path / "out", [pictures], [pictures], model=model, cam="none")
     explained(tmp_path / "out", [pictures], [pictures], model=model, cam="none", overwrite=True, k=1)
     assert len(rows_of(tmp_path / "out")) == 40

@@ -31,7 +31,8 @@ def start_demo(out: Path, *, overwrite: bool) -> None:
     UsageError
         The folder holds something else, or an earlier demo and ``overwrite`` is not set.
     """
-    if check_output(out, Existing(overwrite=overwrite), ours=(out / MARK).is_file(), what="the output of the demo"):
+    existing, ours = Existing(overwrite=overwrite), (out / MARK).is_file()
+    if check_output(out, existing, ours=ours, what="the output of the demo", resumable=False):
         shutil.rmtree(out)
     make_folder(out)
     (out / MARK).write_text(json.dumps({"made_by": "wsi-patches demo"}), encoding="utf-8")

@@ -59,7 +59,8 @@ def evaluate(settings: EvaluateSettings, progress: Progress | None = None) -> Ev
         msg = f"{settings.source} does not exist: give what wsi-patches infer wrote, a store, or a table of predictions"
         raise UsageError(msg)
     ours = any((settings.out / name).exists() for name in ("evaluation.html", "white_cells", "slides/evaluation.html"))
-    check_output(settings.out, Existing(overwrite=settings.overwrite), ours=ours, what="an evaluation")
+    existing = Existing(overwrite=settings.overwrite)
+    check_output(settings.out, existing, ours=ours, what="an evaluation", resumable=False)
     _check_calibration(settings)
     if settings.source.is_file():
         return _of_table(settings)

@@ -56,7 +56,8 @@ def explain(settings: ExplainSettings, progress: Progress | None = None) -> Expl
         The extras ``train`` and ``explain`` are not installed.
     """
     ours = any((settings.out / name).is_file() for name in (PAGE, CSV))
-    there = check_output(settings.out, Existing(overwrite=settings.overwrite), ours=ours, what="an explanation")
+    existing = Existing(overwrite=settings.overwrite)
+    there = check_output(settings.out, existing, ours=ours, what="an explanation", resumable=False)
     network = load_network(settings)
     drawer = MapDrawer(settings, network.described)  # refuses a network without maps before it has worked for hours
     compared, notes = compare(settings, network, progress)

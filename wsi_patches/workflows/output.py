@@ -47,7 +47,7 @@ class Existing:
         return cls(resume or shard is not None, overwrite)
 
 
-def check_output(path: Path, existing: Existing, *, ours: bool, what: str) -> bool:
+def check_output(path: Path, existing: Existing, *, ours: bool, what: str, resumable: bool = True) -> bool:
     """Return whether there is an earlier output to go on from or to replace.
 
     Parameters
@@ -60,6 +60,8 @@ def check_output(path: Path, existing: Existing, *, ours: bool, what: str) -> bo
         Whether what is there was written by this program, so that it may be replaced.
     what
         What the command writes, for messages.
+    resumable
+        Whether the command has ``--resume``, for messages.
 
     Raises
     ------
@@ -78,7 +80,8 @@ def check_output(path: Path, existing: Existing, *, ours: bool, what: str) -> bo
         msg = f"-o {path} holds something else than {what}: give another path, or remove it yourself"
         raise UsageError(msg)
     if not (existing.resume or existing.overwrite):
-        msg = f"{path} is already there: go on with --resume, replace it with --overwrite, or give another -o"
+        go_on = "go on with --resume, " if resumable else ""
+        msg = f"{path} is already there: {go_on}replace it with --overwrite, or give another -o"
         raise OutputExists(msg)
     return True
 

@@ -151,7 +151,8 @@ def probe_store(settings: ProbeSettings, progress: Progress | None = None) -> Pr
     from wsi_patches.train.features import store_features
 
     ours = (settings.out / PAGE).is_file()
-    check_output(settings.out, Existing(overwrite=settings.overwrite), ours=ours, what="an evaluation")
+    existing = Existing(overwrite=settings.overwrite)
+    check_output(settings.out, existing, ours=ours, what="an evaluation", resumable=False)
     encoder = FrozenEncoder.load(settings.encoder, settings.device)
     name = encoder.encoder.name
     patches = labelled_patches(open_store(settings.store), settings.target)

@@ -103,7 +103,8 @@ def split(settings: SplitSettings, progress: Progress | None = None) -> SplitRes
         Copies are to be found, and the extra ``train`` is not installed.
     """
     ours = (settings.out / "split.csv").is_file()
-    check_output(settings.out, Existing(overwrite=settings.overwrite), ours=ours, what="a split")
+    existing = Existing(overwrite=settings.overwrite)
+    check_output(settings.out, existing, ours=ours, what="a split", resumable=False)
     source = _source(settings)
     made, source = _made(settings, source)
     known = {row.id: row for row in source.rows}
