@@ -69,7 +69,7 @@ NETWORKS = ("lite0", "alexnet", "vgg16", "vgg19", "resnet18", "resnet50", "resne
     "--layer",
     type=click.Choice(["published", "pooled"]),
     help="What is taken of a frozen network: fc6 or the logits, as published, or the average of the last map.  "
-    "[default: published; lite0: pooled]",
+    "[default: published, or pooled for lite0]",
 )
 @click.option(
     "--patch-px", type=int, metavar="PX", help="Side to which a folder's pictures are brought first.  [default: 256]"

@@ -94,8 +94,14 @@ class Commands(click.Group):
             click.echo(f"Error: {sentence_of(error)}", err=True)
             ctx.exit(FAILED)
         except KeyboardInterrupt:
-            click.echo("Stopped. What is complete stays; go on with --resume.", err=True)
+            again = "go on with --resume" if self._resumes(ctx) else "give the same command again"
+            click.echo(f"Stopped. What is complete stays; {again}.", err=True)
             ctx.exit(130)
+
+    def _resumes(self, ctx: click.Context) -> bool:
+        """Return whether the command that runs knows ``--resume``."""
+        command = self.get_command(ctx, ctx.invoked_subcommand or "")
+        return command is not None and any(one.name == "resume" for one in command.params)
 
 
 @click.command(

@@ -19,6 +19,8 @@ SETTINGS = {
     "split": ("split", "SplitSettings"),
     "evaluate": ("evaluate_settings", "EvaluateSettings"),
     "probe": ("probe", "ProbeSettings"),
+    "explain": ("explain_settings", "ExplainSettings"),
+    "effect": ("effect_settings", "EffectSettings"),
 }
 DEFAULT = re.compile(r"\[default: (.+?)\]")
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
