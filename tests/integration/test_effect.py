@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from tests.painted_sets import write_class_folders
+from tests.painted_sets import painted_cells, write_class_folders
 from wsi_patches.cli.main import main
-from wsi_patches.errors import OutputExists, StoreError, UsageError
+from wsi_patches.errors import ModelError, OutputExists, StoreError, UsageError
 from wsi_patches.imaging.sharpen import SharpenSettings, sharpen_adaptively
 from wsi_patches.stores import open_store
 from wsi_patches.train.engine_settings import EngineSettings
@@ -119,6 +119,49 @@ def test_halves_keep_patients_whole_and_are_drawn_anew(store, tmp_path):
     loose = halve(patches, "none", 6, 0)
     assert any(set(patches.groups[train]) & set(patches.groups[~train]) for train in loose.train)
     assert "nothing was kept together" in loose.warnings[0]
+
+
+@pytest.mark.parametrize("by", ["patient", "slide", "none"])
+def test_intervals_are_over_patients_however_patches_are_halved(store, tmp_path, by):
+    patches, _ = store_patches(store, None, tmp_path)
+    halves = halve(patches, by, 2, 0)
+    assert halves.group_kind == "patient"
+    assert len(np.unique(halves.groups)) == len({record.group for record in open_store(store).slides})
+
+
+def test_patches_of_one_slide_are_one_sample_where_no_patient_is_known(tmp_path):
+    images, _ = painted_cells(12, SIDE)
+    for name, some in (("blast", images[:6]), ("other", images[6:])):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for number, pair in enumerate(np.split(some, 3)):
+            cv2.imwrite(str(tmp_path / "set" / name / f"{number}.png"), np.concatenate(pair, axis=1))
+    made = extract(ExtractSettings((tmp_path / "set",), tmp_path / "cells.zarr", patch_size=SIDE)).out
+    patches, _ = store_patches(made, None, tmp_path)
+    halves = halve(patches, "none", 2, 0)
+    assert (len(patches), len(np.unique(halves.groups))) == (12, 6)
+    assert halves.group_kind == "picture or slide"
+
+
+def test_what_cannot_be_done_anew_stays_as_it_was(folder, tmp_path):
+    out = tmp_path / "out"
+    measure_step(EffectSettings(folder, out, NEVER, **SMALL))
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    wrong = {"network": "resnet50", "how": "tuned"}, {"weights": tmp_path / "absent.pth"}, {"repetitions": 3, "by": "x"}
+    for more in wrong:
+        with pytest.raises((UsageError, ModelError)):
+            measure_step(EffectSettings(folder, out, NEVER, overwrite=True, **{**SMALL, **more}))
+        assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_run_that_was_killed_while_it_read_is_begun_anew_without_a_word(folder, tmp_path):
+    (tmp_path / "out" / ".pixels1.partial").mkdir(parents=True)
+    assert measure_step(EffectSettings(folder, tmp_path / "out", NEVER, **SMALL)).changed == 0
+
+
+def test_weights_are_not_told_twice(folder, tmp_path):
+    settings = EffectSettings(folder, tmp_path / "out", NEVER, network="mine.yaml", weights=tmp_path, **SMALL)
+    with pytest.raises(UsageError, match=r"mine.yaml says which weights .* leave --weights"):
+        measure_step(settings)
 
 
 def test_a_network_is_tuned_and_what_is_done_is_not_done_again(folder, tmp_path):

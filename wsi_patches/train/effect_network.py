@@ -115,11 +115,14 @@ def frozen_encoder(
     Raises
     ------
     UsageError
-        It has no weights, or takes no such input.
+        It has no weights, takes no such input, or is told its weights twice.
     ModelError
         The network or its weights cannot be used.
     """
     if is_encoder_file(name):
+        if weights is not None:
+            msg = f"{name} says which weights its network has: leave --weights {weights} out"
+            raise UsageError(msg)
         described = find_encoder(name)
         network, colours, input_px = described.load(), Colours(described.mean, described.std), described.input_px
     else:

@@ -68,13 +68,13 @@ def measure_step(settings: EffectSettings, progress: Progress | None = None) -> 
     """
     existing = Existing(settings.resume, settings.overwrite)
     there = check_output(settings.out, existing, ours=(settings.out / SETTINGS).is_file(), what="an effect")
-    if there and settings.overwrite:
-        clear_output(settings.out)
+    side_px, classify = _classifier(settings, progress)  # its weights are read before any picture is
     make_folder(settings.out)
-    with TemporaryDirectory(dir=settings.out, prefix=".pixels") as pixels:
-        side_px, classify = _classifier(settings, progress)  # its weights are read before any picture is
+    with TemporaryDirectory(".partial", ".pixels", settings.out) as pixels:
         patches, step, notes = _patches(settings, Path(pixels))
         halves = halve(patches, settings.by, settings.repetitions, settings.seed)
+        if there and settings.overwrite:  # not before it is known that what was asked can be done
+            clear_output(settings.out, but=Path(pixels))
         _check_same(settings, patches, halves)
         arms = two_arms(patches, step, side_px, Path(pixels))
         said = classify(arms, halves)

@@ -61,16 +61,18 @@ def kept_step(store: Store, name: str, positions: NDArray[np.int64]) -> Step:
         raise UsageError(msg)
 
     @cache
-    def rows_of(part: int) -> NDArray[Any]:
+    def places_of(part: int) -> dict[int, int]:
+        """Return where each patch of a part lies among the images that were kept of it."""
         whole = np.arange(store.parts[part].count)
-        return groups[part].column("row") if "row" in groups[part].arrays else whole
+        rows: NDArray[Any] = groups[part].column("row") if "row" in groups[part].arrays else whole
+        return {row: at for at, row in enumerate(rows.tolist())}
 
     def replaced(rows: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         out = images.copy()
         parts = np.searchsorted(store.offsets, positions[rows], side="right") - 1
         for part in np.unique(parts).tolist():
             mine = np.flatnonzero(parts == part)
-            place = {row: at for at, row in enumerate(rows_of(part).tolist())}
+            place = places_of(part)
             local = (positions[rows[mine]] - store.offsets[part]).tolist()
             known = [(place[row], out[one]) for row, one in zip(local, mine.tolist(), strict=True) if row in place]
             groups[part].images().read([at for at, _ in known], [image for _, image in known])
@@ -168,12 +170,15 @@ def halve(patches: PatchSet, by: By | None, repetitions: int, seed: int) -> Halv
 
 
 def _independent(rows: Sequence[SplitRow], by: By, *, known: bool) -> tuple[NDArray[np.str_], str]:
-    """Return what the intervals draw: patients, else slides, or blocks of files where these may share a patient."""
+    """Return what the intervals draw, however patches are halved: patients, else slides, or blocks of files.
+
+    Blocks hold files that may share a patient.
+    """
     if by == "block" and not known:
         fewest = min(np.unique([row.label or "" for row in rows], return_counts=True)[1].tolist())
         blocks = make_split(rows, "block", max(2, min(BLOCKS, fewest)), 0).names
         return np.array([f"{row.label} {name}" for row, name in zip(rows, blocks, strict=True)], str), "block of files"
-    return np.array(keep_together(rows, by), str), "patient" if known and by != "none" else "picture or slide"
+    return np.array(keep_together(rows, "patient"), str), "patient" if known else "picture or slide"
 
 
 def _rows(patches: PatchSet) -> list[SplitRow]:

@@ -95,11 +95,19 @@ def _is_nothing(name: str) -> bool:
     return name.endswith(".partial") or is_run_file(name)
 
 
-def clear_output(path: Path) -> None:
-    """Remove everything that an earlier run made, but neither the lock, which this run holds, nor the log."""
+def clear_output(path: Path, but: Path | None = None) -> None:
+    """Remove everything that an earlier run made, but neither the lock, which this run holds, nor the log.
+
+    Parameters
+    ----------
+    path
+        The output's folder.
+    but
+        Something in it that stays: what this run has made already.
+    """
     # What says that there is an output goes first: a kill in the middle of this leaves nothing that counts.
     for entry in sorted(path.iterdir(), key=lambda entry: (entry.is_dir(), entry.name)):
-        if is_run_file(entry.name):
+        if is_run_file(entry.name) or entry == but:
             continue
         if entry.is_dir() and not entry.is_symlink():
             remove_tree(entry)
