@@ -154,8 +154,16 @@ def test_what_cannot_be_done_anew_stays_as_it_was(folder, tmp_path):
 
 
 def test_a_run_that_was_killed_while_it_read_is_begun_anew_without_a_word(folder, tmp_path):
-    (tmp_path / "out" / ".pixels1.partial").mkdir(parents=True)
-    assert measure_step(EffectSettings(folder, tmp_path / "out", NEVER, **SMALL)).changed == 0
+    left = set()
+
+    def look(*_told):
+        left.update(path.name for path in (tmp_path / "whole").iterdir() if path.is_dir())
+
+    measure_step(EffectSettings(folder, tmp_path / "whole", NEVER, **SMALL), look)
+    assert left
+    for name in left:
+        (tmp_path / "killed" / name).mkdir(parents=True)
+    assert measure_step(EffectSettings(folder, tmp_path / "killed", NEVER, **SMALL)).changed == 0
 
 
 def test_weights_are_not_told_twice(folder, tmp_path):
