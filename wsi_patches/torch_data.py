@@ -248,13 +248,9 @@ class PatchJitter:
     """Standard deviation of the log of the factor on all pixels."""
 
     def __post_init__(self) -> None:
-        for name in ("shift", "scale"):
-            if not 0 <= getattr(self, name) <= 0.5:
-                msg = f"{name} of the jitter must be 0 to 0.5, got {getattr(self, name)}"
-                raise UsageError(msg)
-        for name in ("stain", "brightness"):
-            if not 0 <= getattr(self, name) <= 1:
-                msg = f"{name} of the jitter must be 0 to 1, got {getattr(self, name)}"
+        for name, most in (("shift", 0.5), ("scale", 0.5), ("stain", 1), ("brightness", 1)):
+            if not 0 <= getattr(self, name) <= most:
+                msg = f"{name} of the jitter must be 0 to {most}, got {getattr(self, name)}"
                 raise UsageError(msg)
 
     @property
