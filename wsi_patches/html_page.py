@@ -14,8 +14,10 @@ __all__ = [
     "SORT_SCRIPT",
     "details_table",
     "embedded_picture",
+    "figures_table",
     "html_document",
     "line_styles",
+    "picture_address",
     "warnings_box",
 ]
 
@@ -149,8 +151,12 @@ def embedded_picture(data: bytes, kind: str, alt: str) -> str:
     alt
         Plain text: what is to be seen.
     """
-    encoded = base64.b64encode(data).decode("ascii")
-    return f'<img src="data:image/{kind};base64,{encoded}" alt="{escape(alt)}">'
+    return f'<img src="{picture_address(data, kind)}" alt="{escape(alt)}">'
+
+
+def picture_address(data: bytes, kind: str) -> str:
+    """Return the address of an image that holds its own file, ``png`` or ``jpeg``."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def warnings_box(warnings: Sequence[str]) -> str:
@@ -165,6 +171,28 @@ def details_table(details: Mapping[str, str]) -> str:
     """Return a table of names and what they are, both plain text."""
     rows = (f'<tr><th scope="row">{escape(name)}</th><td>{escape(text)}</td></tr>' for name, text in details.items())
     return "\n".join(["<table><tbody>", *rows, "</tbody></table>"])
+
+
+def figures_table(rows: Sequence[Sequence[str]], caption: str = "", *, figures: int = 1) -> str:
+    """Return rows of text as a table.
+
+    Parameters
+    ----------
+    rows
+        Plain text: the header first; the first column names the rows.
+    caption
+        Plain text; none if empty.
+    figures
+        How many of the columns that follow are the figures that count.
+    """
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in rows[0])
+    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    lines = [f"<table>{title}", f"<thead><tr>{head}</tr></thead>", "<tbody>"]
+    for name, *texts in rows[1:]:
+        kinds = [' class="figure"'] * figures + [""] * (len(texts) - figures)
+        told = "".join(f"<td{kind}>{escape(text)}</td>" for kind, text in zip(kinds, texts, strict=True))
+        lines.append(f'<tr><th scope="row">{escape(name)}</th>{told}</tr>')
+    return "\n".join([*lines, "</tbody></table>"])
 
 
 def line_styles(count: int) -> list[dict[str, Any]]:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from wsi_patches.errors import sentence_of
 
-__all__ = ["DONE", "FAILED", "OUT_OF_FOCUS", "PARTIAL", "Interval", "Outcome", "SlideReport", "merge_outcomes"]
+__all__ = [
+    "DONE",
+    "FAILED",
+    "OUT_OF_FOCUS",
+    "PARTIAL",
+    "Interval",
+    "Outcome",
+    "SlideReport",
+    "defined",
+    "merge_outcomes",
+]
 
 DONE, PARTIAL, FAILED = "done", "partial", "failed"
 OUT_OF_FOCUS = 8.0
@@ -62,6 +73,11 @@ def _join(one: Outcome, other: Outcome) -> Outcome:
     )
 
 
+def defined(number: float) -> float | None:
+    """Return a number as JSON has it: None for one that is not defined (nan)."""
+    return None if math.isnan(number) else number
+
+
 @dataclass(frozen=True)
 class Interval:
     """A figure with its 95 % interval."""
@@ -69,6 +85,11 @@ class Interval:
     value: float
     low: float
     high: float
+
+    @property
+    def plain(self) -> dict[str, float | None]:
+        """As JSON values; what is not defined is None."""
+        return {name: defined(number) for name, number in asdict(self).items()}
 
     def __str__(self) -> str:
         return f"{self.value:.3g} ({self.low:.3g} to {self.high:.3g})"

@@ -4,6 +4,8 @@ import errno
 
 from wsi_patches.outcome import Interval, Outcome, SlideReport, merge_outcomes
 
+NAN = float("nan")
+
 
 def test_the_worst_part_says_what_became_of_the_slide():
     parts = [
@@ -27,3 +29,8 @@ def test_a_full_disk_is_told_with_what_to_do():
     assert "no space is left" in told.error
     assert "--resume" in told.error
     assert "out/a/cells.csv" in told.error
+
+
+def test_an_interval_that_is_not_defined_is_null_in_json():
+    assert Interval(0.5, NAN, NAN).plain == {"value": 0.5, "low": None, "high": None}
+    assert Interval(0.5, 0.0, 1.0).plain == {"value": 0.5, "low": 0.0, "high": 1.0}

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +12,7 @@ from wsi_patches.cli.options import (
     PATH,
     device_option,
     existing_options,
+    group_options,
     json_option,
     quiet_option,
     read_command_recipe,
@@ -23,6 +22,9 @@ from wsi_patches.cli.options import (
 from wsi_patches.cli.progress import progress_bar
 from wsi_patches.cli.suggestions import words, words_or_files
 from wsi_patches.recipe import settings_from
+
+if TYPE_CHECKING:
+    from wsi_patches.workflows.effect import EffectResult
 
 __all__ = ["command"]
 
@@ -86,8 +88,7 @@ NETWORKS = ("lite0", "alexnet", "vgg16", "vgg19", "resnet18", "resnet50", "resne
     type=click.Choice(["patient", "slide", "block", "none"]),
     help="What a half keeps together; none: nothing, as published.  [default: patient where all are known, else block]",
 )
-@click.option("--group-table", type=PATH, metavar="FILE.csv", help="Patients of a folder's pictures.  [default: none]")
-@click.option("--group-pattern", metavar="REGEX", help="Patients in the names of a folder's pictures.  [default: none]")
+@group_options
 @device_option
 @click.option("--draws", type=int, metavar="N", help="Draws for the intervals.  [default: 1000]")
 @seed_option
@@ -108,21 +109,29 @@ def command(recipe: str | None, as_json: bool, quiet: bool, **options: Any) -> N
     with progress_bar("patches" if settings.how == "frozen" else "epochs", quiet=quiet or as_json) as progress:
         done = measure_step(settings, progress)
     if as_json:
-        figures = {one.name: {"means": one.means, "stds": one.stds, **asdict(one.difference)} for one in done.figures}
-        told = {"figures": figures, "changed": done.changed, "patches": done.patches, "page": str(done.page)}
-        click.echo(json.dumps(_plain({**told, "warnings": done.warnings}), indent=2))
+        click.echo(_as_json(done))
     elif not quiet:
-        from wsi_patches.evaluate.effect_page import format_effect
-
-        for line in format_effect(done.figures, done.warnings):
-            click.echo(line)
-        click.echo(f"{done.changed} of {done.patches} patches were changed by the step. {done.page}")
+        _tell(done)
 
 
-def _plain(value: Any) -> Any:
-    """Return a value for JSON, which knows no nan."""
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+def _tell(done: EffectResult) -> None:
+    from wsi_patches.evaluate.effect_page import format_effect
+
+    for line in format_effect(done.figures, done.warnings):
+        click.echo(line)
+    click.echo(f"{done.changed} of {done.patches} patches were changed by the step. {done.page}")
+
+
+def _as_json(done: EffectResult) -> str:
+    from wsi_patches.outcome import defined
+
+    figures = {
+        one.name: {
+            "means": [defined(mean) for mean in one.means],
+            "stds": [defined(std) for std in one.stds],
+            **one.difference.plain,
+        }
+        for one in done.figures
+    }
+    told = {"changed": done.changed, "patches": done.patches, "page": str(done.page), "warnings": done.warnings}
+    return json.dumps({"figures": figures, **told}, indent=2)

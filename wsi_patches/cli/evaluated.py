@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +56,4 @@ def _metrics(result: Result) -> dict[str, dict[str, float | None]]:
 
 
 def _figures(metric: Metric) -> dict[str, float | None]:
-    ends = {"value": metric.value, "low": metric.interval.low, "high": metric.interval.high}
-    defined: dict[str, float | None] = {name: None if math.isnan(one) else one for name, one in ends.items()}
-    return {**defined, "n": metric.n, "groups": metric.groups}
+    return {**metric.interval.plain, "n": metric.n, "groups": metric.groups}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from wsi_patches.evaluate.effect import EffectFigure, Said
 from wsi_patches.evaluate.tables import align, label, write_table
-from wsi_patches.html_page import details_table, embedded_picture, html_document, warnings_box
+from wsi_patches.html_page import details_table, embedded_picture, figures_table, html_document, warnings_box
 from wsi_patches.stores.files import write_whole
 
 __all__ = ["effect_rows", "format_effect", "write_effect"]
@@ -34,7 +34,7 @@ def effect_rows(figures: Sequence[EffectFigure]) -> list[list[str]]:
         ]
         change = one.difference
         interval = "" if math.isnan(change.low) else f" ({change.low:+.3f} to {change.high:+.3f})"
-        rows.append([label(one.name).replace("rank 5", "rank-5"), *arms, f"{change.value:+.3f}{interval}"])
+        rows.append([label(one.name), *arms, f"{change.value:+.3f}{interval}"])
     return rows
 
 
@@ -101,17 +101,8 @@ def _body(
     details: Mapping[str, str],
     warnings: Sequence[str],
 ) -> str:
-    head, *rows = effect_rows(figures)
-    heads = "".join(f'<th scope="col">{escape(text)}</th>' for text in head)
-    lines = (
-        "".join(
-            [f'<th scope="row">{escape(row[0])}</th>', *(f'<td class="figure">{escape(one)}</td>' for one in row[1:])]
-        )
-        for row in rows
-    )
-    table = (
-        f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(f'<tr>{one}</tr>' for one in lines)}</tbody></table>"
-    )
+    rows = effect_rows(figures)
+    table = f'<div class="wide">{figures_table(rows, figures=len(rows[0]) - 1)}</div>'
     parts = [f"<h1>{escape(title)}</h1>", warnings_box(warnings), table, details_table(details)]
     return "\n".join([*parts, _strip(examples)])
 

@@ -14,7 +14,7 @@ from wsi_patches.evaluate.labels import LabelsResult
 from wsi_patches.evaluate.report_table import report_rows
 from wsi_patches.evaluate.result import Result
 from wsi_patches.evaluate.tables import class_rows, metric_rows
-from wsi_patches.html_page import details_table, embedded_picture, html_document, warnings_box
+from wsi_patches.html_page import details_table, embedded_picture, figures_table, html_document, warnings_box
 
 __all__ = ["NOTHING", "NO_BASELINES", "render_evaluation"]
 
@@ -59,12 +59,12 @@ def render_evaluation(
         f"<h1>{escape(title)}</h1>",
         f'<p class="path">{escape(str(result.sampling))}</p>',
         warnings_box(result.warnings),
-        _table("Figures", metric_rows(result)),
+        figures_table(metric_rows(result), "Figures"),
     ]
     if isinstance(result, ClassificationResult):
         parts += _class_tables(result, baselines)
     elif isinstance(result, LabelsResult):
-        parts.append(_table("Each label", class_rows(result)))
+        parts.append(figures_table(class_rows(result), "Each label"))
     parts += [_figure(picture) for picture in pictures]
     how = {"Sample": str(result.sampling), "Intervals": result.sampling.sentence, **details}
     return html_document(title, "\n".join([*parts, "<h2>How this was measured</h2>", details_table(how)]))
@@ -72,23 +72,14 @@ def render_evaluation(
 
 def _class_tables(result: ClassificationResult, baselines: Mapping[str, ClassificationResult]) -> list[str]:
     tables = [
-        _table("Each class against the rest", class_rows(result)),
-        _table("The same as papers print it, without intervals", report_rows(result)),
+        figures_table(class_rows(result), "Each class against the rest"),
+        figures_table(report_rows(result), "The same as papers print it, without intervals"),
     ]
     if baselines:
-        tables.append(_table("Beside simpler classifiers, on the same patches", comparison_rows(result, baselines)))
+        beside = "Beside simpler classifiers, on the same patches"
+        tables.append(figures_table(comparison_rows(result, baselines), beside))
         tables += [f"<p><strong>{escape(warning)}</strong></p>" for warning in comparison_warnings(result, baselines)]
     return tables
-
-
-def _table(caption: str, rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of text as a table; the first row is the header, the first column names the rows."""
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in rows[0])
-    lines = [f"<table><caption>{escape(caption)}</caption>", f"<thead><tr>{head}</tr></thead>", "<tbody>"]
-    for name, first, *rest in rows[1:]:
-        others = "".join(f"<td>{escape(text)}</td>" for text in rest)
-        lines.append(f'<tr><th scope="row">{escape(name)}</th><td class="figure">{escape(first)}</td>{others}</tr>')
-    return "\n".join([*lines, "</tbody></table>"])
 
 
 def _figure(picture: Picture) -> str:

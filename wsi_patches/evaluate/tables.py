@@ -36,6 +36,7 @@ METRIC_COLUMNS = ("metric", "value", "low", "high", "n", "groups")
 LABELS = {
     "f1": "F1",
     "macro_f1": "macro F1",
+    "rank_5": "rank-5",
     "roc_auc": "ROC-AUC",
     "macro_roc_auc": "macro ROC-AUC",
     "calibration_error": "expected calibration error",

@@ -10,7 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_patches.html_page import details_table, embedded_picture, html_document, warnings_box
+from wsi_patches.html_page import (
+    details_table,
+    embedded_picture,
+    figures_table,
+    html_document,
+    picture_address,
+    warnings_box,
+)
 
 __all__ = ["Alike", "ExplainedCase", "ExplainedMap", "ExplainedNeighbour", "render_explained"]
 
@@ -136,13 +143,8 @@ def render_explained(
 def _figures(rows: Sequence[Sequence[str]]) -> str:
     if not rows:
         return ""
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in rows[0])
-    lines = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td class="figure">{escape(share)}</td><td>{escape(ends)}</td></tr>'
-        for name, share, ends in rows[1:]
-    )
-    caption = "<caption>How often neighbours are of the query's own class</caption>"
-    return f'<div class="wide"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
+    table = figures_table(rows, "How often neighbours are of the query's own class")
+    return f'<div class="wide">{table}</div>'
 
 
 def _latent(latent: ExplainedMap | None) -> str:
@@ -154,10 +156,10 @@ def _latent(latent: ExplainedMap | None) -> str:
         f"{escape(name)}"
         for name, colour, _ in latent.legend
     )
-    picture = embedded_picture(latent.png, "png", "").split('src="')[1].split('"')[0]
+    address = picture_address(latent.png, "png")
     return (
         '<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs><symbol id="latent" '
-        f'viewBox="0 0 600 600"><image width="600" height="600" href="{picture}"/></symbol></defs></svg>\n'
+        f'viewBox="0 0 600 600"><image width="600" height="600" href="{address}"/></symbol></defs></svg>\n'
         f"<p>Latent map: {keys}. In each query's own map a square marks it, and numbered rings "
         f"its neighbours. {escape(latent.note)}</p>"
     )

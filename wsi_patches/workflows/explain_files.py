@@ -87,13 +87,7 @@ def agreement_values(agreement: NeighbourShares | None) -> dict[str, dict[str, f
     """Return the figures as JSON values; what is not defined is null."""
     if agreement is None:
         return None
-    ends = {
-        name: {"value": metric.value, "low": metric.interval.low, "high": metric.interval.high}
-        for name, metric in agreement.metrics.items()
-    }
-    return {
-        name: {end: None if math.isnan(one) else one for end, one in values.items()} for name, values in ends.items()
-    }
+    return {name: metric.interval.plain for name, metric in agreement.metrics.items()}
 
 
 def agreement_rows(agreement: NeighbourShares | None) -> list[tuple[str, str, str]]:
@@ -103,7 +97,7 @@ def agreement_rows(agreement: NeighbourShares | None) -> list[tuple[str, str, st
     rows = [("What", "Share", "95 % interval")]
     for name, metric in agreement.metrics.items():
         low, high = metric.interval.low, metric.interval.high
-        interval = "not defined" if math.isnan(low) else f"{100 * low:.1f} to {100 * high:.1f} %"
+        interval = f"{100 * low:.1f} to {100 * high:.1f} %" if metric.has_interval else "not defined"
         share = "not defined" if math.isnan(metric.value) else f"{100 * metric.value:.1f} %"
         rows.append((TOLD[name], share, interval))
     return rows
