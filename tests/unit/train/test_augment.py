@@ -114,7 +114,14 @@ def test_noise_has_the_strength_that_was_asked_for():
 
 @pytest.mark.parametrize(
     "settings",
-    [{"shift": 0.6}, {"scale": -0.1}, {"hue": float("nan")}, {"turn": "third"}, {"border": "wrap"}, {"stain_basis": "wright"}],
+    [
+        {"shift": 0.6},
+        {"scale": -0.1},
+        {"hue": float("nan")},
+        {"turn": "third"},
+        {"border": "wrap"},
+        {"stain_basis": "wright"},
+    ],
 )
 def test_impossible_augmentation_is_refused(settings):
     with pytest.raises(UsageError, match=next(iter(settings))):
