@@ -3,67 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL
-from wsi_patches.evaluate.classification import ClassificationResult
 from wsi_patches.evaluate.slides import SlideCounts, SlidesResult, measure_slides
 from wsi_patches.infer.patches import count_patches, slide_figures
 from wsi_patches.models.card import CounterCard
 from wsi_patches.models.classifier import choose_device
 from wsi_patches.models.count_calibration import CountCalibration
 from wsi_patches.models.counter import CellCounter
-from wsi_patches.models.weights import save_weights
 from wsi_patches.outcome import Interval
 from wsi_patches.pipeline import Progress
 from wsi_patches.slides import open_slide
-from wsi_patches.stores.files import write_json
 from wsi_patches.train.classifier_settings import TEST, TRAIN, VALIDATION
 from wsi_patches.train.counter import TrainedCounter, train_counter
 from wsi_patches.train.counter_settings import CounterSettings
-from wsi_patches.train.curves import write_training_page
 from wsi_patches.train.marked_fields import SplitField
-from wsi_patches.workflows.evaluation_files import write_evaluation
 from wsi_patches.workflows.output import Existing
-from wsi_patches.workflows.train_folder import TrainingData, open_training, plain
+from wsi_patches.workflows.train_folder import DRAWS, TrainingData, open_training
 from wsi_patches.workflows.train_looks import reference_of_fields
+from wsi_patches.workflows.train_measured import MeasuredTraining, write_measured
 
 __all__ = ["CounterTraining", "train_counter_on_folder"]
 
-DRAWS = 1000
-"""Of the bootstrap over patients or slides."""
 
-
-@dataclass(frozen=True)
-class CounterTraining:
-    """What was trained, and how good it is."""
-
-    trained: TrainedCounter
-    card: CounterCard
-    """Calibrated, with its scores."""
-    weights: Path
-    """The weight file, its card within."""
-    page: Path
-    """Curves and settings."""
-    results: dict[str, SlidesResult]
-    """On the test split, by class."""
-    evaluations: dict[str, Path]
-    """The pages of the test split."""
-    notes: tuple[str, ...]
-
-    @property
-    def baselines(self) -> dict[str, ClassificationResult]:
-        """Nothing simpler is measured."""
-        return {}
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What a reader of the figures must know."""
-        return self.trained.warnings
+CounterTraining = MeasuredTraining[TrainedCounter, CounterCard, SlidesResult]
+"""What was trained, and how good it is."""
 
 
 def train_counter_on_folder(
@@ -75,29 +44,8 @@ def train_counter_on_folder(
 ) -> CounterTraining:
     """Train a counter on annotated fields, calibrate its intervals, and measure it on the test split.
 
-    Slides of both splits are counted as ``infer`` counts them, without overlap.
-
-    Parameters
-    ----------
-    settings
-        What to train, and how.
-    data
-        What is learnt from: every white cell of a field must be marked.
-    out
-        The folder to write: ``weights.safetensors``, ``card.json``, the split, the curves, and ``test/``.
-    existing
-        What to do with a training that is there.
-    progress
-        Told how many slides are read, then how many epochs are done.
-
-    Raises
-    ------
-    UsageError
-        What was asked cannot be done.
-    ModelError
-        The training diverged.
-    OutputExists
-        There is a training, and it is neither to be resumed nor replaced.
+    Slides of both splits are counted as ``infer`` counts them, without overlap. Parameters and errors are those of
+    `train_on_folder`; every white cell of a field must be marked.
     """
     items, notes = open_training(data, out, existing)
     told = None if progress is None else lambda _what, done, total: progress(done, total)
@@ -114,7 +62,7 @@ def train_counter_on_folder(
         for figure in ("count_mae", "count_bias", "interval_coverage")
     }
     card = replace(card, scores={**scores, "test_slides": float(len(test)), "best_epoch": float(trained.best_epoch)})
-    return _written(settings, trained, card, results, out, notes)
+    return write_measured(settings, trained, card, results, out, notes)
 
 
 def _counted(settings: CounterSettings, trained: TrainedCounter, fields: Sequence[SplitField]) -> NDArray[np.float64]:
@@ -171,31 +119,3 @@ def _columns(fields: Sequence[SplitField], intervals: Sequence[Interval], true: 
         low=low,
         high=high,
     )
-
-
-def _written(
-    settings: CounterSettings,
-    trained: TrainedCounter,
-    card: CounterCard,
-    results: dict[str, SlidesResult],
-    out: Path,
-    notes: Sequence[str],
-) -> CounterTraining:
-    """Write the model, what it was measured at, and, last, the page."""
-    weights, page = out / "weights.safetensors", out / "training.html"
-    save_weights(weights, trained.network, card)
-    write_json(out / "card.json", card.to_dict(), durable=False)
-    told = {"Model": card.title, "Trained on": card.trained_on, "Split": card.split, "Limits": card.limits}
-    evaluations = {
-        name: write_evaluation(out / "test" / name, f"{card.name} on its test split: {name}", result, details=told)
-        for name, result in results.items()
-    }
-    details = {
-        **told,
-        "Scores on the test split": ", ".join(f"{name} {value:.4g}" for name, value in card.scores.items()),
-        **{name: plain(value) for name, value in asdict(settings).items()},
-    }
-    write_training_page(
-        page, f"Training of {card.name}", trained.history, trained.best_epoch, details, trained.warnings
-    )
-    return CounterTraining(trained, card, weights, page, results, evaluations, tuple(notes))

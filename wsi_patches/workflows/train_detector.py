@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from wsi_patches.cells import ALL_IDB_CLASSES, Cells
 from wsi_patches.counting import assign_points_to_boxes
 from wsi_patches.counting.boxes import AS_LINES, square_edges
-from wsi_patches.evaluate.classification import ClassificationResult
 from wsi_patches.evaluate.detection import DetectionResult, FieldDetections, measure_detection
 from wsi_patches.evaluate.gallery import DetectionError, detection_errors, detection_gallery
 from wsi_patches.evaluate.reliability import fit_recall
@@ -24,25 +23,20 @@ from wsi_patches.models import LearnedCellFinder
 from wsi_patches.models.card import DetectorCard
 from wsi_patches.models.classifier import choose_device
 from wsi_patches.models.detector import CellDetector
-from wsi_patches.models.weights import save_weights
 from wsi_patches.pipeline import Progress
 from wsi_patches.slides import ArraySlide, open_slide
-from wsi_patches.stores.files import write_json
 from wsi_patches.train.calibrate import fit_isotonic, fit_slide_shift
 from wsi_patches.train.classifier_settings import TEST, TRAIN, VALIDATION
-from wsi_patches.train.curves import write_training_page
 from wsi_patches.train.detector import TrainedDetector, train_detector
 from wsi_patches.train.detector_settings import DetectorSettings
 from wsi_patches.train.marked_fields import SplitField
-from wsi_patches.workflows.evaluation_files import write_evaluation
 from wsi_patches.workflows.output import Existing
-from wsi_patches.workflows.train_folder import TrainingData, open_training, plain
+from wsi_patches.workflows.train_folder import DRAWS, TrainingData, open_training
 from wsi_patches.workflows.train_looks import reference_of_fields
+from wsi_patches.workflows.train_measured import MeasuredTraining, write_measured
 
 __all__ = ["DetectorTraining", "train_detector_on_folder"]
 
-DRAWS = 1000
-"""Of the bootstrap over patients or slides."""
 WHITE_CELLS, BLASTS = "white_cells", "blasts"
 BLAST = ALL_IDB_CLASSES.index("blast")
 FIGURES = ("f1", "precision", "recall", "count_mae")
@@ -50,32 +44,8 @@ ERROR_PX = 160
 """Side of an error's picture, in the pixels of a field as training held it: two and a half white cells."""
 
 
-@dataclass(frozen=True)
-class DetectorTraining:
-    """What was trained, and how good it is."""
-
-    trained: TrainedDetector
-    card: DetectorCard
-    """With its scores."""
-    weights: Path
-    """The weight file, its card within."""
-    page: Path
-    """Curves and settings."""
-    results: dict[str, DetectionResult]
-    """On the test split, of ``white_cells`` and ``blasts``."""
-    evaluations: dict[str, Path]
-    """The pages of the test split."""
-    notes: tuple[str, ...]
-
-    @property
-    def baselines(self) -> dict[str, ClassificationResult]:
-        """Nothing simpler is measured."""
-        return {}
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What a reader of the figures must know."""
-        return self.trained.warnings
+DetectorTraining = MeasuredTraining[TrainedDetector, DetectorCard, DetectionResult]
+"""What was trained, and how good it is."""
 
 
 def train_detector_on_folder(
@@ -87,29 +57,8 @@ def train_detector_on_folder(
 ) -> DetectorTraining:
     """Train a detector on annotated fields, and measure it on the test split.
 
-    The test slides are opened anew, and cells are detected on them as ``infer`` does it.
-
-    Parameters
-    ----------
-    settings
-        What to train, and how.
-    data
-        What is learnt from: every white cell of a field must be marked.
-    out
-        The folder to write: ``weights.safetensors``, ``card.json``, the split, the curves, and ``test/``.
-    existing
-        What to do with a training that is there.
-    progress
-        Told how many slides are read, then how many epochs are done.
-
-    Raises
-    ------
-    UsageError
-        What was asked cannot be done.
-    ModelError
-        The training diverged.
-    OutputExists
-        There is a training, and it is neither to be resumed nor replaced.
+    The test slides are opened anew, and cells are detected on them as ``infer`` does it. Parameters and errors are
+    those of `train_on_folder`; every white cell of a field must be marked.
     """
     items, notes = open_training(data, out, existing)
     told = None if progress is None else lambda _what, done, total: progress(done, total)
@@ -130,7 +79,7 @@ def train_detector_on_folder(
     told_of = {"test_slides": float(len(test)), "best_epoch": float(trained.best_epoch)}
     card = replace(card, scores={**_scores(results), **told_of})
     galleries = {name: _gallery(test, found) for name, found in fields.items()}
-    return _written(settings, trained, card, results, galleries, out, notes)
+    return write_measured(settings, trained, card, results, out, notes, galleries)
 
 
 def _scores(results: dict[str, DetectionResult]) -> dict[str, float]:
@@ -230,34 +179,3 @@ def _crops(test: Sequence[_Seen], errors: Sequence[DetectionError]) -> Iterator[
             step_x, step_y = _step(one, slide.info.size)
         x, y = (round(at / step - ERROR_PX / 2) for at, step in ((error.x, step_x), (error.y, step_y)))
         yield ArraySlide(one.marked.field.image).read(Box(x, y, ERROR_PX, ERROR_PX))
-
-
-def _written(
-    settings: DetectorSettings,
-    trained: TrainedDetector,
-    card: DetectorCard,
-    results: dict[str, DetectionResult],
-    galleries: dict[str, NDArray[np.uint8] | None],
-    out: Path,
-    notes: Sequence[str],
-) -> DetectorTraining:
-    """Write the model, what it was measured at, and, last, the page."""
-    weights, page = out / "weights.safetensors", out / "training.html"
-    save_weights(weights, trained.network, card)
-    write_json(out / "card.json", card.to_dict(), durable=False)
-    told = {"Model": card.title, "Trained on": card.trained_on, "Split": card.split, "Limits": card.limits}
-    evaluations = {
-        name: write_evaluation(
-            out / "test" / name, f"{card.name} on its test split: {name}", result, galleries[name], details=told
-        )
-        for name, result in results.items()
-    }
-    details = {
-        **told,
-        "Scores on the test split": ", ".join(f"{name} {value:.4g}" for name, value in card.scores.items()),
-        **{name: plain(value) for name, value in asdict(settings).items()},
-    }
-    write_training_page(
-        page, f"Training of {card.name}", trained.history, trained.best_epoch, details, trained.warnings
-    )
-    return DetectorTraining(trained, card, weights, page, results, evaluations, tuple(notes))

@@ -32,6 +32,7 @@ from wsi_patches.workflows.probe import Folded, colour_alone
 __all__ = [
     "DRAWS",
     "PAGE",
+    "TEST_SPLIT",
     "TUNING",
     "Cut",
     "FolderSettings",
