@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -106,7 +107,9 @@ def cut_source(
         raise UsageError(msg)
     rule = GroupRule(settings.slide_pattern)
     if learns_slides:
-        patches = _cut(_pictures(settings.folder, rule), input_px, folder, progress)
+        found = find_inputs([settings.folder])
+        patches = _cut(_of_slides(found.items, rule), input_px, folder, progress)
+        patches = replace(patches, left_out=(*found.problems, *patches.left_out))
         return SourceSet(patches, torch.from_numpy(patches.truth.astype(np.int64)), len(patches.class_names))
     table, images = find_label_table(settings.folder)
     read = read_multi_labels(table, images, settings.labels, rule)
@@ -116,8 +119,8 @@ def cut_source(
     return SourceSet(patches, labels, len(read.names))
 
 
-def _pictures(folder: Path, rule: GroupRule) -> list[SlideItem]:
-    items = with_groups(find_inputs([folder]).items, rule)
+def _of_slides(pictures: Sequence[SlideItem], rule: GroupRule) -> list[SlideItem]:
+    items = with_groups(pictures, rule)
     untold = [item.path for item in items if item.group is None]
     if untold:
         msg = f"{len(untold)} of {len(items)} pictures name no slide, such as {untold[0]}: set source: slide_pattern"
@@ -125,12 +128,15 @@ def _pictures(folder: Path, rule: GroupRule) -> list[SlideItem]:
     return items
 
 
-def _cut(items: list[SlideItem], input_px: int, folder: Path, progress: Progress | None) -> PatchSet:
-    slides = sorted({str(item.group) for item in items})
+def _cut(items: Sequence[SlideItem], input_px: int, folder: Path, progress: Progress | None) -> PatchSet:
     with PatchWriter(folder, input_px) as writer:
         for row, item in enumerate(items):
             with writer.slide(item.path), open_slide(item.path) as slide:
-                add_field(writer, row, slides.index(str(item.group)), slide)
+                add_field(writer, row, 0, slide)
             if progress is not None:
                 progress("slides", row + 1, len(items))
+        # Numbered only now: a slide of which no picture could be read is no class.
+        slides = sorted({str(items[mark.slide].group) for mark in writer.marks})
+        numbers = {slide: number for number, slide in enumerate(slides)}
+        writer.marks = [replace(mark, truth=numbers[str(items[mark.slide].group)]) for mark in writer.marks]
         return writer.finished(slides, items)
