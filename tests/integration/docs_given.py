@@ -12,7 +12,7 @@ import cv2
 import yaml
 
 from tests import made_datasets
-from tests.unit.models.test_counter import CARD as COUNTER
+from tests.unit.models.counter_card import CARD as COUNTER
 from tests.unit.train.small_fields import painted_fields
 from wsi_patches.geometry import Size
 from wsi_patches.models import ALLNet, ModelCard, save_weights

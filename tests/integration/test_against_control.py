@@ -10,7 +10,7 @@ import torch
 import yaml
 from click.testing import CliRunner
 
-from tests.unit.train.test_one_against_control import write_patients
+from tests.painted_patients import write_patients
 from wsi_patches.cli.main import main
 from wsi_patches.errors import ModelError
 from wsi_patches.train import one_against_control

@@ -10,7 +10,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from tests.integration.test_report_page import NARROWEST_PX, browser, show
+from tests.integration.conftest import NARROWEST_PX
+from tests.integration.small_explain import CARD, explained
 from tests.painted_sets import painted_cells, write_class_folders
 from wsi_patches.cli.main import main
 from wsi_patches.errors import OutputExists, UsageError
@@ -19,18 +20,11 @@ from wsi_patches.models import ALLNet, ModelCard, save_weights
 from wsi_patches.models.systems import SYSTEMS
 from wsi_patches.stores import derived_settings, open_store
 from wsi_patches.synthetic import SmearSettings, paint_smear
-from wsi_patches.workflows.explain import ExplainSettings, explain
+from wsi_patches.workflows.explain import ExplainSettings
 from wsi_patches.workflows.extract import ExtractSettings, extract
 from wsi_patches.workflows.infer import InferSettings, infer
 
-__all__ = ["browser", "show"]
-
 K = 3
-CARD = ModelCard(
-    name="small", title="t", architecture="allnet", settings={"widths": [8, 16]}, classes=("blast", "other"),
-    input_px=64, mean=(0.8, 0.7, 0.8), std=(0.2, 0.25, 0.1), trained_on="nothing", limits="all", licence="Apache-2.0",
-    patch_cell_diameters=2.0,
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +50,6 @@ def store(tmp_path_factory):
 def rows_of(folder):
     with (folder / "explanations.csv").open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
-
-
-def explained(out, queries, reference, **more):
-    settings = {"show": 2, "draws": 50, "map": "none", **more}
-    return explain(ExplainSettings(tuple(queries), tuple(reference), out, **settings))
 
 
 def test_the_page_shows_queries_neighbours_maps_and_the_vote(pictures, model, tmp_path):

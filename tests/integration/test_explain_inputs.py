@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner
 from safetensors.torch import save_file
 
-from tests.integration.test_explain import CARD, explained
+from tests.integration.small_explain import CARD, explained
 from tests.painted_sets import write_class_folders
 from wsi_patches.cli.main import main
 from wsi_patches.errors import UsageError

@@ -2,28 +2,16 @@
 
 import numpy as np
 import pytest
-import tifffile
 
+from tests.damaged_tiffs import TILE, write_damaged
 from wsi_patches.geometry import Box, Size
 from wsi_patches.stores import MosaicSlide, open_store, verify_store
 from wsi_patches.synthetic import SmearSettings, paint_smear
 from wsi_patches.workflows.extract import ExtractSettings, extract
 from wsi_patches.workflows.infer import InferSettings, infer
 
-SIDE, TILE, PATCH = 512, 64, 32
+SIDE, PATCH = 512, 32
 ACROSS = SIDE // PATCH
-
-
-def write_damaged(path, pixels, tiles):
-    """Write a tiled TIFF and overwrite the bytes of some of its tiles."""
-    tifffile.imwrite(path, pixels, tile=(TILE, TILE), compression="zlib", photometric="rgb", metadata=None)
-    with tifffile.TiffFile(path) as file:
-        page = file.pages.first
-        places = [(page.dataoffsets[tile], page.databytecounts[tile]) for tile in tiles]
-    content = bytearray(path.read_bytes())
-    for offset, count in places:
-        content[offset : offset + count] = b"\xff" * count
-    path.write_bytes(content)
 
 
 @pytest.fixture

@@ -1,58 +1,19 @@
 """The pages that `infer` writes, in a real browser: they open from a folder, ask the network for nothing, and sort."""
 
 import csv
-import shutil
 
 import pytest
 
-from tests.integration.test_partial import write_damaged
+from tests.damaged_tiffs import write_damaged
+from tests.integration.conftest import NARROWEST_PX
 from wsi_patches.geometry import Size
 from wsi_patches.outcome import DONE, Interval, SlideReport
 from wsi_patches.report import write_cohort
 from wsi_patches.synthetic import SmearSettings, paint_smear
 from wsi_patches.workflows.infer import InferSettings, infer
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 PAPER_PX = 718
 """Of A4 between margins of 10 mm, at 96 pixels an inch."""
-NARROWEST_PX = 320
-"""WCAG 2.2, success criterion 1.4.10: no scrolling in two directions at this width."""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium, where it and Playwright are installed."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip("needs Chromium (apt-get install chromium)")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=found, args=list(ARGUMENTS))
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def show(browser):
-    """Open a file in a tab, and insist in the end that nothing was complained of or asked for."""
-    said, asked, tabs = [], [], []
-
-    def opened(path, **how):
-        tab = browser.new_page(**how)
-        tabs.append(tab)
-        tab.on("console", lambda message: said.append(message.text))
-        tab.on("pageerror", lambda error: said.append(str(error)))
-        tab.on("request", lambda request: asked.append(request.url))
-        tab.goto(path.as_uri())
-        return tab
-
-    yield opened
-    files = [tab.url for tab in tabs]
-    for tab in tabs:
-        tab.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith("data:")] == files
 
 
 @pytest.fixture(scope="module")

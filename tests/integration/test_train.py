@@ -4,7 +4,6 @@ import csv
 import json
 
 import pytest
-import torch
 import yaml
 from click.testing import CliRunner
 
@@ -29,14 +28,7 @@ RECIPE = {
 }
 SPACE = {"training.learning_rate": {"low": 0.001, "high": 0.05, "log": True}, "balance": ["none", "weights"]}
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Many test processes share the machine: torch's own threads would wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module", autouse=True)

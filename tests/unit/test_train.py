@@ -8,7 +8,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from wsi_patches.errors import ModelError, OutputExists, UsageError
 from wsi_patches.models import CellClassifier, ModelCard
@@ -29,14 +28,7 @@ SMALL = TrainSettings(
     device="cpu",
 )
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Many test processes share the machine: torch's own threads would wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

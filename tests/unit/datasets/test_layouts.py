@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests import made_datasets as made
+from tests.unit.datasets.known_layout import read
 from wsi_patches.annotations import read_annotations
 from wsi_patches.datasets.layouts import LAYOUTS, recognise
 from wsi_patches.geometry import Size
@@ -75,11 +76,6 @@ EXPECTED = {
     made.annotations_only: ("annotations-only", 0, "slide", set(), set(), set()),
 }
 MAKERS = list(EXPECTED)
-
-
-def read(folder):
-    layout, place = recognise(folder)
-    return layout.read(place)
 
 
 @pytest.fixture(params=MAKERS, ids=lambda maker: maker.__name__)

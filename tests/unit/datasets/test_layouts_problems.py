@@ -3,7 +3,7 @@
 import pytest
 
 from tests import made_datasets as made
-from tests.unit.datasets.test_layouts import read
+from tests.unit.datasets.known_layout import read
 from wsi_patches.datasets.layouts import recognise
 
 

@@ -8,20 +8,11 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 from torchmetrics.classification import MulticlassCalibrationError
 
+from tests.unit.evaluate.small_results import made
 from wsi_patches.errors import UsageError
 from wsi_patches.evaluate.bootstrap import GroupBootstrap
 from wsi_patches.evaluate.classification import measure_classes, paired_difference
 from wsi_patches.evaluate.predictions import Predictions
-
-
-def made(rng, n=120, classes=3, groups=12, strength=0.6):
-    truth = rng.integers(0, classes, n).astype(np.int32)
-    p = rng.dirichlet(np.ones(classes), n)
-    p[np.arange(n), truth] += strength
-    p /= p.sum(axis=1, keepdims=True)
-    names = tuple("abcdefgh"[:classes])
-    ids = np.array([f"i{k}" for k in range(n)])
-    return Predictions(names, ids, np.array([f"g{k % groups}" for k in range(n)]), truth, p.astype(np.float32))
 
 
 def test_figures_are_those_of_scikit_learn_and_torchmetrics(rng):

@@ -6,20 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
+from tests.unit.evaluate.small_results import FIELDS, field
 from wsi_patches.counting import assign_points_to_points
 from wsi_patches.errors import UsageError
 from wsi_patches.evaluate.detection import FieldDetections, measure_detection
-
-
-def field(name, scores, assigned, truth, group=None):
-    return FieldDetections(
-        name, group or name, np.zeros((len(scores), 2)), np.array(scores, float), np.array(assigned, np.int64),
-        np.zeros((truth, 4)),
-    )  # fmt: skip
-
-
-# Two fields, five annotated cells: found by falling score are right, wrong, right, right, wrong.
-FIELDS = [field("a", [0.9, 0.8, 0.5], [0, -1, 1], 3), field("b", [0.7, 0.3], [1, -1], 2)]
 
 
 def values(result):

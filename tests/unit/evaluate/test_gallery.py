@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.evaluate.test_detection import FIELDS, field
+from tests.unit.evaluate.small_results import FIELDS, field
 from wsi_patches.evaluate.detection import FieldDetections
 from wsi_patches.evaluate.gallery import (
     FALSE_POSITIVE,

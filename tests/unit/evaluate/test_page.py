@@ -6,8 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from tests.unit.evaluate.test_classification import made
-from tests.unit.evaluate.test_detection import FIELDS
+from tests.unit.evaluate.small_results import FIELDS, made
 from wsi_patches.errors import UsageError
 from wsi_patches.evaluate.album import Picture, draw_pictures
 from wsi_patches.evaluate.classification import measure_classes

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.unit.evaluate.test_classification import made
-from tests.unit.evaluate.test_detection import FIELDS, field
+from tests.unit.evaluate.small_results import FIELDS, field, made
 from wsi_patches.errors import UsageError
 from wsi_patches.evaluate import pictures
 from wsi_patches.evaluate.classification import measure_classes

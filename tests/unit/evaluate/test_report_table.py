@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from tests.unit.evaluate.test_classification import made
+from tests.unit.evaluate.small_results import made
 from wsi_patches.evaluate.classification import measure_classes
 from wsi_patches.evaluate.predictions import Predictions
 from wsi_patches.evaluate.report_table import report_rows

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.evaluate.test_classification import made
-from tests.unit.evaluate.test_detection import FIELDS
+from tests.unit.evaluate.small_results import FIELDS, made
 from wsi_patches.errors import UsageError
 from wsi_patches.evaluate.classification import measure_classes
 from wsi_patches.evaluate.detection import measure_detection

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.conftest import shared_files
-from tests.unit.imaging.test_cell_masks import painted_cells
+from tests.unit.imaging.cut_cells import painted_cells
 from wsi_patches.errors import UsageError
 from wsi_patches.imaging.radius import RadiusSettings, normalise_radius
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL
+from tests.unit.models.counter_card import CARD
+from wsi_patches.cells import WHITE_CELL
 from wsi_patches.errors import ModelError, UsageError
 from wsi_patches.models.card import CounterCard
 from wsi_patches.models.cell_finder import RED_CELL_UM
@@ -16,21 +17,6 @@ from wsi_patches.models.counter import CellCounter
 from wsi_patches.models.efficientnet_lite0 import EfficientNetLite0
 from wsi_patches.models.finder_network import RED_CELL_PX, STRIDE, CellFinderNet, as_input
 from wsi_patches.models.weights import build_counter, build_finder, build_model, save_weights
-
-CARD = CounterCard(
-    name="tiny",
-    title="A test's counter",
-    architecture="cell_counter",
-    settings={"width": 8},
-    classes=ALL_IDB_CLASSES,
-    trained_on="nothing",
-    limits="knows nothing",
-    licence="Apache-2.0",
-    red_cell_px=RED_CELL_PX,
-    split="none",
-    calibration={name: CountCalibration(factor=1.1, linear=0.4, quadratic=0.1, groups=7)
-                 for name in (*ALL_IDB_CLASSES, WHITE_CELL)},
-)  # fmt: skip
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 
+from tests.unit.models.combined_odds import combined
 from wsi_patches.errors import ModelError, UsageError
 from wsi_patches.models.backends import make_backend
 from wsi_patches.models.card import ModelCard
 from wsi_patches.models.classifier import CellClassifier
 from wsi_patches.models.described import DescribedNetwork
 from wsi_patches.models.one_against_control import OneAgainstControl
-from wsi_patches.models.one_against_control import combined as logits_of
 from wsi_patches.models.similarity_maps import LastMap
 from wsi_patches.models.weights import load_weights, save_weights
 
@@ -39,11 +39,6 @@ CARD = replace(
     MEMBER, name="all", architecture="one_against_control", classes=("control", "a", "b", "c"), mean=(0.0, 0.0, 0.0),
     std=(1.0, 1.0, 1.0), temperature=1.0, settings={"members": [card.to_dict() for card in MEMBERS]},
 )  # fmt: skip
-
-
-def combined(told):
-    """Return the probabilities that the logits of some others mean."""
-    return logits_of(torch.as_tensor(np.asarray(told, np.float64))).softmax(dim=1).numpy()
 
 
 def by_hand(told):

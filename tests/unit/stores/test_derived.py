@@ -8,7 +8,7 @@ import zarr
 from hypothesis import given
 from hypothesis.strategies import text
 
-from tests.unit.stores.test_store import SETTINGS, write_part
+from tests.unit.stores.small_parts import SETTINGS, write_part
 from wsi_patches.errors import StoreError, UsageError
 from wsi_patches.stores import DerivedWriter, create_store, derived_settings, open_store, read_derived, verify_store
 

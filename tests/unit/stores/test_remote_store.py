@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import zarr
 
-from tests.unit.stores.test_store import SETTINGS, write_part
+from tests.unit.stores.small_parts import SETTINGS, write_part
 from wsi_patches.errors import StoreError
 from wsi_patches.geometry import Box
 from wsi_patches.locations import copy_tree, is_remote, path_of

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchvision.models import resnet50
 
-from tests.unit.train.test_one_against_control import balanced_accuracy, cells_of, one_thread, write_patients  # noqa: F401
+from tests.painted_patients import balanced_accuracy, cells_of, write_patients
 from wsi_patches.datasets import find_inputs
 from wsi_patches.models.system import IMAGENET
 from wsi_patches.models.weights import load_weights
@@ -24,7 +24,7 @@ SMALLER = {
 }
 
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture

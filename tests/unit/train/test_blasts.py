@@ -7,7 +7,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from tests.conftest import ROOT
 from tests.unit.train.small_fields import painted_fields
@@ -38,14 +37,7 @@ SMALL = BlastSettings(
     training=EngineSettings(epochs=2, learning_rate=0.01, device="cpu"),
 )
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Many test processes share the machine: torch's own threads would wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -39,14 +39,7 @@ SMALL = CounterSettings(
 READING = FieldReading("blasts", {}, WhiteCellFinder(), MPP)
 """Slides state their resolution, so that nothing has to be measured."""
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Many test processes share the machine: torch's own threads would wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

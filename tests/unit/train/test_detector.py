@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.unit.train.plain_crops import PLAIN
+from tests.unit.train.small_detector import MPP, SMALL
 from tests.unit.train.small_fields import SIZE, painted_fields, write_marks
-from tests.unit.train.test_finder import PLAIN
 from wsi_patches.annotations import AnnotationFile
 from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL
 from wsi_patches.datasets import SlideItem, find_inputs
@@ -23,34 +24,13 @@ from wsi_patches.train.detector_calibrate import best_threshold
 from wsi_patches.train.detector_fields import measured_fields
 from wsi_patches.train.detector_settings import DetectorLook, DetectorSettings
 from wsi_patches.train.detector_task import DetectorTask, box_targets
-from wsi_patches.train.engine import EngineSettings
 from wsi_patches.train.finder_crops import cut_crop
 from wsi_patches.train.finder_fields import HELD_RED_CELL_PX, FinderField
 from wsi_patches.train.finder_targets import FieldCells
 
 HELD = RED_CELL_PX / HELD_RED_CELL_PX
-MPP = 12.0 / 36.0
-"""At which the painted cells, 36 px wide, are 12 um wide."""
-SMALL = DetectorSettings(
-    width=32,
-    convs=1,
-    pretrained=False,
-    shares={"train": 0.5, "validation": 0.25, "test": 0.25},
-    crop_px=96,
-    batch_size=4,
-    look=PLAIN,
-    slide_mpp=MPP,
-    training=EngineSettings(epochs=2, steps_per_epoch=8, learning_rate=3e-3, device="cpu"),
-)
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Many test processes share the machine: torch's own threads would wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @dataclass(frozen=True)

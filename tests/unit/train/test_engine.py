@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from tests.conftest import ROOT
+from tests.unit.train.same_bits import assert_same_bits, checkpoint
 from tests.unit.train.toy_task import STEPS, THOROUGH, ToyTask
 from wsi_patches.errors import ModelError, OutputExists, UsageError
 from wsi_patches.recipe import settings_from
@@ -20,37 +21,13 @@ from wsi_patches.train.optimisers import build_optimizer, rate_at, update_averag
 PLAIN = EngineSettings(epochs=3, learning_rate=0.02, device="cpu")
 CYCLING = replace(PLAIN, epochs=4, optimizer="sgd", schedule="triangle", cycle_momentum=True, decay="all")
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)
 def without_tensorboard(monkeypatch):
     """Its import takes longer than all else here; test_logs has it."""
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-
-
-def checkpoint(folder):
-    return torch.load(folder / "checkpoint.pt", weights_only=True)
-
-
-def assert_same_bits(one, two):
-    """Compare nested values, tensors to the bit; how long an epoch took is no matter."""
-    if isinstance(one, dict):
-        assert one.keys() == two.keys()
-        for name in one.keys() - {"seconds"}:
-            assert_same_bits(one[name], two[name])
-    elif isinstance(one, (list, tuple)):
-        assert len(one) == len(two)
-        for first, second in zip(one, two, strict=True):
-            assert_same_bits(first, second)
-    else:
-        assert torch.equal(one, two) if isinstance(one, torch.Tensor) else one == two
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.unit.stores.test_store import SETTINGS, SIDE, write_part
+from tests.unit.stores.small_parts import SETTINGS, SIDE, write_part
 from wsi_patches.errors import StoreError
 from wsi_patches.imaging.colour_statistics import colour_statistics
 from wsi_patches.models.encoders import Encoder, FrozenEncoder

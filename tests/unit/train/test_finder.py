@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.unit.train.plain_crops import PLAIN
 from wsi_patches.annotations import AnnotationFile
 from wsi_patches.datasets import SlideItem, find_slides
 from wsi_patches.errors import UsageError
@@ -17,25 +18,6 @@ from wsi_patches.train.finder import FinderTask
 from wsi_patches.train.finder_crops import CropLook, cut_crop
 from wsi_patches.train.finder_fields import HELD_RED_CELL_PX, FinderField, paint_field, read_field, red_cell_px
 from wsi_patches.train.finder_targets import FieldCells
-
-PLAIN = CropLook(
-    scale=1.0,
-    out_of_scale=0,
-    near_white=1.0,
-    density=1.0,
-    gain=0,
-    tint=1.0,
-    hue=0,
-    bluish=0,
-    hard=0,
-    saturation=(1, 1),
-    vignette=0,
-    blur_px=0.21,
-    noise=0.51,
-    precipitate=0,
-    coarse=0,
-)
-"""Crops at the network's own scale, as they are."""
 
 
 def dotted(width: int = 160, height: int = 120) -> FinderField:

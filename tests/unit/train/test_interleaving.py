@@ -22,13 +22,7 @@ SGD = EngineSettings(optimizer="sgd", learning_rate=0.01, weight_decay=5e-4, dev
 FRAME = SimpleNamespace(input_px=8, mean=(0.5,) * 3, std=(0.25,) * 3)
 SOURCE_SIZE, TARGET_SIZE = 6, 3
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Backbone(nn.Sequential):

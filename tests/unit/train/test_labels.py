@@ -31,14 +31,7 @@ SMALL = LabelSettings(
     ),
 )
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Many test processes share the machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def cut(folder, settings, **painted):

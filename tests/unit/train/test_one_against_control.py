@@ -3,15 +3,12 @@
 import csv
 import hashlib
 from dataclasses import replace
-from functools import cache
 
-import cv2
 import numpy as np
 import pytest
-import torch
 
-from tests.painted_sets import painted_cells
-from tests.unit.models.test_one_against_control import combined
+from tests.painted_patients import NAMES, PATIENTS, balanced_accuracy, write_patients
+from tests.unit.models.combined_odds import combined
 from wsi_patches.datasets import find_inputs
 from wsi_patches.datasets.splits import Split
 from wsi_patches.errors import UsageError
@@ -26,8 +23,6 @@ from wsi_patches.train.one_against_control import (
     train_against_control,
 )
 
-NAMES = ("control", "PML_RARA", "NPM1")
-PATIENTS, CELLS = 6, 10
 SMALL = OneAgainstControlSettings(
     input_px=32,
     network={"image_px": 32, "filters": [6, 8], "hidden": 8},
@@ -38,47 +33,13 @@ SMALL = OneAgainstControlSettings(
     training=EngineSettings(epochs=6, learning_rate=0.01, weight_decay=0.0, device="cpu"),
 )
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@cache
-def cells_of(seed):
-    """Return the cells of each class, one after the other: controls are no blasts, the others blasts of two stains."""
-    images, truth = painted_cells(len(NAMES) * PATIENTS * CELLS * 2, side_px=32, seed=seed)
-    wanted, (blasts, others) = PATIENTS * CELLS, (images[truth == one] for one in (0, 1))
-    stained = blasts[:wanted, ..., [2, 0, 1]], blasts[wanted : 2 * wanted, ..., [1, 2, 0]]
-    return np.concatenate([others[:wanted], *stained])
-
-
-def write_patients(folder, *, shuffled=False, seed=3):
-    """Write class / patient / image; ``shuffled`` deals the same cells out to all patients by chance."""
-    cells = cells_of(seed)
-    assert len(cells) == len(NAMES) * PATIENTS * CELLS
-    if shuffled:
-        cells = np.random.default_rng(seed).permutation(cells)
-    for row, image in enumerate(cells):
-        patient, cell = divmod(row, CELLS)
-        path = folder / NAMES[patient // PATIENTS] / f"P{patient:02d}" / f"image_{cell}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        assert cv2.imwrite(str(path), image[..., ::-1])
-    return folder
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def trained(tmp_path, settings=SMALL, **how):
     items = find_inputs([write_patients(tmp_path / "data", **how)]).items
     patches, words = cut_fields(settings, items, tmp_path / "out")
     return train_against_control(settings, patches, words, tmp_path / "out")
-
-
-def balanced_accuracy(test):
-    said = test.probabilities.argmax(axis=1)
-    return np.mean([(said[test.truth == one] == one).mean() for one in np.unique(test.truth)])
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.unit.train.test_engine import assert_same_bits, checkpoint
+from tests.unit.train.same_bits import assert_same_bits, checkpoint
 from tests.unit.train.toy_task import STEPS, THOROUGH, ToyTask
 from wsi_patches.train.engine import EngineSettings, fit
 from wsi_patches.train.optimisers import build_optimizer, set_rate
@@ -15,13 +15,7 @@ from wsi_patches.train.task import Compute, SteppingTask
 
 HEAD = "6."
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.two_painted_sets import LABELS, write_adp, write_c_nmc
-from tests.unit.train.test_engine import assert_same_bits
+from tests.unit.train.same_bits import assert_same_bits
 from wsi_patches.datasets import find_inputs
 from wsi_patches.errors import UsageError
 from wsi_patches.models.classifier import CellClassifier
@@ -34,13 +34,7 @@ SMALL = TwoSetSettings(
 )
 FRAME_PX = 32
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(autouse=True)

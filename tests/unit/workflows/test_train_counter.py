@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from click.testing import CliRunner
 
@@ -36,14 +35,7 @@ RECIPE = {
     "training": {"epochs": 3, "steps_per_epoch": 8, "learning_rate": 0.003, "ema_decay": 0.8, "device": "cpu"},
 }
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Many test processes share the machine: torch's own threads would wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def run(*arguments):

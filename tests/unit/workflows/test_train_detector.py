@@ -7,8 +7,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from tests.unit.train.small_detector import MPP, SMALL
 from tests.unit.train.small_fields import painted_fields
-from tests.unit.train.test_detector import MPP, SMALL
 from wsi_patches.annotations import BOX_COLUMNS
 from wsi_patches.cli import main
 from wsi_patches.counting.slide_counts import FinderReliability
