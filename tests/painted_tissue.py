@@ -51,3 +51,15 @@ def write_tissue(folder, slides=12, patches=10, side_px=64, seed=0, *, shuffled=
         writer.writerow(["Patch Names", *COLUMNS])
         writer.writerows([name, *rows[row]] for name, row in zip(names, order, strict=True))
     return Path(folder)
+
+
+def write_tissue_classes(folder, count, side_px, seed=0, *, shuffled=False):
+    """Write epithelium and fat as folders of classes; ``shuffled`` deals the same labels out by chance."""
+    names, rng = ("epithelium", "fat"), np.random.default_rng(seed)
+    kinds = np.arange(count) % 2
+    for number, (kind, label) in enumerate(zip(kinds, rng.permutation(kinds) if shuffled else kinds, strict=True)):
+        path = Path(folder) / names[label] / f"{number:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = paint_tissue({"EA"[kind]}, side_px, np.random.default_rng([seed, number]))
+        assert cv2.imwrite(str(path), image[..., ::-1])
+    return Path(folder)
