@@ -79,25 +79,24 @@ def measure_step(settings: EffectSettings, progress: Progress | None = None) -> 
         arms = two_arms(patches, step, side_px, Path(pixels))
         said = classify(arms, halves)
     figures = measure_effect(said, settings.draws, settings.seed)
-    result = EffectResult(
-        page=settings.out / PAGE,
+    result = _result(settings.out / PAGE, figures, arms, halves, notes)
+    details = _details(settings, result, patches, halves)
+    write_effect(result.page, _title(settings), said, figures, arms.examples, details, result.warnings)
+    return result
+
+
+def _result(
+    page: Path, figures: tuple[EffectFigure, ...], arms: TwoArms, halves: Halves, notes: tuple[str, ...]
+) -> EffectResult:
+    return EffectResult(
+        page=page,
         figures=figures,
-        patches=len(patches),
+        patches=len(arms.change),
         changed=int((arms.change > 0).sum()),
         groups=len(np.unique(halves.groups)),
         group_kind=halves.group_kind,
         warnings=(*halves.warnings, *notes, *_doubts(arms, halves)),
     )
-    write_effect(
-        result.page,
-        _title(settings),
-        said,
-        figures,
-        arms.examples,
-        _details(settings, result, patches, halves),
-        result.warnings,
-    )
-    return result
 
 
 Classify = Callable[[TwoArms, Halves], Said]
@@ -229,7 +228,8 @@ def _doubts(arms: TwoArms, halves: Halves) -> tuple[str, ...]:
     repetitions, different = len(halves.train), len({train.tobytes() for train in halves.train})
     if different < repetitions:
         told.append(
-            f"Of {repetitions} repetitions {different} differ: there are few ways to halve so few blocks or groups."
+            f"The {repetitions} repetitions are {different} ways to halve, some of them repeated: so few blocks or "
+            "groups have no more."
         )
     if halves.by == "none":
         told.append("Patches of one slide or patient lie in both halves, as published: the accuracies flatter.")
