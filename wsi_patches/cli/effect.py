@@ -11,6 +11,7 @@ from wsi_patches.cli.help import HelpfulCommand, examples
 from wsi_patches.cli.options import (
     PATH,
     device_option,
+    draws_option,
     existing_options,
     group_options,
     json_option,
@@ -18,6 +19,7 @@ from wsi_patches.cli.options import (
     read_command_recipe,
     recipe_option,
     seed_option,
+    target_option,
 )
 from wsi_patches.cli.progress import progress_bar
 from wsi_patches.cli.suggestions import words, words_or_files
@@ -76,12 +78,7 @@ NETWORKS = ("lite0", "alexnet", "vgg16", "vgg19", "resnet18", "resnet50", "resne
 @click.option(
     "--patch-px", type=int, metavar="PX", help="Side to which a folder's pictures are brought first.  [default: 256]"
 )
-@click.option(
-    "--target",
-    metavar="label|CLASS",
-    shell_complete=words("label"),
-    help="Of a store, as probe takes it.  [default: what the store has]",
-)
+@target_option
 @click.option("--repetitions", type=int, metavar="N", help="How often patches are halved.  [default: 10]")
 @click.option(
     "--by",
@@ -90,7 +87,7 @@ NETWORKS = ("lite0", "alexnet", "vgg16", "vgg19", "resnet18", "resnet50", "resne
 )
 @group_options
 @device_option
-@click.option("--draws", type=int, metavar="N", help="Draws for the intervals.  [default: 1000]")
+@draws_option
 @seed_option
 @recipe_option
 @existing_options

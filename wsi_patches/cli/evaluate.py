@@ -12,6 +12,7 @@ from wsi_patches.cli.options import (
     PATH,
     as_names,
     device_option,
+    draws_option,
     group_options,
     json_option,
     overwrite_option,
@@ -19,9 +20,10 @@ from wsi_patches.cli.options import (
     read_command_recipe,
     recipe_option,
     seed_option,
+    target_option,
 )
 from wsi_patches.cli.progress import progress_bar
-from wsi_patches.cli.suggestions import models, words
+from wsi_patches.cli.suggestions import models
 from wsi_patches.recipe import settings_from
 
 __all__ = ["command"]
@@ -79,12 +81,7 @@ EPILOG = examples(
     shell_complete=models("classifier"),
     help="Of a store: the classifier to measure, which is needed then.  [default: none]",
 )
-@click.option(
-    "--target",
-    metavar="label|CLASS",
-    shell_complete=words("label"),
-    help="Of a store: the slides' labels, or whether a patch holds a CLASS.  [default: what the store has]",
-)
+@target_option
 @click.option(
     "--patches", type=PATH, metavar="STORE", help="Of a table: where its patches are.  [default: none, no gallery]"
 )
@@ -95,9 +92,7 @@ EPILOG = examples(
     type=click.Choice(["patient", "slide", "block", "none"]),
     help="What its folds keep together.  [default: patient]",
 )
-@click.option(
-    "--draws", type=int, metavar="N", help="Draws of patients (or slides) for the intervals.  [default: 1000]"
-)
+@draws_option
 @seed_option
 @group_options
 @recipe_option

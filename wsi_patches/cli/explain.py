@@ -13,6 +13,7 @@ from wsi_patches.cli.options import (
     PATH,
     as_paths,
     device_option,
+    draws_option,
     group_options,
     json_option,
     overwrite_option,
@@ -20,9 +21,10 @@ from wsi_patches.cli.options import (
     read_command_recipe,
     recipe_option,
     seed_option,
+    target_option,
 )
 from wsi_patches.cli.progress import progress_bar
-from wsi_patches.cli.suggestions import ENCODERS, models, words, words_or_files
+from wsi_patches.cli.suggestions import ENCODERS, models, words_or_files
 from wsi_patches.recipe import settings_from
 
 if TYPE_CHECKING:
@@ -97,12 +99,7 @@ def _paths(_context: click.Context, _option: click.Parameter, values: tuple[Path
     metavar="N",
     help="Known patches above which an approximate index is searched.  [default: 50000]",
 )
-@click.option(
-    "--target",
-    metavar="label|CLASS",
-    shell_complete=words("label"),
-    help="Of stores: the slides' labels, or whether a patch holds a CLASS.  [default: what the store has]",
-)
+@target_option
 @click.option(
     "--cell-diameters",
     type=float,
@@ -111,9 +108,7 @@ def _paths(_context: click.Context, _option: click.Parameter, values: tuple[Path
 )
 @device_option
 @group_options
-@click.option(
-    "--draws", type=int, metavar="N", help="Draws of patients (or slides) for the intervals.  [default: 1000]"
-)
+@draws_option
 @seed_option
 @recipe_option
 @overwrite_option

@@ -22,6 +22,7 @@ __all__ = [
     "as_paths",
     "cluster_option",
     "device_option",
+    "draws_option",
     "existing_options",
     "group_options",
     "json_option",
@@ -32,6 +33,7 @@ __all__ = [
     "recipe_option",
     "seed_option",
     "shard_option",
+    "target_option",
     "work_options",
     "workers_option",
 ]
@@ -66,6 +68,15 @@ device_option = click.option(
     "--device",
     type=click.Choice(DEVICES),
     help="Where networks run; auto takes a GPU if there is one.  [default: auto]",
+)
+draws_option = click.option(
+    "--draws", type=int, metavar="N", help="Draws of patients (or slides) for the intervals.  [default: 1000]"
+)
+target_option = click.option(
+    "--target",
+    metavar="label|CLASS",
+    shell_complete=words("label"),
+    help="Of a store: the slides' labels, or whether a patch holds a CLASS.  [default: what the store has]",
 )
 seed_option = click.option(
     "--seed", type=int, metavar="N", help="Start of the random numbers: equal seeds give equal draws.  [default: 0]"

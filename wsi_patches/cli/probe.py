@@ -11,15 +11,17 @@ from wsi_patches.cli.help import HelpfulCommand, examples
 from wsi_patches.cli.options import (
     PATH,
     device_option,
+    draws_option,
     json_option,
     overwrite_option,
     quiet_option,
     read_command_recipe,
     recipe_option,
     seed_option,
+    target_option,
 )
 from wsi_patches.cli.progress import progress_bar
-from wsi_patches.cli.suggestions import ENCODERS, words, words_or_files
+from wsi_patches.cli.suggestions import ENCODERS, words_or_files
 from wsi_patches.recipe import settings_from
 
 __all__ = ["command"]
@@ -35,12 +37,7 @@ __all__ = ["command"]
 )
 @click.argument("store", type=PATH, required=False)
 @click.option("-o", "--out", type=PATH, metavar="DIR", help="The folder to write; needed, here or in the recipe.")
-@click.option(
-    "--target",
-    metavar="label|CLASS",
-    shell_complete=words("label"),
-    help="The slides' labels, or whether a patch holds a CLASS.  [default: what the store has]",
-)
+@target_option
 @click.option(
     "--encoder",
     metavar="NAME|FILE.yaml",
@@ -55,9 +52,7 @@ __all__ = ["command"]
     help="What a fold keeps together; block: neighbours in file-name order.  [default: patient]",
 )
 @click.option("--split", type=PATH, metavar="FILE.csv", help="Folds that wsi-patches split made.  [default: made here]")
-@click.option(
-    "--draws", type=int, metavar="N", help="Draws of patients (or slides) for the intervals.  [default: 1000]"
-)
+@draws_option
 @seed_option
 @recipe_option
 @overwrite_option
