@@ -23,6 +23,9 @@ SEARCHED = 128
 SPARE = 4
 """How many times as many as are wanted it is asked for, since some are of the query's own slide."""
 
+DISTANCES_MIB = 128
+"""Distances that are held at a time."""
+
 
 @dataclass(frozen=True)
 class NeighbourSettings:
@@ -161,14 +164,27 @@ def _exact(queries: OwnedVectors, reference: OwnedVectors, k: int) -> Neighbours
         mine = own_rows(queries.owners[start : start + len(distances)], reference.owners)
         _check_enough((~mine).sum(axis=1), k)
         distances[mine] = np.inf
-        rows = np.argsort(distances, axis=1, kind="stable")[:, :k]
+        rows = _smallest(distances, k)
         return rows, np.take_along_axis(distances, rows, axis=1)
 
     found: Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]] = pairwise_distances_chunked(
-        queries.vectors, reference.vectors, reduce_func=nearest, metric="euclidean"
+        queries.vectors, reference.vectors, reduce_func=nearest, metric="euclidean", working_memory=DISTANCES_MIB
     )
     rows, distances = zip(*found, strict=True)
     return Neighbours(np.concatenate(rows), np.concatenate(distances).astype(np.float32))
+
+
+def _smallest(distances: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """Return the columns of the k smallest values of each row ``(n, m)``, the smallest first; of equal ones the first.
+
+    Nothing of the size of ``distances`` stays alive with them.
+    """
+    columns = np.empty((len(distances), k), np.int64)
+    bounds = np.partition(distances, k - 1, axis=1)[:, k - 1].tolist()
+    for row, bound in enumerate(bounds):
+        near = np.flatnonzero(distances[row] <= bound)
+        columns[row] = near[np.argsort(distances[row, near], kind="stable")[:k]]
+    return columns
 
 
 def _check_enough(counts: NDArray[np.intp], k: int) -> None:

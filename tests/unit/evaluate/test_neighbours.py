@@ -1,6 +1,7 @@
 """Retrieval: what neighbours vote for, whose they may be, and an index that finds nearly what a search of all finds."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -57,6 +58,27 @@ def test_neighbours_are_the_nearest_near_to_far():
     found = find_neighbours(of_nobody(np.zeros((1, 2), np.float32)), of_nobody(reference), NeighbourSettings())
     np.testing.assert_array_equal(found.rows, [[0, 2, 3]])
     np.testing.assert_allclose(found.distances, [[0, 1, 2]])
+
+
+def test_of_equally_near_ones_the_first_are_taken(rng):
+    reference = rng.integers(0, 3, (200, 2)).astype(np.float32)
+    queries = rng.integers(0, 3, (30, 2)).astype(np.float32)
+    found = find_neighbours(of_nobody(queries), of_nobody(reference), NeighbourSettings(k=7))
+    far = np.linalg.norm(queries[:, None] - reference, axis=2)
+    np.testing.assert_array_equal(found.rows, np.argsort(far, axis=1, kind="stable")[:, :7])
+
+
+def test_the_order_of_all_known_patches_is_never_held_for_all_queries(rng):
+    queries, reference = (of_nobody(rng.normal(size=(count, 2)).astype(np.float32)) for count in (600, 60_000))
+    find_neighbours(queries.take(np.arange(1)), reference, NeighbourSettings(approximate_above=100_000))
+    tracemalloc.start()
+    try:
+        found = find_neighbours(queries, reference, NeighbourSettings(approximate_above=100_000))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.rows.shape == (600, 3)
+    assert peak < 8 * 600 * 60_000  # the order of all known patches for each query
 
 
 @pytest.mark.parametrize("approximate_above", [0, 50_000])
