@@ -95,7 +95,8 @@ def draw_latent_map(
     is_query = np.arange(len(positions)) >= len(positions) - queries
     legend = []
     for index, name in enumerate(class_names):
-        colour, marker = LINE_COLOURS[1 + index % (len(LINE_COLOURS) - 1)], MARKERS[index % len(MARKERS)]
+        turn, number = divmod(index, len(LINE_COLOURS) - 1)
+        colour, marker = LINE_COLOURS[1 + number], MARKERS[(number + turn) % len(MARKERS)]
         known = (classes == index) & ~is_query
         axes.scatter(shares[known, 0], shares[known, 1], s=70, c=colour, marker=marker, alpha=0.7, linewidths=0)
         legend.append((name, colour, marker))

@@ -88,13 +88,26 @@ class ExplainedCase:
     place: tuple[float, float] | None = None
 
 
+SHAPES = {
+    "o": "M5 0A5 5 0 1 1 5 10A5 5 0 1 1 5 0Z",
+    "^": "M5 0L10 10H0Z",
+    "s": "M0 0H10V10H0Z",
+    "D": "M5 0L10 5L5 10L0 5Z",
+    "v": "M0 0H10L5 10Z",
+    "P": "M3 0H7V3H10V7H7V10H3V7H0V3H3Z",
+    "*": "M5 0L6.2 3.8H10L6.9 6.1L8.1 10L5 7.6L1.9 10L3.1 6.1L0 3.8H3.8Z",
+    "X": "M2.5 0L5 2.5L7.5 0L10 2.5L7.5 5L10 7.5L7.5 10L5 7.5L2.5 10L0 7.5L2.5 5L0 2.5Z",
+}
+"""Matplotlib's markers of the map as outlines in a square of 10: of more classes than colours, shapes tell them."""
+
+
 @dataclass(frozen=True)
 class ExplainedMap:
     """The latent map of all patches, which lies behind the marks of each query."""
 
     png: bytes
     legend: Sequence[tuple[str, str, str]]
-    """Class, colour, marker."""
+    """Class, colour, and one of `SHAPES`."""
     note: str
 
 
@@ -152,9 +165,9 @@ def _latent(latent: ExplainedMap | None) -> str:
     if latent is None:
         return ""
     keys = ", ".join(
-        f'<svg class="key" viewBox="0 0 10 10" aria-hidden="true"><rect width="10" height="10" fill="{colour}"/></svg> '
+        f'<svg class="key" viewBox="0 0 10 10" aria-hidden="true"><path d="{SHAPES[marker]}" fill="{colour}"/></svg> '
         f"{escape(name)}"
-        for name, colour, _ in latent.legend
+        for name, colour, marker in latent.legend
     )
     address = picture_address(latent.png, "png")
     return (

@@ -6,6 +6,7 @@ import pytest
 
 from wsi_patches.errors import UsageError
 from wsi_patches.evaluate.latent_map import draw_latent_map, latent_positions
+from wsi_patches.report.explained import SHAPES
 
 
 def clusters(rng, count=20):
@@ -41,3 +42,10 @@ def test_points_lie_where_they_are_said_to(rng):
     assert drawn.positions.min() >= 0
     assert drawn.positions.max() <= 1
     assert drawn.positions[positions[:, 1].argmax(), 1] == drawn.positions[:, 1].min()  # high is at the top
+
+
+def test_of_many_classes_each_looks_otherwise_and_the_page_knows_its_marker(rng):
+    drawn = draw_latent_map(rng.uniform(size=(33, 2)), np.arange(33), [str(number) for number in range(33)])
+    looks = {(colour, marker) for _, colour, marker in drawn.legend}
+    assert len(looks) == 33
+    assert {marker for _, marker in looks} == set(SHAPES)
