@@ -108,7 +108,7 @@ AGAINST_BENIGN = {
     "batch_size": 8,
 }
 """The three stages of leukemia in the place of subtypes of AML, which are not at hand."""
-BESIDE = {"by": "block", "source": {"slide_pattern": "^(.+)_"}}
+BESIDE = {"by": "block", "source": {"slide_pattern": "^(.+)_"}, "batch_size": 16, "augmentation": TURNED}
 """DL4ALL's other set: pieces of BCCD's fields, and whether each holds white cells or platelets."""
 AT_RANDOM = {"classes": {}, "network": {"backbone": "random"}}
 FAMILIES = (
@@ -117,9 +117,9 @@ FAMILIES = (
     Family("histotnet resnet18", "histotnet", 96, 24, FROM_CHANCE, {}),
     Family("histotnet six_conv", "histotnet", 224, 6, {**FROM_CHANCE, "architecture": "six_conv"}, {}),
     Family("dss_xai", "dss_xai", 96, 24, {"batch_size": 16}, {}),
-    Family("dl4all regular", "dl4all", 96, 8, {**BESIDE, "strategy": "regular"}, {"learning_rate": 2e-3}),
-    Family("dl4all self", "dl4all", 96, 8, {**BESIDE, "strategy": "self"}, {"learning_rate": 2e-3}),
-    Family("dl4all greedy", "dl4all", 96, 8, {**BESIDE, "strategy": "greedy"}, {"learning_rate": 2e-3}),
+    Family("dl4all regular", "dl4all", 64, 16, {**BESIDE, "strategy": "regular"}, {"learning_rate": 0.01}),
+    Family("dl4all self", "dl4all", 64, 16, {**BESIDE, "strategy": "self"}, {"learning_rate": 0.01}),
+    Family("dl4all greedy", "dl4all", 64, 16, {**BESIDE, "strategy": "greedy"}, {"learning_rate": 0.01}),
     Family("aml_cnn against control", "aml_one_against_control", 64, 20, AGAINST_BENIGN, {"learning_rate": 1e-4}),
     Family("aml_resnet50 (frozen at chance)", "aml_resnet50", 224, 4, AT_RANDOM, {}),
     plain("alexnet", 128, 16, 0.01),
