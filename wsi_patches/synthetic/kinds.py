@@ -6,17 +6,18 @@ mature cells and blasts come small and large, so that neither colour nor size al
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_patches.errors import UsageError
 from wsi_patches.synthetic import nuclei
 from wsi_patches.synthetic.settings import SmearSettings
 from wsi_patches.synthetic.shapes import Outline
 
-__all__ = ["BLAST_KINDS", "KINDS", "WhiteKind", "draw_kinds", "draw_radius"]
+__all__ = ["BLAST_KINDS", "KINDS", "WhiteKind", "deal_kinds", "draw_kinds", "draw_radius"]
 
 Range = tuple[float, float]
 
@@ -171,6 +172,24 @@ def draw_kinds(rng: np.random.Generator, blasts: int, others: int) -> NDArray[np
     other_kinds = [name for name in KINDS if name not in BLAST_KINDS]
     drawn = [_drawn(rng, list(BLAST_KINDS), blasts), _drawn(rng, other_kinds, others)]
     return np.asarray(rng.permutation(np.concatenate(drawn)), np.str_)
+
+
+def deal_kinds(rng: np.random.Generator, counts: Sequence[tuple[str, int]]) -> NDArray[np.str_]:
+    """Return exactly so many names of each kind, in an order drawn by chance.
+
+    Raises
+    ------
+    UsageError
+        There is no such kind, or a count is below 0.
+    """
+    wrong = [f"{name}: {count}" for name, count in counts if name not in KINDS or count < 0]
+    if wrong:
+        msg = (
+            f"kinds of a painted smear are {', '.join(KINDS)}, each with a count of 0 or more, found {'; '.join(wrong)}"
+        )
+        raise UsageError(msg)
+    names, numbers = [name for name, _ in counts], [count for _, count in counts]
+    return np.asarray(rng.permutation(np.repeat(np.array(names, str), numbers)), np.str_)
 
 
 def _drawn(rng: np.random.Generator, names: list[str], count: int) -> NDArray[np.str_]:

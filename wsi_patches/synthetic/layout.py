@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from wsi_patches.errors import UsageError
 from wsi_patches.geometry import Size
 from wsi_patches.synthetic.artefacts import Discs
-from wsi_patches.synthetic.kinds import draw_kinds, draw_radius
+from wsi_patches.synthetic.kinds import deal_kinds, draw_kinds, draw_radius
 from wsi_patches.synthetic.red_cells import RED_DIAMETER, RED_SPRITES, SPECK_SPRITES
 from wsi_patches.synthetic.settings import SmearSettings
 
@@ -77,14 +77,14 @@ def lay_white_cells(size: Size, settings: SmearSettings) -> WhiteLayout:
     Raises
     ------
     UsageError
-        So many white cells do not fit.
+        So many white cells do not fit, or there is no such kind.
     """
     rng = np.random.default_rng([settings.seed, 7201])
     mpx = size.width * size.height / 1e6
     drawn = rng.poisson([settings.blasts_per_mpx * mpx, settings.others_per_mpx * mpx])
     blasts = drawn[0] if settings.blasts is None else settings.blasts
     others = drawn[1] if settings.others is None else settings.others
-    kind = draw_kinds(rng, int(blasts), int(others))
+    kind = draw_kinds(rng, int(blasts), int(others)) if settings.kinds is None else deal_kinds(rng, settings.kinds)
     radius_px = np.array([draw_radius(name, settings, index) for index, name in enumerate(kind)], np.float64)
     return WhiteLayout(_places(size, settings, radius_px, rng), radius_px, kind)
 

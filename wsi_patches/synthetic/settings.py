@@ -53,6 +53,9 @@ class SmearSettings:
     """Exactly so many blasts; the density is then not used."""
     others: int | None = None
     """Exactly so many other white cells; the density is then not used."""
+    kinds: tuple[tuple[str, int], ...] | None = None
+    """Exactly so many white cells of each kind, a name of `wsi_patches.synthetic.KINDS` each; what is said of blasts
+    and others is then not used."""
     touching: float = 0.2
     """Share of the white cells that are laid against another one."""
     margin_diameters: float = 0.2
