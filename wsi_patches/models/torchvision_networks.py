@@ -33,6 +33,14 @@ def _vit_b_16(classes: int, image_px: int = VIT_PX) -> nn.Module:
     return network
 
 
+def _vit_s_16(classes: int, image_px: int = VIT_PX) -> nn.Module:
+    """Return ViT-S/16, which torchvision does not name: half of ViT-B/16's channels and heads."""
+    from torchvision.models import VisionTransformer
+
+    network: nn.Module = VisionTransformer(image_px, 16, 12, 6, 384, 1536, num_classes=classes)
+    return network
+
+
 resnet18, resnet50 = partial(_build, "resnet18"), partial(_build, "resnet50")
 
 
@@ -42,18 +50,26 @@ def _system(name: str, paper: str, head: str = "fc", **more: Any) -> System:
 
 RESNET = "ResNet, CVPR 2016"
 VGG = "VGG, ICLR 2015"
+EFFICIENTNET = "EfficientNet, ICML 2019"
+VIT = "Vision Transformer, ICLR 2021"
 SYSTEMS: tuple[System, ...] = (
     *(_system(f"resnet{depth}", RESNET, doi="10.1109/CVPR.2016.90") for depth in (18, 34, 50, 101)),
     *(_system(f"vgg{depth}", VGG, "classifier.6") for depth in (16, 19)),
     _system("alexnet", "AlexNet, arXiv 1404.5997", "classifier.6"),
     _system("densenet201", "DenseNet, CVPR 2017", "classifier", doi="10.1109/CVPR.2017.243"),
-    System(
-        name="vit_b_16",
-        build=_vit_b_16,
-        paper="Vision Transformer, ICLR 2021",
-        colours=IMAGENET,
-        head="heads.head",
-        side=lambda settings: settings.get("image_px", VIT_PX),
+    _system("mobilenet_v2", "MobileNetV2, CVPR 2018", "classifier.1", doi="10.1109/CVPR.2018.00474"),
+    *(_system(f"efficientnet_{size}", EFFICIENTNET, "classifier.1") for size in ("b0", "b1", "b3")),
+    _system("convnext_tiny", "ConvNeXt, CVPR 2022", "classifier.2", doi="10.1109/CVPR52688.2022.01167"),
+    *(
+        System(
+            name=name,
+            build=build,
+            paper=VIT,
+            colours=IMAGENET,
+            head="heads.head",
+            side=lambda settings: settings.get("image_px", VIT_PX),
+        )
+        for name, build in (("vit_b_16", _vit_b_16), ("vit_s_16", _vit_s_16))
     ),
 )
 """As torchvision builds them: the strides of its ResNet-50 lie in the 3x3 convolutions."""

@@ -9,8 +9,13 @@ from wsi_patches.models.systems import SYSTEMS, find_system
 
 PUBLISHED = {
     "alexnet": 61_100_840,
+    "convnext_tiny": 28_589_128,
     "densenet201": 20_013_928,
+    "efficientnet_b0": 5_288_548,
+    "efficientnet_b1": 7_794_184,
+    "efficientnet_b3": 12_233_232,
     "efficientnet_lite0": 4_652_008,
+    "mobilenet_v2": 3_504_872,
     "resnet18": 11_689_512,
     "resnet34": 21_797_672,
     "resnet50": 25_557_032,
@@ -18,6 +23,7 @@ PUBLISHED = {
     "vgg16": 138_357_544,
     "vgg19": 143_667_240,
     "vit_b_16": 86_567_656,
+    "vit_s_16": 22_050_664,
 }
 """Parameters with ImageNet's 1,000 classes, as torchvision and timm state them."""
 OF_ITS_OWN = [name for name in SYSTEMS if name != "one_against_control"]
