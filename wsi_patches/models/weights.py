@@ -13,14 +13,18 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from wsi_patches.errors import ModelError
+from wsi_patches.models.aggregators import AGGREGATORS
+from wsi_patches.models.bag_card import BagCard
 from wsi_patches.models.card import Card, CounterCard, DetectorCard, FinderCard, LabelCard, ModelCard
 from wsi_patches.models.count_network import CellCountNet
+from wsi_patches.models.encoder_card import EncoderCard
 from wsi_patches.models.finder_network import CellFinderNet
 from wsi_patches.models.systems import SYSTEMS
 from wsi_patches.models.weight_file import bytes_of
 
 __all__ = [
     "ARCHITECTURES",
+    "build_aggregator",
     "build_counter",
     "build_detector",
     "build_finder",
@@ -48,14 +52,16 @@ COUNTERS: dict[str, Callable[..., nn.Module]] = {"cell_counter": CellCountNet}
 """What a counter's card may say, called likewise."""
 DETECTORS: dict[str, Callable[..., nn.Module]] = {"cell_detector": _cell_detector}
 """What a detector's card may say, called likewise."""
-C = TypeVar("C", ModelCard, FinderCard, CounterCard, DetectorCard, LabelCard)
-LABELS = "labels"
+C = TypeVar("C", ModelCard, FinderCard, CounterCard, DetectorCard, LabelCard, BagCard, EncoderCard)
+LABELS, ENCODER, BAGS = "labels", "encoder", "bags"
 KINDS: dict[type[Card], str] = {
     ModelCard: "classifier",
     FinderCard: "finder",
     CounterCard: "counter",
     DetectorCard: "detector",
     LabelCard: LABELS,
+    EncoderCard: ENCODER,
+    BagCard: BAGS,
 }
 OPTIONS = {
     "classifier": "--model",
@@ -64,6 +70,13 @@ OPTIONS = {
     "detector": "--method detector --model",
 }
 
+START = "a training may start from it (`start:` of its recipe)"
+ELSEWHERE = {
+    LABELS: f"tells the labels of tissue, and no cells: {START}",
+    ENCODER: f"learnt from patches without labels, and tells no classes: {START}",
+    BAGS: "tells the labels of whole slides, and no cells: give it with `wsi-patches bags --model`",
+}
+"""What a file of such a kind is for, where another is needed."""
 PICKLE_SUFFIXES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ckpt"}
 PICKLE_HEADS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
@@ -76,7 +89,7 @@ def save_weights(path: str | Path, module: nn.Module, card: Card) -> None:
 
 
 def kind_of(path: str | Path) -> str:
-    """Return what a weight file holds: ``classifier``, ``finder``, ``counter``, ``detector`` or ``labels``.
+    """Return what a weight file holds: ``classifier``, ``finder``, ``counter``, ``detector``, or as its card says.
 
     Raises
     ------
@@ -103,9 +116,12 @@ def load_weights(path: str | Path) -> tuple[dict[str, Tensor], ModelCard, str]:
     return _load(path, ModelCard)
 
 
-def load_trained(path: str | Path) -> tuple[dict[str, Tensor], ModelCard | LabelCard, str]:
+def load_trained(path: str | Path) -> tuple[dict[str, Tensor], ModelCard | LabelCard | EncoderCard, str]:
     """Read the weight file of a network of whole patches, which a training may start from; else as `load_weights`."""
-    return _load(path, LabelCard) if kind_of(path) == LABELS else _load(path, ModelCard)
+    kind = kind_of(path)
+    if kind == ENCODER:
+        return _load(path, EncoderCard)
+    return _load(path, LabelCard) if kind == LABELS else _load(path, ModelCard)
 
 
 def build_model(path: str | Path) -> tuple[nn.Module, ModelCard, str]:
@@ -152,6 +168,17 @@ def build_detector(path: str | Path) -> tuple[nn.Module, DetectorCard, str]:
     return _build(path, DetectorCard, DETECTORS)
 
 
+def build_aggregator(path: str | Path) -> tuple[nn.Module, BagCard, str]:
+    """Read a weight file and return its aggregator in evaluation mode, on the CPU, with its card and sha256.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be used, or card, architecture and tensors do not agree.
+    """
+    return _build(path, BagCard, AGGREGATORS)
+
+
 def check_sha256(path: str | Path, found: str, expected: str | None) -> None:
     """Refuse a shipped file that is not the one that was shipped; a file of a user's own has no expected hash.
 
@@ -180,8 +207,11 @@ def _load(path: str | Path, kind: type[C]) -> tuple[dict[str, Tensor], C, str]:
     content, state = _content(path)
     values = _read_card(path, content)
     has = str(values.get("kind", "classifier")) if isinstance(values, dict) else "classifier"
-    if has == LABELS != KINDS[kind]:
-        msg = f"{path} tells the labels of tissue, and no cells: a training may start from it (`start:` of its recipe)"
+    if has in ELSEWHERE and has != KINDS[kind]:
+        msg = f"{path} {ELSEWHERE[has]}"
+        raise ModelError(msg)
+    if KINDS[kind] == BAGS != has:
+        msg = f"{path} holds a {has}, and a model of slide bags is needed: `wsi-patches train slide_bags` makes one"
         raise ModelError(msg)
     if has != KINDS[kind] and has in OPTIONS:
         msg = f"{path} holds a cell {has}, and a cell {KINDS[kind]} is needed here: give it with {OPTIONS[has]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from wsi_patches.evaluate.classification import ClassificationResult
+from wsi_patches.evaluate.page import NO_BASELINES
 from wsi_patches.evaluate.result import Result
+from wsi_patches.models.bag_card import BagCard
 from wsi_patches.models.card import CounterCard, DetectorCard, LabelCard
+from wsi_patches.models.encoder_card import EncoderCard
 from wsi_patches.models.weights import save_weights
 from wsi_patches.stores.files import write_json
 from wsi_patches.train.curves import write_training_page
@@ -47,7 +50,7 @@ class Trained(Protocol):
 
 
 TrainedT = TypeVar("TrainedT", bound=Trained)
-CardT = TypeVar("CardT", bound=CounterCard | DetectorCard | LabelCard)
+CardT = TypeVar("CardT", bound=CounterCard | DetectorCard | LabelCard | BagCard | EncoderCard)
 ResultT = TypeVar("ResultT", bound=Result)
 
 
@@ -67,11 +70,8 @@ class MeasuredTraining(Generic[TrainedT, CardT, ResultT]):
     evaluations: Mapping[str, Path]
     """The page of each result."""
     notes: tuple[str, ...] = ()
-
-    @property
-    def baselines(self) -> Mapping[str, ClassificationResult]:
-        """Nothing simpler is measured."""
-        return {}
+    baselines: Mapping[str, ClassificationResult] = field(default_factory=dict)
+    """What simpler ways reach on the same."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -87,6 +87,7 @@ def write_measured(
     out: Path,
     notes: Sequence[str] = (),
     galleries: Mapping[str, NDArray[np.uint8] | None] | None = None,
+    baselines: Mapping[str, ClassificationResult] = NO_BASELINES,
 ) -> MeasuredTraining[TrainedT, CardT, ResultT]:
     """Write a model, what it was measured at, and, last, the page.
 
@@ -106,6 +107,8 @@ def write_measured(
         What is wrong with pictures that were not learnt from.
     galleries
         What went wrong, uint8 RGB, by a result's name.
+    baselines
+        What simpler ways reach on the test split.
     """
     weights, page = out / WEIGHTS, out / PAGE
     save_weights(weights, trained.network, card)
@@ -115,7 +118,7 @@ def write_measured(
     for name, result in results.items():
         of, folder = ("", out / "test") if name == TEST_SPLIT else (f": {name}", out / "test" / name)
         title, errors = f"{card.name} on its test split{of}", (galleries or {}).get(name)
-        evaluations[name] = write_evaluation(folder, title, result, errors, details=told)
+        evaluations[name] = write_evaluation(folder, title, result, errors, baselines=baselines, details=told)
     details = {
         **told,
         "Scores on the test split": ", ".join(f"{name} {value:.4g}" for name, value in card.scores.items()),
@@ -123,4 +126,4 @@ def write_measured(
     }
     title = f"Training of {card.name}"
     write_training_page(page, title, trained.history, trained.best_epoch, details, trained.warnings)
-    return MeasuredTraining(trained, card, weights, page, results, evaluations, tuple(notes))
+    return MeasuredTraining(trained, card, weights, page, results, evaluations, tuple(notes), baselines)
