@@ -1,4 +1,4 @@
-"""Fuzzy c-means of grey levels, on their histogram: exact, and as fast for a slide as for a patch."""
+"""Fuzzy c-means: of grey levels on their histogram, exact and as fast for a slide as for a patch; and of vectors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from wsi_patches.errors import UsageError
 
-__all__ = ["FuzzyClusters", "fuzzy_c_means"]
+__all__ = ["FuzzyClusters", "fuzzy_c_means", "memberships_of", "settled_centres"]
 
 MOST_ROUNDS = 300
 SETTLED = 1e-4
@@ -48,21 +48,53 @@ def fuzzy_c_means(values: NDArray[np.uint8], clusters: int = 3, fuzziness: float
             f"of {values.dtype}, {clusters} and {fuzziness}"
         )
         raise UsageError(msg)
-    levels = np.arange(256.0)
-    count = np.bincount(values.ravel(), minlength=256)
-    centres = np.linspace(values.min(), values.max(), clusters)
+    levels = np.arange(256.0)[:, None]
+    count = np.bincount(values.ravel(), minlength=256).astype(np.float64)
+    start = np.linspace(values.min(), values.max(), clusters)[:, None]
+    centres = np.sort(settled_centres(levels, start, fuzziness, count), axis=0)
+    return FuzzyClusters(centres[:, 0], memberships_of(levels, centres, fuzziness))
+
+
+def settled_centres(
+    points: NDArray[np.float64],
+    centres: NDArray[np.float64],
+    fuzziness: float,
+    weights: NDArray[np.float64] | None = None,
+    settled: float = SETTLED,
+) -> NDArray[np.float64]:
+    """Move centres by Bezdek's two formulas in turn, until none moves.
+
+    Parameters
+    ----------
+    points
+        What is clustered, shape ``(n, d)``.
+    centres
+        Where they start, shape ``(clusters, d)``.
+    fuzziness
+        Exponent of the memberships, greater than 1.
+    weights
+        How often each point counts, shape ``(n,)``; once if None.
+    settled
+        What counts as no move, in the points' own unit.
+
+    Returns
+    -------
+    float64 ``(clusters, d)``, in the order of those that they started as.
+    """
+    often = np.ones(len(points)) if weights is None else weights
     for _ in range(MOST_ROUNDS):
-        weight = count[:, None] * _membership(levels, centres, fuzziness) ** fuzziness
-        moved = (weight * levels[:, None]).sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-300)
+        weight = often[:, None] * memberships_of(points, centres, fuzziness) ** fuzziness
+        sums = (weight[:, :, None] * points[:, None]).sum(axis=0)
+        moved = sums / np.maximum(weight.sum(axis=0), 1e-300)[:, None]
         shift, centres = np.abs(moved - centres).max(), moved
-        if shift < SETTLED:
+        if shift < settled:
             break
-    centres = np.sort(centres)
-    return FuzzyClusters(centres, _membership(levels, centres, fuzziness))
+    return centres
 
 
-def _membership(levels: NDArray[np.float64], centres: NDArray[np.float64], fuzziness: float) -> NDArray[np.float64]:
-    # A level that is a centre belongs to it alone: the least distance stands for 0.
-    distance = np.maximum(np.abs(levels[:, None] - centres), 1e-9)
+def memberships_of(points: NDArray[np.float64], centres: NDArray[np.float64], fuzziness: float) -> NDArray[np.float64]:
+    """Return how much each point ``(n, d)`` belongs to each centre ``(clusters, d)``: rows that sum to 1."""
+    # A point that is a centre belongs to it alone: the least distance stands for 0.
+    distance = np.maximum(np.sqrt(((points[:, None] - centres) ** 2).sum(axis=2)), 1e-9)
     nearness = (distance / distance.min(axis=1, keepdims=True)) ** (-2 / (fuzziness - 1))
     return np.asarray(nearness / nearness.sum(axis=1, keepdims=True))
