@@ -21,6 +21,8 @@ HASHED_NAME = re.compile(r"-([0-9a-f]{8,64})\.pth$")
 """torchvision's files bear the first digits of their sha256, as in ``resnet18-f37072fd.pth``."""
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 """The file of DenseNet-201 is older than its layers' names, which torchvision mends when it loads it."""
+AUXILIARY = "AuxLogits."
+"""A second classifier in Inception v3's file, of that training alone; networks without one do without it."""
 
 
 def colours_of(path: Path | None) -> Colours | None:
@@ -59,6 +61,8 @@ def load_start(network: nn.Module, head: str, path: Path, *, whole: bool = False
     """
     state = load_trained(path)[0] if path.suffix == OURS else _published(path)
     own = network.state_dict()
+    if not any(name.startswith(AUXILIARY) for name in own):
+        state = {name: value for name, value in state.items() if not name.startswith(AUXILIARY)}
     last = {name for name in {*own, *state} if name.startswith(f"{head}.")}
     other = any(name not in own or (name in state and state[name].shape != own[name].shape) for name in last)
     if other and not whole:
