@@ -13,7 +13,7 @@ from wsi_patches.cli.evaluated import told
 from wsi_patches.cli.help import HelpfulCommand, examples
 from wsi_patches.cli.options import PATH, existing_options, group_options, quiet_option, read_command_recipe
 from wsi_patches.cli.progress import progress_bar
-from wsi_patches.cli.suggestions import DEVICES, recipes
+from wsi_patches.cli.suggestions import DEVICES, ENCODERS, recipes, words_or_files
 from wsi_patches.recipe import read_recipe, settings_from
 
 if TYPE_CHECKING:
@@ -27,10 +27,13 @@ __all__ = ["command"]
 PAINTED = "painted"
 FLAGS = ("epochs", "seed", "device")
 """Options that stand for settings of a recipe's training."""
+OWN = ("start", "labels", "encoder", "split")
+"""Options that stand for settings of a recipe."""
 EPILOG = examples(
     "wsi-patches train all_idb1_blasts --data ALL_IDB1/ -o trained/",
     "wsi-patches train all_idb1_blasts --data slides/ --annotations marks/ -o trained/",
     "wsi-patches train all_idb1_blasts --data ALL_IDB1/ -o tuned/ --tune 20",
+    "wsi-patches train slide_bags --data patches.zarr -o trained/ --labels diagnoses.csv",
 )
 
 
@@ -67,6 +70,26 @@ EPILOG = examples(
     metavar="FILE",
     help="Weights to start from: a model that was trained here, or torchvision's NAME-HASH.pth.  [default: the "
     "recipe's, else none]",
+)
+@click.option(
+    "--labels",
+    type=PATH,
+    metavar="FILE.csv",
+    help="Labels of slides or patients, for recipes of slide bags.  [default: the recipe's, else as the stores have "
+    "them]",
+)
+@click.option(
+    "--encoder",
+    metavar="NAME|FILE.yaml",
+    shell_complete=words_or_files(*ENCODERS),
+    help="Whose features, for recipes of slide bags.  [default: the recipe's]",
+)
+@click.option(
+    "--split",
+    type=PATH,
+    metavar="FILE.csv",
+    help="A split of the stores' slides, for recipes of slide bags and encoders.  [default: the recipe's, else made "
+    "here]",
 )
 @click.option("--device", type=click.Choice(DEVICES), help="Where to train.  [default: the recipe's, else auto]")
 @click.option(
@@ -105,8 +128,9 @@ def command(recipe: str, out: Path, quiet: bool, **options: Any) -> None:
 def _painted(recipe: str, values: dict[str, Any], out: Path, *, quiet: bool, **options: Any) -> None:
     from wsi_patches.workflows.train import TrainSettings, train
 
-    if options["data"] or options["resume"] or options["tune"] is not None or options["start"] is not None:
-        msg = f"recipe {recipe} paints its own cells in minutes: it takes no --data, --resume, --tune or --start"
+    given = [name for name in ("data", "resume", "tune", *OWN) if options[name] not in (None, ())]
+    if given:
+        msg = f"recipe {recipe} paints its own cells in minutes: it takes no {', '.join(f'--{name}' for name in given)}"
         raise click.UsageError(msg)
     flags = {name: options[name] for name in ("epochs", "cells", "seed", "device")}
     settings = settings_from(TrainSettings, flags, values, recipe)
@@ -192,9 +216,8 @@ def _search(
 
 
 def _with_flags(values: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Put --start and --source where a recipe has them, and --epochs, --seed and --device where its training does."""
-    if options["start"] is not None:
-        values = {**values, "start": options["start"]}
+    """Put OWN and --source where a recipe has them, and --epochs, --seed and --device where its training does."""
+    values = {**values, **{name: options[name] for name in OWN if options[name] is not None}}
     source = values.get("source", {})
     if options["source"] is not None and isinstance(source, Mapping):
         values = {**values, "source": {**source, "folder": options["source"]}}

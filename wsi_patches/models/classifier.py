@@ -23,6 +23,7 @@ from wsi_patches.models.backends import (
     choose_device,
     make_backend,
 )
+from wsi_patches.models.bag_card import BagCard
 from wsi_patches.models.card import ModelCard
 from wsi_patches.models.precision import Precision, uses_bf16
 from wsi_patches.models.table import find_model
@@ -40,7 +41,7 @@ def normalised(images: Tensor, frame: InputFrame) -> Tensor:
     return (images - mean) / std
 
 
-def meant(probabilities: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
+def meant(probabilities: NDArray[np.float32], card: ModelCard | BagCard) -> NDArray[np.float32]:
     """Return probabilities ``(n, classes)`` as the card's isotonic calibration reads them; as they are without one."""
     if not card.isotonic:
         return probabilities

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -73,12 +73,12 @@ class Batches:
     """The batches of one epoch, made as they are asked for."""
 
     count: int
-    make: Callable[[], Iterator[tuple[Tensor, Tensor]]]
+    make: Callable[[], Iterator[Any]]
 
     def __len__(self) -> int:
         return self.count
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Any]:
         return self.make()
 
 
@@ -132,7 +132,10 @@ class PatchTask:
 
     def validate(self, network: nn.Module, device: torch.device) -> Mapping[str, float]:
         """Return loss and accuracies on the validation patches."""
-        logits, truth = logits_of(network, self.frame, self.validation, device), self.validation.truth
+        return self.figures(logits_of(network, self.frame, self.validation, device), self.validation.truth)
+
+    def figures(self, logits: NDArray[np.float32], truth: NDArray[np.int32]) -> dict[str, float]:
+        """Return loss and accuracies of logits ``(n, classes)``."""
         loss, predicted = cross_entropy(logits, truth), logits.argmax(axis=1)
         right = float((predicted == truth).mean())
         return {

@@ -76,6 +76,9 @@ TRAINABLE: dict[str, Trainable] = {
     "blasts": Trainable(
         "wsi_patches.train.blasts:BlastSettings", "wsi_patches.workflows.train_folder:train_on_folder", searched=True
     ),
+    "cell_types": Trainable(
+        "wsi_patches.train.cell_types:TypeSettings", "wsi_patches.workflows.train_folder:train_on_folder", searched=True
+    ),
     "fields": Trainable(
         "wsi_patches.train.fields:FieldSettings", "wsi_patches.workflows.train_folder:train_on_folder", searched=True
     ),
@@ -100,6 +103,13 @@ TRAINABLE: dict[str, Trainable] = {
     "detector": Trainable(
         "wsi_patches.train.detector_settings:DetectorSettings",
         "wsi_patches.workflows.train_detector:train_detector_on_folder",
+    ),
+    "bags": Trainable(
+        "wsi_patches.train.bag_settings:BagSettings", "wsi_patches.workflows.train_bags:train_bags_on_stores"
+    ),
+    "pretrain": Trainable(
+        "wsi_patches.train.pretrain_settings:PretrainSettings",
+        "wsi_patches.workflows.train_encoder:train_encoder_on_stores",
     ),
 }
 """What a recipe's ``task`` may be, beside ``painted``."""
