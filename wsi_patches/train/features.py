@@ -9,10 +9,19 @@ from numpy.typing import NDArray
 
 from wsi_patches.imaging.colour_statistics import STATISTICS, colour_statistics
 from wsi_patches.models.encoders import Encoder, FrozenEncoder
-from wsi_patches.stores import DerivedWriter, Store, derived_settings
+from wsi_patches.stores import DerivedWriter, Store, derived_settings, read_derived
 from wsi_patches.torch_data import PatchReader
 
-__all__ = ["Describe", "Progress", "colour_of", "features_of", "read_features", "store_features"]
+__all__ = [
+    "Describe",
+    "KeptFeatures",
+    "Progress",
+    "colour_of",
+    "features_of",
+    "keep_features",
+    "read_features",
+    "store_features",
+]
 
 BATCH_PATCHES = 32
 """How many patches are in memory at a time."""
@@ -68,6 +77,27 @@ def store_features(
 ) -> NDArray[np.float32]:
     """Return the features of all patches of a store, and keep them beside the patches.
 
+    Parameters and errors are those of `keep_features`.
+
+    Returns
+    -------
+    float32 ``(n, dim)``
+        In the order of the store. Places that could not be read are there too: patches of background.
+    """
+    keep_features(store, encoder, progress, describe=describe, durable=durable)
+    return read_features(store, encoder.encoder)
+
+
+def keep_features(
+    store: Store,
+    encoder: FrozenEncoder,
+    progress: Progress | None = None,
+    *,
+    describe: Describe | None = None,
+    durable: bool = True,
+) -> None:
+    """Keep the features of all patches of a store beside the patches.
+
     Each part gets a derived group ``features/NAME`` when its features are complete. Parts that have it, made by the
     same encoder, are left as they are, so a run that was killed goes on where it stopped.
 
@@ -85,11 +115,6 @@ def store_features(
     durable
         Wait for the disk.
 
-    Returns
-    -------
-    float32 ``(n, dim)``
-        In the order of the store. Places that could not be read are there too: patches of background.
-
     Raises
     ------
     StoreError
@@ -106,7 +131,6 @@ def store_features(
             writer.complete()
         elif progress is not None:
             progress(int(stop), len(store))
-    return read_features(store, encoder.encoder)
 
 
 def read_features(store: Store, encoder: Encoder) -> NDArray[np.float32]:
@@ -119,6 +143,43 @@ def read_features(store: Store, encoder: Encoder) -> NDArray[np.float32]:
     """
     vectors = store.derived(_group(encoder.name), COLUMN) if store.parts else np.empty((0, encoder.dim))
     return np.asarray(vectors, np.float32)
+
+
+class KeptFeatures:
+    """Features that `keep_features` kept, read where they are asked for: of one part at a time.
+
+    Parameters
+    ----------
+    store
+        The open store.
+    encoder
+        Whose features.
+    """
+
+    def __init__(self, store: Store, encoder: Encoder) -> None:
+        self._store, self._encoder = store, encoder
+        self._part: tuple[int, NDArray[np.float32]] | None = None
+
+    def read(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the features of the patches at some positions, in any order, float32 ``(n, dim)``.
+
+        Raises
+        ------
+        StoreError
+            A part does not have them complete.
+        """
+        out = np.empty((len(positions), self._encoder.dim), np.float32)
+        part_of = np.searchsorted(self._store.offsets, positions, side="right") - 1
+        for number in np.unique(part_of).tolist():
+            mine = part_of == number
+            out[mine] = self._vectors(number)[positions[mine] - self._store.offsets[number]]
+        return out
+
+    def _vectors(self, number: int) -> NDArray[np.float32]:
+        if self._part is None or self._part[0] != number:
+            kept = read_derived(self._store.parts[number].folder, _group(self._encoder.name))
+            self._part = number, np.asarray(kept.column(COLUMN), np.float32)
+        return self._part[1]
 
 
 def _group(encoder: str) -> str:
