@@ -12,6 +12,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL
 from wsi_patches.errors import ModelError, UsageError
 from wsi_patches.models.count_calibration import CountCalibration
+from wsi_patches.models.input_mask import InputMask
+from wsi_patches.models.label_tree import LabelTree
 from wsi_patches.models.reference import InputReference
 
 __all__ = ["Card", "CounterCard", "DetectorCard", "FinderCard", "LabelCard", "ModelCard", "check_alike"]
@@ -154,6 +156,19 @@ class DetectorCard(Card):
     """Standard deviation, over the same slides, of a common shift of the logits of a slide's classes."""
     reference: InputReference | None = None
     """What the slides that it was trained on looked like around their white cells."""
+    blasts: tuple[str, ...] | None = None
+    """Of a detector that tells types of white cells: which of its classes are blasts. None where its classes are blast
+    and other, or white_cell."""
+    attributes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What is told of each cell besides: the values of each attribute, in the order of its logits."""
+    learnt_domains: tuple[str, ...] = ()
+    """The microscopes and cameras whose pictures it learnt from, where its data set names them."""
+
+    @property
+    def blast_rows(self) -> tuple[int, ...]:
+        """Which of the classes are blasts; none where blasts are not told."""
+        named = ALL_IDB_CLASSES[:1] if self.blasts is None else self.blasts
+        return tuple(row for row, name in enumerate(self.classes) if name in named)
 
     def __post_init__(self) -> None:
         shares = {"threshold": self.threshold, "nms": self.nms}
@@ -163,8 +178,21 @@ class DetectorCard(Card):
         if wrong:
             msg = f"card of {self.name}: {', '.join(wrong)} out of range: shares lie between 0 and 1, sizes above 0"
             raise ModelError(msg)
-        if self.classes not in (ALL_IDB_CLASSES, (WHITE_CELL,)):
+        if self.blasts is None and self.classes not in (ALL_IDB_CLASSES, (WHITE_CELL,)):
             msg = f"card of {self.name}: blast and other are detected, or white_cell; got {', '.join(self.classes)}"
+            raise ModelError(msg)
+        self._check_types()
+
+    def _check_types(self) -> None:
+        """Refuse types and attributes that contradict each other, or the network's settings."""
+        twice = len(set(self.classes)) < len(self.classes) or not self.classes
+        unknown = sorted(set(self.blasts or ()) - set(self.classes))
+        if twice or unknown:
+            msg = f"card of {self.name}: each type is named once and blasts are types, got {', '.join(self.classes)}"
+            raise ModelError(msg + (f"; no type: {', '.join(unknown)}" if unknown else ""))
+        counts = [len(values) for values in self.attributes.values()]
+        if counts != list(self.settings.get("attributes", ())):
+            msg = f"card of {self.name}: its attributes have {counts} values, and its network's settings say otherwise"
             raise ModelError(msg)
 
 
@@ -214,6 +242,8 @@ class ModelCard(Card):
     """Of the training images, red, green, blue, 0 to 1; subtracted from the input."""
     std: tuple[float, float, float]
     """Of the training images, red, green, blue, 0 to 1; the input is divided by it."""
+    mask: InputMask | None = None
+    """Which part of the cell in a patch the network is shown; all of the patch if None."""
     patch_um: float | None = None
     """Side of the patch on the slide in um, for slides that state their resolution."""
     patch_cell_diameters: float | None = None
@@ -227,6 +257,13 @@ class ModelCard(Card):
     """Standard deviation, over slides that it was not trained on, of a common shift of all logits of a slide."""
     reference: InputReference | None = None
     """What the slides that it was trained on looked like."""
+    tree: dict[str, Any] | None = None
+    """What the classes are kinds of, as `LabelTree` reads it; None where they are kinds of nothing."""
+    blasts: tuple[str, ...] | None = None
+    """Of a model that tells types of cells: which are blasts; None where their names say so."""
+    confusion: tuple[tuple[int, ...], ...] = ()
+    """Of such a model: how many cells of each type (row) it took for each (column), on patients that it did not learn
+    from; empty where nobody counted."""
 
     def __post_init__(self) -> None:
         positive: dict[str, float | None] = {
@@ -243,9 +280,29 @@ class ModelCard(Card):
             msg = f"card of {self.name}: two or more different class names are needed, got {self.classes}"
             raise ModelError(msg)
         self._check_isotonic()
+        self._check_types()
+        self._check_tree()
         if self.patch_um is None and self.patch_cell_diameters is None:
             msg = f"card of {self.name}: patch_um or patch_cell_diameters must say how large a patch is on the slide"
             raise ModelError(msg)
+
+    def _check_types(self) -> None:
+        unknown = sorted(set(self.blasts or ()) - set(self.classes))
+        if unknown:
+            msg = f"card of {self.name}: blasts are some of its classes, found {', '.join(unknown)}"
+            raise ModelError(msg)
+        shape = [len(row) for row in self.confusion]
+        if shape not in ([], [len(self.classes)] * len(self.classes)) or min(map(min, self.confusion), default=0) < 0:
+            msg = f"card of {self.name}: confusion is a count of 0 or more for each pair of classes, found rows of {shape}"
+            raise ModelError(msg)
+
+    def _check_tree(self) -> None:
+        try:
+            if self.tree is not None:
+                LabelTree.of(self.tree).check(self.classes)
+        except UsageError as error:
+            msg = f"card of {self.name}: {error}"
+            raise ModelError(msg) from error
 
     def _check_isotonic(self) -> None:
         if not self.isotonic:

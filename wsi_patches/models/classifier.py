@@ -25,6 +25,7 @@ from wsi_patches.models.backends import (
 )
 from wsi_patches.models.bag_card import BagCard
 from wsi_patches.models.card import ModelCard
+from wsi_patches.models.input_mask import Paint, painter_of
 from wsi_patches.models.precision import Precision, uses_bf16
 from wsi_patches.models.table import find_model
 from wsi_patches.models.weights import build_model, check_sha256
@@ -74,6 +75,8 @@ class CellClassifier:
         so that a network in training can be asked.
     compiled
         Let torch.compile write the kernels, which takes half a minute once.
+    paint
+        What masks patches; needed where the card says that the network is shown a part of each cell alone.
     """
 
     network: nn.Module
@@ -84,6 +87,7 @@ class CellClassifier:
     precision: Precision | str = "fp32"
     backend: BackendName | str | None = None
     compiled: bool = False
+    paint: Paint | None = None
 
     @classmethod
     def load(
@@ -94,6 +98,7 @@ class CellClassifier:
         backend: BackendName | str = "torch",
         *,
         compiled: bool = False,
+        paint: Paint | None = None,
     ) -> CellClassifier:
         """Load a shipped model by its name, or a ``.safetensors`` file.
 
@@ -103,11 +108,14 @@ class CellClassifier:
             Which.
         device, precision, backend, compiled
             Where, in which arithmetic and by what the network is run, as `make_backend` takes them.
+        paint
+            What masks patches: `wsi_patches.imaging.painted_outside.paint_outside`.
 
         Raises
         ------
         ModelError
-            There is no such model, or its file is damaged, altered, or not of this program.
+            There is no such model, its file is damaged, altered, or not of this program, or it learnt from masked cells
+            and there is no ``paint``.
         MissingExtra
             The backend's library is not installed.
         UsageError
@@ -118,7 +126,10 @@ class CellClassifier:
         path, expected = find_model(name_or_file)
         network, card, sha256 = build_model(path)
         check_sha256(path, sha256, expected)
-        loaded = cls(network.to(where), card, sha256, where, precision=precision, backend=backend, compiled=compiled)
+        network = network.to(where)
+        loaded = cls(
+            network, card, sha256, where, precision=precision, backend=backend, compiled=compiled, paint=paint
+        )
         _ = loaded.runner  # made now, so that what cannot be is said before any slide is read
         return loaded
 
@@ -126,10 +137,12 @@ class CellClassifier:
     def runner(self) -> Backend:
         """What turns patches, uint8 ``(n, s, s, 3)``, into logits, float32 ``(n, classes)``."""
         precision = "fp32" if self.precision == "auto" else self.precision
+        painter = painter_of(self.card.name, self.card.mask, self.paint)
         if self.backend is None:
-            return TorchBackend(self.network, self.card, self.device, bf16=uses_bf16(precision, self.device))
-        name = str(self.device)
-        return make_backend(self.network, self.card, name, precision, self.backend, compiled=self.compiled)
+            bf16 = uses_bf16(precision, self.device)
+            return TorchBackend(self.network, self.card, self.device, bf16=bf16, painter=painter)
+        where = (str(self.device), precision, self.backend)
+        return make_backend(self.network, self.card, *where, compiled=self.compiled, painter=painter)
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the probability of each class.

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from wsi_patches.errors import ModelError
-from wsi_patches.models.classifier import CellClassifier, InputFrame, check_patches, normalised
+from wsi_patches.models.backends import InputFrame, Painter, PatchInput, as_tensor
+from wsi_patches.models.classifier import CellClassifier
 from wsi_patches.models.encoders import FrozenEncoder
+from wsi_patches.models.input_mask import painter_of
 from wsi_patches.models.systems import find_system
 
 __all__ = ["DescribedNetwork", "Space"]
@@ -39,6 +41,8 @@ class DescribedNetwork:
         Where it runs.
     batch_size
         How many patches are held on the device at a time.
+    painter
+        What patches go through first, at the network's size; nothing if None.
     """
 
     network: nn.Module
@@ -46,6 +50,7 @@ class DescribedNetwork:
     head: nn.Module | None
     device: torch.device
     batch_size: int = 32
+    painter: Painter | None = None
 
     @classmethod
     def of_classifier(cls, classifier: CellClassifier) -> DescribedNetwork:
@@ -54,7 +59,8 @@ class DescribedNetwork:
         if hasattr(network, "views"):
             network.views = 1  # a map of places is that of one view
         head = network.get_submodule(find_system(classifier.card.architecture).head)
-        return cls(network, classifier.card, head, classifier.device)
+        painter = painter_of(classifier.card.name, classifier.card.mask, classifier.paint)
+        return cls(network, classifier.card, head, classifier.device, painter=painter)
 
     @classmethod
     def of_encoder(cls, encoder: FrozenEncoder) -> DescribedNetwork:
@@ -87,9 +93,7 @@ class DescribedNetwork:
         UsageError
             They are of another shape or kind.
         """
-        check_patches(images)
-        pixels = torch.tensor(images).to(self.device).permute(0, 3, 1, 2).float() / 255
-        return normalised(pixels, self.frame)
+        return PatchInput(self.frame, self.device, self.painter)(as_tensor(images).to(self.device))
 
     @torch.inference_mode()
     def describe(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

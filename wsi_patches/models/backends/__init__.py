@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from wsi_patches.errors import UsageError
 from wsi_patches.models.backends.converted import OnnxBackend, OpenVinoBackend
 from wsi_patches.models.backends.devices import Device, choose_device, list_devices
-from wsi_patches.models.backends.patch_input import InputFrame, PatchInput, as_tensor, check_patches
+from wsi_patches.models.backends.patch_input import InputFrame, Painter, PatchInput, as_tensor, check_patches
 from wsi_patches.models.backends.torch_backend import TorchBackend, ready_network
 from wsi_patches.models.precision import Precision, uses_bf16
 
@@ -21,6 +21,7 @@ __all__ = [
     "BackendName",
     "Device",
     "InputFrame",
+    "Painter",
     "PatchInput",
     "TorchBackend",
     "as_tensor",
@@ -62,6 +63,7 @@ def make_backend(
     backend: BackendName | str = "torch",
     *,
     compiled: bool = False,
+    painter: Painter | None = None,
 ) -> Backend:
     """Return what runs a finished network fast.
 
@@ -79,6 +81,8 @@ def make_backend(
         One of `BACKENDS`.
     compiled
         Let torch.compile write the kernels; of ``torch`` only. It needs a C++ compiler on a processor.
+    painter
+        What patches go through first, at the network's size.
 
     Raises
     ------
@@ -91,9 +95,10 @@ def make_backend(
     where = choose_device(device if backend == "torch" else "cpu")
     bf16 = uses_bf16(precision, where) and backend != "onnx"
     if backend == "torch":
-        return TorchBackend(ready_network(network, where, bf16=bf16, compiled=compiled), frame, where, bf16=bf16)
+        ready = ready_network(network, where, bf16=bf16, compiled=compiled)
+        return TorchBackend(ready, frame, where, bf16=bf16, painter=painter)
     kind = {"openvino": OpenVinoBackend, "onnx": OnnxBackend}[backend]
-    return kind(deepcopy(network).cpu(), frame, bf16=bf16)
+    return kind(deepcopy(network).cpu(), frame, bf16=bf16, painter=painter)
 
 
 def check_backend(backend: str, device: str, precision: str, *, compiled: bool = False) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from wsi_patches.errors import needs_extra
-from wsi_patches.models.backends.patch_input import InputFrame, PatchInput
+from wsi_patches.models.backends.patch_input import InputFrame, Painter, PatchInput
 
 __all__ = ["ConvertedBackend", "OnnxBackend", "OpenVinoBackend"]
 
@@ -39,6 +39,8 @@ class ConvertedBackend(ABC):
         What it takes.
     bf16
         Compute in bfloat16.
+    painter
+        What patches go through first.
 
     Raises
     ------
@@ -49,9 +51,11 @@ class ConvertedBackend(ABC):
     name: str
     device = torch.device("cpu")
 
-    def __init__(self, network: nn.Module, frame: InputFrame, *, bf16: bool = False) -> None:
+    def __init__(
+        self, network: nn.Module, frame: InputFrame, *, bf16: bool = False, painter: Painter | None = None
+    ) -> None:
         self.bf16 = bf16
-        self._network, self._input, self._side = network, PatchInput(frame, self.device), frame.input_px
+        self._network, self._input, self._side = network, PatchInput(frame, self.device, painter), frame.input_px
         self._run: Run | None = None
         # One batch at a time: it takes all threads, and a second one would share its memory.
         self._lock = Lock()
@@ -74,11 +78,13 @@ class OnnxBackend(ConvertedBackend):
 
     name = "onnx"
 
-    def __init__(self, network: nn.Module, frame: InputFrame, *, bf16: bool = False) -> None:
+    def __init__(
+        self, network: nn.Module, frame: InputFrame, *, bf16: bool = False, painter: Painter | None = None
+    ) -> None:
         with needs_extra("onnx", "backend onnx"):
             import onnxruntime
             import onnxscript  # noqa: F401 - PyTorch's exporter takes it
-        super().__init__(network, frame, bf16=bf16)
+        super().__init__(network, frame, bf16=bf16, painter=painter)
         self._library: ModuleType = onnxruntime
 
     def _converted(self, model: bytes) -> Run:
@@ -94,11 +100,13 @@ class OpenVinoBackend(ConvertedBackend):
 
     name = "openvino"
 
-    def __init__(self, network: nn.Module, frame: InputFrame, *, bf16: bool = False) -> None:
+    def __init__(
+        self, network: nn.Module, frame: InputFrame, *, bf16: bool = False, painter: Painter | None = None
+    ) -> None:
         with needs_extra("openvino", "backend openvino"), _untold():
             import onnxscript  # noqa: F401 - PyTorch's exporter takes it
             import openvino
-        super().__init__(network, frame, bf16=bf16)
+        super().__init__(network, frame, bf16=bf16, painter=painter)
         self._library: ModuleType = openvino
 
     def _converted(self, model: bytes) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -11,9 +12,11 @@ from torch import Tensor, nn
 
 from wsi_patches.errors import UsageError
 
-__all__ = ["InputFrame", "PatchInput", "as_tensor", "check_patches"]
+__all__ = ["InputFrame", "Painter", "PatchInput", "as_tensor", "check_patches"]
 
 LEVELS = 255
+Painter = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+"""What patches, uint8 RGB ``(n, s, s, 3)``, go through at the network's own size; see `wsi_patches.models.input_mask`."""
 
 
 class InputFrame(Protocol):
@@ -67,10 +70,12 @@ class PatchInput:
         The network's size, mean and standard deviation.
     device
         Where the patches are.
+    painter
+        What patches go through first, at the network's size; nothing if None.
     """
 
-    def __init__(self, frame: InputFrame, device: torch.device) -> None:
-        self.side = frame.input_px
+    def __init__(self, frame: InputFrame, device: torch.device, painter: Painter | None = None) -> None:
+        self.side, self.painter = frame.input_px, painter
         mean, std = (torch.tensor(values, dtype=torch.float64) for values in (frame.mean, frame.std))
         # A row of pixels at a time, since a loop over three channels is too short to be fast.
         self._scale, self._shift = (
@@ -79,9 +84,15 @@ class PatchInput:
 
     def __call__(self, patches: Tensor) -> Tensor:
         """Return float32 ``(n, 3, side, side)``, channels last in memory, of uint8 ``(n, s, s, 3)``."""
-        rows = self._resized(patches.float()).reshape(-1, 3 * self.side)
+        rows = self._painted(self._resized(patches.float())).reshape(-1, 3 * self.side)
         shown = torch.addcmul(self._shift, rows, self._scale)
         return shown.view(len(patches), self.side, self.side, 3).permute(0, 3, 1, 2)
+
+    def _painted(self, images: Tensor) -> Tensor:
+        if self.painter is None:
+            return images
+        painted = self.painter(images.round().clamp(0, LEVELS).byte().cpu().numpy())
+        return torch.from_numpy(painted).to(images)
 
     def _resized(self, images: Tensor) -> Tensor:
         if images.shape[1] == self.side:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from wsi_patches.models.backends.patch_input import InputFrame, PatchInput
+from wsi_patches.models.backends.patch_input import InputFrame, Painter, PatchInput
 
 __all__ = ["TorchBackend", "fold_batch_norms", "ready_network"]
 
@@ -26,13 +26,23 @@ class TorchBackend:
         Where it runs.
     bf16
         Compute in bfloat16.
+    painter
+        What patches go through first.
     """
 
     name = "torch"
 
-    def __init__(self, network: nn.Module, frame: InputFrame, device: torch.device, *, bf16: bool = False) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        frame: InputFrame,
+        device: torch.device,
+        *,
+        bf16: bool = False,
+        painter: Painter | None = None,
+    ) -> None:
         self.network, self.device, self.bf16 = network, device, bf16
-        self._input = PatchInput(frame, device)
+        self._input = PatchInput(frame, device, painter)
 
     @torch.inference_mode()
     def __call__(self, patches: Tensor) -> Tensor:
