@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from wsi_patches.cells import WHITE_CELL
+from collections.abc import Iterable
 
-__all__ = ["BLAST_CLASSES", "NOT_WHITE_CELLS", "our_class"]
+from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL
 
+__all__ = [
+    "ANNOTATED_AREA",
+    "BLAST_CLASSES",
+    "IGNORE",
+    "MATURE_CLASSES",
+    "NOT_WHITE_CELLS",
+    "blast_or_other",
+    "our_class",
+    "unclear",
+]
+
+BLAST, OTHER = ALL_IDB_CLASSES
+
+IGNORE, ANNOTATED_AREA = "ignore", "annotated_area"
+"""Marks of places, not of cells: what nobody knows, and outside of what nobody looked."""
 WORDS = {
     "blasts": "blast",
     "probable_blast": "blast",
@@ -22,10 +37,25 @@ WORDS = {
     "platelets": "platelet",
     "thrombocyte": "platelet",
     "artifact": "artefact",
-    "ignore*": "ignore",
+    "ignore*": IGNORE,
+    "region*": ANNOTATED_AREA,
+    "annotated_region": ANNOTATED_AREA,
 }
 BLAST_CLASSES = frozenset({"blast", "lymphoblast", "myeloblast", "monoblast", "all", "aml"})
 """Classes of cells that are blasts. An erythroblast or normoblast is none: it is a young red cell."""
+MATURE_CLASSES = frozenset(
+    {
+        "lymphocyte",
+        "monocyte",
+        "neutrophil",
+        "neutrophil_band",
+        "neutrophil_segmented",
+        "eosinophil",
+        "basophil",
+        "plasma_cell",
+    }
+)
+"""White cells that are no blasts, whoever looks at them."""
 NOT_WHITE_CELLS = frozenset(
     {
         "red_cell",
@@ -36,7 +66,8 @@ NOT_WHITE_CELLS = frozenset(
         "normoblast",
         "smudge_cell",
         "none",
-        "ignore",
+        IGNORE,
+        ANNOTATED_AREA,
     }
 )
 """Classes that white cells are not counted by."""
@@ -46,3 +77,16 @@ def our_class(name: str) -> str:
     """Return a class's name in small letters, blanks and hyphens as ``_``, by our word where there is one."""
     word = name.strip().lower().replace(" ", "_").replace("-", "_")
     return WORDS.get(word, word)
+
+
+def blast_or_other(name: str) -> str | None:
+    """Return ``blast`` or ``other`` where a class's name says which it is, None where it does not."""
+    word = our_class(name)
+    if word in BLAST_CLASSES:
+        return BLAST
+    return OTHER if word in MATURE_CLASSES or word == OTHER else None
+
+
+def unclear(names: Iterable[str]) -> list[str]:
+    """Return the classes that may or may not be blasts, since their names do not say; no white cell is no blast."""
+    return [name for name in names if blast_or_other(name) is None and our_class(name) not in NOT_WHITE_CELLS]

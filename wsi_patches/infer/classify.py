@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from wsi_patches.cells import ALL_IDB_CLASSES, Cells
 from wsi_patches.counting.centred import centred_patch, patch_side
-from wsi_patches.errors import ModelError
 from wsi_patches.imaging.sharpen import SharpenSettings
+from wsi_patches.infer.types import are_blasts, tells_types, type_columns
 from wsi_patches.slide import Slide
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def load_classifier(
     Raises
     ------
     ModelError
-        There is no such model, or it does not tell blasts from other white cells.
+        There is no such model, or it does not tell blasts from other white cells: neither its classes nor its card say
+        which of its types are blasts.
     MissingExtra
         The backend's library is not installed.
     UsageError
@@ -53,14 +54,7 @@ def load_classifier(
     from wsi_patches.models import CellClassifier
 
     classifier = CellClassifier.load(model, device, precision, backend, compiled=compiled)
-    if tuple(classifier.card.classes) != ALL_IDB_CLASSES:
-        found = ", ".join(classifier.card.classes)
-        msg = (
-            f"model {model} tells {found}; counting blasts needs one that tells {', '.join(ALL_IDB_CLASSES)}: train it "
-            "by a recipe whose `classes:` call each of its labels blast or other, or measure this one on labelled "
-            "patches with wsi-patches evaluate"
-        )
-        raise ModelError(msg)
+    are_blasts(classifier.card, model)  # refuses one that cannot say
     return classifier
 
 
@@ -168,25 +162,28 @@ def classify_cells(
     Returns
     -------
     The cells with the classes ``blast`` and ``other`` and the probability of their class as score, and the
-    probability of being a blast for each.
+    probability of being a blast for each. Of a classifier of types the attributes ``type`` and ``type_score`` besides,
+    and those that `with_types` takes; the probabilities of types that are blasts are summed.
     """
     from wsi_patches.models.committee import Committee
 
     card, side = classifier.card, patch_side(slide, classifier.card, diameter_px)
-    blast, done = np.empty(len(cells), np.float64), 0
+    told_of, done = np.empty((len(cells), len(card.classes)), np.float32), 0
     doubts: dict[str, NDArray[np.float64]] = {}
     asked = classifier.batch_size if isinstance(classifier, Committee) else None
     engine = engine_for(classifier.runner, sharpen, asked)
     for batch in engine.run(CellPatches(slide, cells, side, card.input_px)):
-        blast[batch.positions] = classifier.calibrated(batch.outputs)[:, ALL_IDB_CLASSES.index("blast")]
+        told_of[batch.positions] = classifier.calibrated(batch.outputs)
         if isinstance(classifier, Committee) and classifier.size > 1:
             for name, doubt in classifier.doubt(batch.outputs)._asdict().items():
                 doubts.setdefault(name, np.empty(len(cells)))[batch.positions] = doubt
         done += len(batch.positions)
         if progress is not None:
             progress(done, len(cells))
+    blast = np.minimum(told_of[:, are_blasts(card)].sum(axis=1, dtype=np.float64), 1.0)
     is_other = (blast < 0.5).astype(np.int32)
     score = np.where(is_other, 1 - blast, blast).astype(np.float32)
-    attributes = {**cells.attributes, FINDER_SCORE: cells.score, **doubts}
+    types = type_columns(card, told_of) if tells_types(card) else {}
+    attributes = {**cells.attributes, FINDER_SCORE: cells.score, **doubts, **types}
     told = replace(cells, class_index=is_other, score=score, class_names=ALL_IDB_CLASSES, attributes=attributes)
     return told, blast

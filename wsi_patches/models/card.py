@@ -293,7 +293,7 @@ class ModelCard(Card):
             raise ModelError(msg)
         shape = [len(row) for row in self.confusion]
         if shape not in ([], [len(self.classes)] * len(self.classes)) or min(map(min, self.confusion), default=0) < 0:
-            msg = f"card of {self.name}: confusion is a count of 0 or more for each pair of classes, found rows of {shape}"
+            msg = f"card of {self.name}: confusion is a count of 0 or more for each class and class, found rows {shape}"
             raise ModelError(msg)
 
     def _check_tree(self) -> None:

@@ -22,7 +22,7 @@ __all__ = ["VIEWS", "Committee", "Doubt"]
 
 VIEWS = (1, 2, 4, 8)
 """How many of a square's eight symmetries a patch may be seen in; a cell has no upper side."""
-SAME = ("classes", "input_px", "patch_um", "patch_cell_diameters")
+SAME = ("classes", "blasts", "input_px", "patch_um", "patch_cell_diameters")
 """What all members take and give alike, so that they can be shown the same patches."""
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from wsi_patches.cells import Cells
 from wsi_patches.counting.cores import PatchCounts
 from wsi_patches.locations import patiently, read_all, remove_tree
-from wsi_patches.outcome import SlideReport
+from wsi_patches.outcome import ATTRIBUTES, SlideReport
 from wsi_patches.report.album import Gallery
 from wsi_patches.report.cohort import COHORT
 from wsi_patches.report.focus_map import focus_map
@@ -27,7 +27,7 @@ __all__ = ["REPORT", "read_report", "read_reports", "remove_slide_reports", "wri
 
 OF_CELLS, OF_PATCHES = ("cells.csv", "cells.geojson"), ("patches.csv",)
 FILES = (*OF_CELLS, *OF_PATCHES, "overlay.png", "report.html", "report.json")
-CELL_COLUMNS = ("entropy", "disagreement", "left_px", "top_px", "right_px", "bottom_px")
+CELL_COLUMNS = ("entropy", "disagreement", "left_px", "top_px", "right_px", "bottom_px", "type", "type_score")
 """Further columns of ``cells.csv``, where cells have them."""
 REPORT = FILES[-1]
 """Written last: a slide's folder counts as done when this file is there."""
@@ -75,7 +75,7 @@ def _write_files(
     for stale in (REPORT, *OF_PATCHES) if patches is None else (REPORT, *OF_CELLS):
         (folder / stale).unlink(missing_ok=True)
     if patches is None:
-        _write_cells(folder / "cells.csv", cells)
+        _write_cells(folder / "cells.csv", cells, report.extra.get(ATTRIBUTES, ()))
         _write_text(folder / "cells.geojson", json.dumps(cells.to_geojson()))
         drawn = draw_overlay(picture, downsample, cells)
     else:
@@ -116,13 +116,13 @@ def _write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def _write_cells(path: Path, cells: Cells) -> None:
-    more = [name for name in CELL_COLUMNS if name in cells.attributes]
+def _write_cells(path: Path, cells: Cells, attributes: Sequence[str]) -> None:
+    more = [name for name in (*CELL_COLUMNS, *attributes) if name in cells.attributes]
     told = zip(*(cells.attributes[name].tolist() for name in more), strict=True) if more else [()] * len(cells)
     rows = zip(cells.x.tolist(), cells.y.tolist(), cells.class_index.tolist(), cells.score.tolist(), told, strict=True)
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(("x", "y", "class", "score", *more))
         for x, y, index, score, rest in rows:
-            figures = (f"{score:.4f}", *(f"{one:.4f}" for one in rest))
+            figures = (f"{score:.4f}", *(one if isinstance(one, str) else f"{one:.4f}" for one in rest))
             writer.writerow((f"{x:.1f}", f"{y:.1f}", cells.class_names[index], *figures))

@@ -1,4 +1,4 @@
-"""Annotated slides into one patch for each marked cell, blast or other."""
+"""Annotated slides into one patch for each marked cell, blast or other, or of a type."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.annotations import BOX_COLUMNS, boxes_of, classes_in, in_class_order, read_annotations, rename_classes
-from wsi_patches.annotations.words import BLAST_CLASSES, NOT_WHITE_CELLS, our_class
+from wsi_patches.annotations.words import NOT_WHITE_CELLS, blast_or_other, our_class
 from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL, Cells
 from wsi_patches.counting import CellFinder, find_cells
 from wsi_patches.counting.centred import PatchScale, centred_patch, diameter_of, patch_side
@@ -22,22 +22,7 @@ from wsi_patches.slides import open_slide
 from wsi_patches.train.features import Progress
 from wsi_patches.train.patch_set import CellMark, PatchSet, PatchWriter, patch_side_px
 
-__all__ = ["MATURE_CLASSES", "CellCut", "cell_class", "cell_patches"]
-
-BLAST, OTHER = ALL_IDB_CLASSES
-MATURE_CLASSES = frozenset(
-    {
-        "lymphocyte",
-        "monocyte",
-        "neutrophil",
-        "neutrophil_band",
-        "neutrophil_segmented",
-        "eosinophil",
-        "basophil",
-        "plasma_cell",
-    }
-)
-"""White cells that are no blasts, whoever looks at them."""
+__all__ = ["CellCut", "cell_class", "cell_patches"]
 
 
 @dataclass(frozen=True)
@@ -56,10 +41,23 @@ class CellCut:
     """What an annotated class is, where its name does not say: blast, other, or None to leave it out."""
     slide_mpp: float | None = None
     """Level-0 pixel size in um, where the files do not state it."""
+    types: tuple[str, ...] = ()
+    """The types that cells are told apart by, others being left out; blast and other if empty."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the patches' classes are called."""
+        return self.types or ALL_IDB_CLASSES
+
+    def class_of(self, name: str) -> str | None:
+        """Return what a marked cell is learnt as; None where it is left out. Errors are those of `cell_class`."""
+        if not self.types:
+            return cell_class(name, self.classes)
+        return our_class(name) if our_class(name) in self.types else None
 
 
 def cell_patches(items: Sequence[SlideItem], cut: CellCut, folder: Path, progress: Progress | None = None) -> PatchSet:
-    """Cut one centred patch for each marked blast or other white cell.
+    """Cut one centred patch for each marked blast or other white cell, or for each cell of the types that are asked.
 
     Parameters
     ----------
@@ -86,7 +84,8 @@ def cell_patches(items: Sequence[SlideItem], cut: CellCut, folder: Path, progres
     if not annotated:
         msg = f"none of {len(items)} slides is annotated: give a dataset with marked cells, or --annotations DIR"
         raise UsageError(msg)
-    _check_words(annotated, cut.classes)
+    if not cut.types:
+        _check_words(annotated, cut.classes)
     stated_mpp: list[float] = []
     untold = 0
     with PatchWriter(folder, patch_side_px(cut.input_px, cut.margin)) as writer:
@@ -101,7 +100,7 @@ def cell_patches(items: Sequence[SlideItem], cut: CellCut, folder: Path, progres
         without = len(items) - len(annotated)
         if without:
             writer.left_out.append(f"{without} of {len(items)} slides have no annotations and were left out")
-        return writer.finished(ALL_IDB_CLASSES, annotated, stated_mpp)
+        return writer.finished(cut.class_names, annotated, stated_mpp)
 
 
 def cell_class(name: str, classes: Mapping[str, str | None]) -> str | None:
@@ -122,12 +121,11 @@ def cell_class(name: str, classes: Mapping[str, str | None]) -> str | None:
     word = our_class(name)
     if name in classes or word in classes:
         return classes.get(name, classes.get(word))
-    if word in BLAST_CLASSES:
-        return BLAST
     if word in NOT_WHITE_CELLS or word == WHITE_CELL:
         return None
-    if word in MATURE_CLASSES or word == OTHER:
-        return OTHER
+    known = blast_or_other(word)
+    if known is not None:
+        return known
     msg = (
         f"the annotations have cells of class {name!r}, which may or may not be blasts: say in the recipe, such as "
         f"`classes: {{{name}: other}}` (blast, other, or null to leave them out)"
@@ -138,18 +136,18 @@ def cell_class(name: str, classes: Mapping[str, str | None]) -> str | None:
 def _add_cells(writer: PatchWriter, row: int, item: SlideItem, slide: Slide, cut: CellCut) -> int:
     """Add the cells of one slide; return how many were marked that are neither blast nor other."""
     marked = read_annotations(item.annotations, None, slide.info.size)
-    known = rename_classes(marked, lambda name: cell_class(name, cut.classes))
-    cells = in_class_order(known, ALL_IDB_CLASSES, Path(item.annotations[0].path))
+    known = rename_classes(marked, cut.class_of)
+    cells = in_class_order(known, cut.class_names, Path(item.annotations[0].path))
     if len(cells):
         side = patch_side(slide, cut.scale, _diameter(slide, cells, cut))
         widened = side * writer.side_px / cut.input_px
         for x, y, truth in zip(cells.x.tolist(), cells.y.tolist(), cells.class_index.tolist(), strict=True):
             writer.add(CellMark(row, truth, x, y), centred_patch(slide, x, y, widened, writer.side_px))
-    return sum(marked.count(name) for name in marked.class_names if _is_untold(name, cut.classes))
+    return sum(marked.count(name) for name in marked.class_names if _is_untold(name, cut))
 
 
-def _is_untold(name: str, classes: Mapping[str, str | None]) -> bool:
-    return our_class(name) == WHITE_CELL and cell_class(name, classes) is None
+def _is_untold(name: str, cut: CellCut) -> bool:
+    return our_class(name) == WHITE_CELL and cut.class_of(name) is None
 
 
 def _diameter(slide: Slide, cells: Cells, cut: CellCut) -> float:

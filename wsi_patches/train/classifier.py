@@ -259,16 +259,26 @@ def _calibrated(
     settings: ClassifierSettings, card: ModelCard, logits: NDArray[np.float32], view: PatchView
 ) -> ModelCard:
     """Fit what the settings ask for on patches that were held out, and, of two classes, how slides differ beside."""
+    if len(card.classes) > 2:
+        card = replace(card, confusion=_confusion(logits.argmax(axis=1), view.truth, len(card.classes)))
     if settings.calibration == "none":
         return card
     card = replace(card, temperature=fit_temperature(logits, view.truth))
     probabilities = tempered(logits, card.temperature)
     if settings.calibration == "isotonic":
         card = replace(card, isotonic=fit_isotonic(probabilities[:, 0], view.truth == 0))
-    if len(card.classes) != 2:
+    if len(card.classes) != 2 and not card.blasts:
         return card
+    blasts = [card.classes.index(name) for name in card.blasts or card.classes[:1]]
+    is_blast, chance = np.isin(view.truth, blasts), meant(probabilities, card)[:, blasts].sum(axis=1)
     slides = view.patches.slide_ids[view.patches.slide[view.rows]]
-    return replace(card, slide_shift=fit_slide_shift(meant(probabilities, card)[:, 0], view.truth == 0, slides))
+    return replace(card, slide_shift=fit_slide_shift(chance, is_blast, slides))
+
+
+def _confusion(said: NDArray[np.int64], truth: NDArray[np.int32], classes: int) -> tuple[tuple[int, ...], ...]:
+    """Return how many patches of each class (row) were taken for each (column)."""
+    counts = np.bincount(truth.astype(np.int64) * classes + said, minlength=classes**2).reshape(classes, classes)
+    return tuple(tuple(row) for row in counts.tolist())
 
 
 def class_scores(

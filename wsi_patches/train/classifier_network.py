@@ -44,6 +44,10 @@ class CardWords:
     limits: str
     patch_um: float | None
     patch_cell_diameters: float | None
+    tree: dict[str, Any] | None = None
+    """What the classes are kinds of, as `LabelTree` reads it."""
+    blasts: tuple[str, ...] | None = None
+    """Which classes are blasts, where these are types of cells."""
 
 
 def first_network(settings: NetworkSettings, classes: int) -> nn.Module:
@@ -99,6 +103,8 @@ def first_card(settings: NetworkSettings, patches: PatchSet, train: PatchView, w
         licence=settings.licence,
         patch_um=words.patch_um,
         patch_cell_diameters=words.patch_cell_diameters,
+        tree=words.tree,
+        blasts=words.blasts,
         paper=system.paper,
         doi=system.doi,
         changes=changes_of(settings),

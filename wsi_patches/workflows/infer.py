@@ -20,6 +20,7 @@ from wsi_patches.report import (
     write_cohort,
     write_counts,
     write_groups,
+    write_types,
 )
 from wsi_patches.workflows.infer_jobs import infer_jobs, slides_of
 from wsi_patches.workflows.infer_plan import COUNTS, TABLES, InferPlan, plan_infer, weights_of
@@ -176,6 +177,7 @@ def _tables(settings: InferSettings, plan: InferPlan, reports: list[SlideReport]
         if table.name != COUNTS:
             table.unlink()
     groups = _groups(settings, reports)
+    write_types(out, reports, [one.group for one in groups])
     write_cohort(out, reports, groups)
     return InferResult(out, out / COUNTS, tuple(reports), tuple(notes), _write_groups(out / GROUPS, groups))
 
