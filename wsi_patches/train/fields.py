@@ -66,6 +66,19 @@ class FieldSettings(ClassifierSettings):
             raise UsageError(msg)
         self._check_crop()
 
+    def check_classes(self, class_names: Sequence[str]) -> None:
+        """Refuse classes that cannot be learnt, before any picture is read.
+
+        Raises
+        ------
+        UsageError
+            They cannot.
+        """
+
+    def card_words(self, diameters: float) -> CardWords:
+        """Return what the card says, of fields so many diameters of a white cell wide."""
+        return CardWords("Class of a whole field, trained on labelled pictures", LIMITS, None, diameters)
+
     def _check_crop(self) -> None:
         if self.crop_px is not None and not 1 <= self.crop_px <= LARGEST_FIELD_PX:
             msg = f"crop_px of a training must lie in 1..{LARGEST_FIELD_PX}, got {self.crop_px}"
@@ -126,7 +139,7 @@ def cut_fields(
     on_slide = None if progress is None else lambda done, total: progress("slides", done, total)
     patches = field_patches(items, settings, folder, on_slide)
     diameters = settings.patch_cell_diameters or _measured_diameters(patches, settings)
-    return patches, CardWords("Class of a whole field, trained on labelled pictures", LIMITS, None, diameters)
+    return patches, settings.card_words(diameters)
 
 
 def field_patches(
@@ -153,6 +166,7 @@ def field_patches(
     named = [(item, name) for item in items if (name := _class_of(item, settings.classes)) is not None]
     labelled = _drawn(named, settings.most_per_class, settings.split_seed)
     class_names = tuple(sorted({name for _, name in labelled}))
+    settings.check_classes(class_names)
     with PatchWriter(folder, settings.input_px) as writer:
         for row, (item, name) in enumerate(labelled):
             with writer.slide(item.path), open_slide(item.path, mpp=settings.slide_mpp) as slide:

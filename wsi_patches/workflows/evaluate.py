@@ -15,14 +15,16 @@ from wsi_patches.evaluate.gallery import classification_gallery
 from wsi_patches.evaluate.predictions import Predictions
 from wsi_patches.evaluate.predictions_file import read_predictions
 from wsi_patches.evaluate.result import Result
+from wsi_patches.models.card import ModelCard
 from wsi_patches.pipeline import Progress
 from wsi_patches.stores import is_store, open_store
 from wsi_patches.workflows.evaluate_counts import evaluate_counts
 from wsi_patches.workflows.evaluate_settings import EvaluateSettings
 from wsi_patches.workflows.evaluation_files import write_evaluation
+from wsi_patches.workflows.folded import Folded, colour_alone, fold_patches
 from wsi_patches.workflows.labelled import LabelledPatches, labelled_patches
+from wsi_patches.workflows.levels import write_levels
 from wsi_patches.workflows.output import Existing, check_output
-from wsi_patches.workflows.probe import Folded, colour_alone, fold_patches
 
 __all__ = ["EvaluateSettings", "Evaluation", "evaluate"]
 
@@ -107,7 +109,21 @@ def _of_store(settings: EvaluateSettings, progress: Progress | None) -> Evaluati
     details = {"Model": f"{classifier.card.name}: {classifier.card.title}", "Weights (SHA-256)": classifier.sha256}
     groups = patches.groups
     predictions = Predictions(patches.class_names, patches.ids, groups, patches.truth, probabilities)
-    return _classes(settings, title, predictions, patches, details)
+    evaluated = _classes(settings, title, predictions, patches, details)
+    return _with_levels(evaluated, settings.out, classifier.card, patches, details)
+
+
+def _with_levels(
+    done: Evaluation, out: Path, card: ModelCard, patches: LabelledPatches, details: Mapping[str, str]
+) -> Evaluation:
+    """Return an evaluation of classes with that of the levels of their tree, where the model knows one."""
+    (result,) = done.results.values()
+    if not isinstance(result, ClassificationResult):
+        return done
+    slides = np.array([record.id for record in patches.store.slides], str)[patches.slides]
+    levels = write_levels(out, card, result, slides, details)
+    results = {**done.results, **{name: one for name, (one, _) in levels.items()}}
+    return replace(done, results=results, pages={**done.pages, **{name: page for name, (_, page) in levels.items()}})
 
 
 def _named_as(classes: tuple[str, ...], patches: LabelledPatches) -> LabelledPatches:

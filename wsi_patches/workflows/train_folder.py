@@ -15,9 +15,12 @@ from wsi_patches.datasets.splits import make_folds
 from wsi_patches.errors import UsageError
 from wsi_patches.evaluate.classification import ClassificationResult
 from wsi_patches.evaluate.gallery import classification_gallery
+from wsi_patches.evaluate.result import Result
+from wsi_patches.evaluate.taxonomy import TaxonomyResult
 from wsi_patches.pipeline import Progress
 from wsi_patches.stores.files import write_json
 from wsi_patches.train.blasts import BlastSettings, cut_blasts
+from wsi_patches.train.cell_types import TypeSettings, cut_types
 from wsi_patches.train.classifier import Progress as ToldProgress
 from wsi_patches.train.classifier import TestPatches, TrainedClassifier, train_classifier
 from wsi_patches.train.classifier_network import CardWords
@@ -26,8 +29,9 @@ from wsi_patches.train.fields import FieldSettings, cut_fields
 from wsi_patches.train.logs import HISTORY
 from wsi_patches.train.patch_set import PatchSet
 from wsi_patches.workflows.evaluation_files import write_evaluation
+from wsi_patches.workflows.folded import Folded, colour_alone
+from wsi_patches.workflows.levels import write_levels
 from wsi_patches.workflows.output import Existing, check_output
-from wsi_patches.workflows.probe import Folded, colour_alone
 
 __all__ = [
     "DRAWS",
@@ -81,16 +85,18 @@ class FolderTraining:
     evaluation: Path
     """The page of the test split."""
     notes: tuple[str, ...]
+    levels: Mapping[str, tuple[TaxonomyResult, Path]] = field(default_factory=dict)
+    """Of classes in a tree: the result and the page of its levels, by name."""
 
     @property
-    def results(self) -> dict[str, ClassificationResult]:
+    def results(self) -> dict[str, Result]:
         """On the test split."""
-        return {TEST_SPLIT: self.result}
+        return {TEST_SPLIT: self.result, **{name: result for name, (result, _) in self.levels.items()}}
 
     @property
     def evaluations(self) -> dict[str, Path]:
-        """The page of the test split."""
-        return {TEST_SPLIT: self.evaluation}
+        """The page of each result."""
+        return {TEST_SPLIT: self.evaluation, **{name: page for name, (_, page) in self.levels.items()}}
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -199,6 +205,8 @@ def cut_patches(
     settings: FolderSettings, items: Sequence[SlideItem], folder: Path, told: ToldProgress | None = None
 ) -> Cut:
     """Return the patches that a training learns from, their pixels in a file without a name in a folder."""
+    if isinstance(settings, TypeSettings):
+        return cut_types(settings, items, folder, told)
     if isinstance(settings, BlastSettings):
         return cut_blasts(settings, items, folder, told)
     return cut_fields(settings, items, folder, told)
@@ -216,8 +224,9 @@ def measured_training(
     title = f"{trained.card.name} on its test split"
     card = {"Model": trained.card.title, "Trained on": trained.card.trained_on, "Limits": trained.card.limits}
     result, baselines, evaluation, more = measured_test(trained.test, settings.split_seed, out / "test", title, card)
+    levels = write_levels(out / "test", trained.card, result, details=card)
     page = _write_page(out, settings, trained, details or {})
-    return FolderTraining(trained, page, result, baselines, evaluation, (*notes, *more))
+    return FolderTraining(trained, page, result, baselines, evaluation, (*notes, *more), levels)
 
 
 def measured_test(

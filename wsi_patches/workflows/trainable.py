@@ -82,6 +82,11 @@ TRAINABLE: dict[str, Trainable] = {
     "fields": Trainable(
         "wsi_patches.train.fields:FieldSettings", "wsi_patches.workflows.train_folder:train_on_folder", searched=True
     ),
+    "taxonomy": Trainable(
+        "wsi_patches.train.taxonomy:TaxonomySettings",
+        "wsi_patches.workflows.train_folder:train_on_folder",
+        searched=True,
+    ),
     "dss_xai": Trainable(
         "wsi_patches.train.dss_xai:DssSettings", "wsi_patches.workflows.train_folder:train_on_folder", searched=True
     ),
