@@ -7,7 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsi_patches.errors import UsageError
+from wsi_patches.errors import ModelError, UsageError
+from wsi_patches.imaging.painted_outside import paint_outside
 from wsi_patches.imaging.sharpen import SharpenSettings
 from wsi_patches.infer.classify import load_committee
 from wsi_patches.infer.count import FOUND
@@ -133,4 +134,11 @@ def _patch_model(
 
     if model not in MODELS and Path(model).is_file() and kind_of(model) == "counter":
         return CellCounter.load(model, device, precision)
-    return CellClassifier.load(model, device, precision, backend, compiled=compiled)
+    loaded = CellClassifier.load(model, device, precision, backend, compiled=compiled, paint=paint_outside)
+    if loaded.card.mask is not None:
+        msg = (
+            f"model {model} is shown the {loaded.card.mask.part} of single cells, and --method patches asks about "
+            "patches of many: use --method cells"
+        )
+        raise ModelError(msg)
+    return loaded

@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from wsi_patches.cells import ALL_IDB_CLASSES, Cells
 from wsi_patches.counting.centred import centred_patch, patch_side
+from wsi_patches.imaging.painted_outside import paint_outside
 from wsi_patches.imaging.sharpen import SharpenSettings
+from wsi_patches.infer.masked import NUCLEUS_SEEN, NucleiLooked
 from wsi_patches.infer.types import are_blasts, tells_types, type_columns
 from wsi_patches.slide import Slide
 
@@ -53,7 +55,7 @@ def load_classifier(
     """
     from wsi_patches.models import CellClassifier
 
-    classifier = CellClassifier.load(model, device, precision, backend, compiled=compiled)
+    classifier = CellClassifier.load(model, device, precision, backend, compiled=compiled, paint=paint_outside)
     are_blasts(classifier.card, model)  # refuses one that cannot say
     return classifier
 
@@ -151,7 +153,8 @@ def classify_cells(
         Their centres, level-0 pixels.
     classifier
         Its card says how large a patch is: in um where the slide states its resolution, else in cell diameters. A
-        committee also says how unsure it is of each cell: the attributes ``entropy`` and ``disagreement``, nats.
+        committee also says how unsure it is of each cell: the attributes ``entropy`` and ``disagreement``, nats, and
+        ``variance``. One that is shown masked cells adds ``nucleus_seen``.
     diameter_px
         Typical diameter of a white cell on this slide, level-0 pixels.
     progress
@@ -172,7 +175,8 @@ def classify_cells(
     doubts: dict[str, NDArray[np.float64]] = {}
     asked = classifier.batch_size if isinstance(classifier, Committee) else None
     engine = engine_for(classifier.runner, sharpen, asked)
-    for batch in engine.run(CellPatches(slide, cells, side, card.input_px)):
+    patches = NucleiLooked.of(classifier, CellPatches(slide, cells, side, card.input_px))
+    for batch in engine.run(patches):
         told_of[batch.positions] = classifier.calibrated(batch.outputs)
         if isinstance(classifier, Committee) and classifier.size > 1:
             for name, doubt in classifier.doubt(batch.outputs)._asdict().items():
@@ -184,6 +188,7 @@ def classify_cells(
     is_other = (blast < 0.5).astype(np.int32)
     score = np.where(is_other, 1 - blast, blast).astype(np.float32)
     types = type_columns(card, told_of) if tells_types(card) else {}
-    attributes = {**cells.attributes, FINDER_SCORE: cells.score, **doubts, **types}
+    seen = {} if patches.card is None else {NUCLEUS_SEEN: patches.seen}
+    attributes = {**cells.attributes, FINDER_SCORE: cells.score, **doubts, **types, **seen}
     told = replace(cells, class_index=is_other, score=score, class_names=ALL_IDB_CLASSES, attributes=attributes)
     return told, blast

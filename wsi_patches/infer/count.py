@@ -18,6 +18,7 @@ from wsi_patches.infer.classify import classify_cells
 from wsi_patches.infer.finder import ChosenFinder, load_finder
 from wsi_patches.infer.intervals import with_found, with_marks
 from wsi_patches.infer.marked import classify_marked
+from wsi_patches.infer.masked import with_blanks
 from wsi_patches.infer.types import with_types
 from wsi_patches.infer.unlike import with_likeness
 from wsi_patches.outcome import DONE, OUT_OF_FOCUS, SlideReport
@@ -106,7 +107,7 @@ def count_slide(
         report = with_found(
             _with_model(report, classifier), scores, probabilities, finder.reliability, classifier.card.slide_shift
         )
-        report, cells = with_types(report, cells, classifier.card)
+        report, cells = with_types(with_blanks(report, cells, classifier), cells, classifier.card)
     else:
         report = with_found(report, cells.score, None, finder.reliability)
     return replace(report, extra={**report.extra, "seconds": round(time.monotonic() - began, 2)}), cells

@@ -14,6 +14,7 @@ from wsi_patches.counting.centred import diameter_of
 from wsi_patches.errors import ResolutionUnknown
 from wsi_patches.imaging.sharpen import SharpenSettings
 from wsi_patches.infer.classify import classify_cells
+from wsi_patches.infer.masked import with_blanks
 from wsi_patches.infer.unlike import with_likeness
 from wsi_patches.outcome import SlideReport
 from wsi_patches.slide import Slide
@@ -76,6 +77,7 @@ def classify_marked(
         report = with_likeness(report, slide, asked, classifier.card, diameter_px)
         told, blast[untold] = classify_cells(slide, asked, classifier, diameter_px, sharpen=sharpen)
         class_index[untold], score[untold] = told.class_index, told.score
+        report = with_blanks(report, told, classifier)
     return report, replace(cells, class_index=class_index, score=score, class_names=ALL_IDB_CLASSES), blast
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -27,7 +27,10 @@ __all__ = ["REPORT", "read_report", "read_reports", "remove_slide_reports", "wri
 
 OF_CELLS, OF_PATCHES = ("cells.csv", "cells.geojson"), ("patches.csv",)
 FILES = (*OF_CELLS, *OF_PATCHES, "overlay.png", "report.html", "report.json")
-CELL_COLUMNS = ("entropy", "disagreement", "left_px", "top_px", "right_px", "bottom_px", "type", "type_score")
+CELL_COLUMNS = (
+    "entropy", "disagreement", "left_px", "top_px", "right_px", "bottom_px", "type", "type_score", "variance",
+    "nucleus_seen",
+)  # fmt: skip
 """Further columns of ``cells.csv``, where cells have them."""
 REPORT = FILES[-1]
 """Written last: a slide's folder counts as done when this file is there."""
@@ -116,7 +119,7 @@ def _write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def _write_cells(path: Path, cells: Cells, attributes: Sequence[str]) -> None:
+def _write_cells(path: Path, cells: Cells, attributes: Iterable[str] = ()) -> None:
     more = [name for name in (*CELL_COLUMNS, *attributes) if name in cells.attributes]
     told = zip(*(cells.attributes[name].tolist() for name in more), strict=True) if more else [()] * len(cells)
     rows = zip(cells.x.tolist(), cells.y.tolist(), cells.class_index.tolist(), cells.score.tolist(), told, strict=True)

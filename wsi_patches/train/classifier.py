@@ -24,6 +24,7 @@ from wsi_patches.train.classifier_settings import SHARES, TEST, TRAIN, VALIDATIO
 from wsi_patches.train.engine import Epoch, fit
 from wsi_patches.train.head_first import learn_head_first
 from wsi_patches.train.looks import reference_of
+from wsi_patches.train.masked import masked_patches
 from wsi_patches.train.patch_set import PatchSet, PatchSplit, split_patches
 from wsi_patches.train.patch_task import PatchTask, PatchView, TaskMaker, balanced_accuracy, logits_of
 from wsi_patches.train.refit import refit_head
@@ -158,9 +159,10 @@ def train_classifier(
         The folder holds a training and ``resume`` is not set.
     """
     fitted = fit_classifier(settings, patches, words, folder, progress, resume=resume, made=made, make_task=make_task)
-    card, test = _judged(settings, fitted)
+    card, test = _judged(settings, fitted, patches)
     save_weights(folder / WEIGHTS, fitted.network, card)
-    return TrainedClassifier(card, folder / WEIGHTS, fitted.history, fitted.split, test, patches.left_out)
+    left_out = fitted.views[TRAIN].patches.left_out
+    return TrainedClassifier(card, folder / WEIGHTS, fitted.history, fitted.split, test, left_out)
 
 
 def fit_classifier(
@@ -179,10 +181,13 @@ def fit_classifier(
     Parameters and errors are those of `train_classifier`; the folder gets no weight file.
     """
     split, names = made or split_patches(patches, settings.by, settings.shares, settings.split_seed)
+    mask = settings.input_mask
+    if mask is not None:
+        patches = masked_patches(patches, mask, settings.input_px, folder)
     views = {name: PatchView(patches, np.flatnonzero(names == name), settings.input_px) for name in SHARES}
     _check(settings, views)
     network, training = first_network(settings, len(patches.class_names)), settings.training
-    card = first_card(settings, patches, views[TRAIN], words)
+    card = replace(first_card(settings, patches, views[TRAIN], words), mask=mask)
     task = (make_task or settings.patch_task)(network, card, views[TRAIN], views[VALIDATION])
     depends_on = {"classifier": _identity(settings, patches, names), **task.depends_on}
     if not resume:
@@ -236,13 +241,16 @@ def _identity(settings: ClassifierSettings, patches: PatchSet, names: NDArray[np
     return digest.hexdigest()
 
 
-def _judged(settings: ClassifierSettings, fitted: FittedClassifier) -> tuple[ModelCard, TestPatches]:
+def _judged(
+    settings: ClassifierSettings, fitted: FittedClassifier, unmasked: PatchSet
+) -> tuple[ModelCard, TestPatches]:
     """Calibrate a trained network on validation, and measure it on the test split."""
     network, views = fitted.network, fitted.views
     device = next(network.parameters()).device
     held_out = logits_of(network, fitted.card, views[VALIDATION], device)
     card = _calibrated(settings, fitted.card, held_out, views[VALIDATION])
-    card = replace(card, reference=reference_of(views[TRAIN], views[VALIDATION]))
+    # Of patches as slides have them: others will be held against it before they are masked.
+    card = replace(card, reference=reference_of(*(replace(views[of], patches=unmasked) for of in (TRAIN, VALIDATION))))
     view = views[TEST]
     logits = logits_of(network, card, view, device)
     probabilities = meant(tempered(logits, card.temperature), card)

@@ -84,6 +84,9 @@ class OneAgainstControlSettings(FieldSettings):
         if self.control in self.subtypes:
             msg = f"subtypes of a training are held against {self.control}, which cannot be one of them"
             raise UsageError(msg)
+        if self.mask != "none":
+            msg = f"task: one_against_control shows whole pictures: leave mask: {self.mask} out, or take task: fields"
+            raise UsageError(msg)
         for subtype in self.subtypes:
             self.of(subtype)
 

@@ -14,7 +14,7 @@ from wsi_patches.geometry import Size
 from wsi_patches.imaging.bicubic import resize_bicubic
 from wsi_patches.train.patch_set import PatchSet
 
-__all__ = ["ARMS", "Progress", "Step", "TwoArms", "two_arms"]
+__all__ = ["ARMS", "PatchFile", "Progress", "Step", "TwoArms", "two_arms"]
 
 ARMS = ("without", "with")
 """The step."""
@@ -57,7 +57,7 @@ def two_arms(patches: PatchSet, step: Step, input_px: int, folder: Path) -> TwoA
     folder
         Gets the pixels, in files without a name.
     """
-    pixels = [_File(folder, len(patches), input_px) for _ in ARMS]
+    pixels = [PatchFile(folder, len(patches), input_px) for _ in ARMS]
     change = np.empty(len(patches), np.float32)
     for start in range(0, len(patches), BATCH_PATCHES):
         rows = np.arange(start, min(start + BATCH_PATCHES, len(patches)))
@@ -74,7 +74,7 @@ def two_arms(patches: PatchSet, step: Step, input_px: int, folder: Path) -> TwoA
     return TwoArms(without, with_step, change, examples)
 
 
-class _File:
+class PatchFile:
     """Patches of one side in a file without a name, which is gone when they are."""
 
     def __init__(self, folder: Path, count: int, side_px: int) -> None:
@@ -82,9 +82,11 @@ class _File:
         self._file = TemporaryFile(dir=folder)  # noqa: SIM115 - closed once it is mapped
 
     def add(self, images: NDArray[np.uint8]) -> None:
+        """Append patches, uint8 RGB ``(k, s, s, 3)``."""
         self._file.write(np.ascontiguousarray(images).tobytes())
 
     def images(self) -> NDArray[np.uint8]:
+        """Return all patches, read from the file as needed, ``(n, s, s, 3)``; nothing can be added any more."""
         with self._file:
             self._file.flush()
             return np.memmap(self._file, np.uint8, "r", shape=self._shape)

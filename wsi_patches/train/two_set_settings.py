@@ -81,6 +81,9 @@ class TwoSetSettings(FieldSettings):
             if getattr(self, name) not in get_args(choice):
                 msg = f"no {name} {getattr(self, name)!r}: choose from {', '.join(get_args(choice))}"
                 raise UsageError(msg)
+        if self.mask != "none":
+            msg = f"task: two_sets shows whole pictures of both sets: leave mask: {self.mask} out, or take task: fields"
+            raise UsageError(msg)
         if self.head_factor <= 0 or self.settle_batches < 0:
             found = f"{self.head_factor} and {self.settle_batches}"
             msg = f"head_factor lies above 0 and settle_batches is a count of 0 or more, found {found}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wsi_patches.imaging.painted_outside import paint_outside
 from wsi_patches.workflows.explain_settings import ExplainSettings
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def load_network(settings: ExplainSettings) -> Network:
     from wsi_patches.models.encoders import FrozenEncoder
 
     if settings.model is not None:
-        classifier = CellClassifier.load(settings.model, settings.device)
+        classifier = CellClassifier.load(settings.model, settings.device, paint=paint_outside)
         card = classifier.card
         identity = {"sha256": classifier.sha256}
         return Network(DescribedNetwork.of_classifier(classifier), identity, card, f"model {card.name}")

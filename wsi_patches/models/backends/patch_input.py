@@ -16,7 +16,7 @@ __all__ = ["InputFrame", "Painter", "PatchInput", "as_tensor", "check_patches"]
 
 LEVELS = 255
 Painter = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-"""What patches, uint8 RGB ``(n, s, s, 3)``, go through at the network's own size; see `wsi_patches.models.input_mask`."""
+"""What patches, uint8 RGB ``(n, s, s, 3)``, go through at the network's own size; see `painter_of`."""
 
 
 class InputFrame(Protocol):
