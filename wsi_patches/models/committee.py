@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -22,17 +22,20 @@ __all__ = ["VIEWS", "Committee", "Doubt"]
 
 VIEWS = (1, 2, 4, 8)
 """How many of a square's eight symmetries a patch may be seen in; a cell has no upper side."""
-SAME = ("classes", "blasts", "input_px", "patch_um", "patch_cell_diameters")
-"""What all members take and give alike, so that they can be shown the same patches."""
+SAME = ("classes", "blasts", "patch_um", "patch_cell_diameters")
+"""What all members take and give alike, so that they can be shown the same places. Each brings what it is shown to its
+own size, so that networks of different ``input_px`` go together."""
 
 
 class Doubt(NamedTuple):
-    """How unsure a committee is of each patch, nats."""
+    """How unsure a committee is of each patch; entropies in nats."""
 
     entropy: NDArray[np.float64]
     """Of the mean probability (predictive entropy), ``(n,)``."""
     disagreement: NDArray[np.float64]
     """The part of it that members and views owe to each other (mutual information), ``(n,)``."""
+    variance: NDArray[np.float64]
+    """Of the probabilities over members and views, the mean over classes, ``(n,)``; no nats."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,8 @@ class Committee:
 
     References
     ----------
-    Lakshminarayanan, Pritzel, Blundell, Simple and scalable predictive uncertainty estimation, NeurIPS 2017.
+    Lakshminarayanan, Pritzel, Blundell, Simple and scalable predictive uncertainty estimation, NeurIPS 2017. The mean
+    of posteriors is the sum rule of Kittler and others, On combining classifiers, IEEE TPAMI 20, 1998.
     """
 
     members: tuple[CellClassifier, ...]
@@ -110,8 +114,8 @@ class Committee:
 
     @property
     def card(self) -> ModelCard:
-        """Of the first member."""
-        return self.members[0].card
+        """Of the first member, with the input of the one that sees most pixels: patches are read at that size."""
+        return replace(self.members[0].card, input_px=max(member.card.input_px for member in self.members))
 
     @cached_property
     def sha256(self) -> str:
@@ -132,7 +136,8 @@ class Committee:
         """Return how unsure the committee is, from the runner's outputs."""
         each = self._each(outputs).astype(np.float64)
         entropy = _entropy(each.mean(axis=1))
-        return Doubt(entropy, np.maximum(entropy - _entropy(each).mean(axis=1), 0))
+        disagreement = np.maximum(entropy - _entropy(each).mean(axis=1), 0)
+        return Doubt(entropy, disagreement, each.var(axis=1).mean(axis=1))
 
     def _each(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return each member's and view's probabilities, ``(n, members * views, classes)``."""
