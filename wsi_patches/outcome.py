@@ -10,8 +10,10 @@ from typing import Any
 from wsi_patches.errors import sentence_of
 
 __all__ = [
+    "ATTRIBUTES",
     "DONE",
     "FAILED",
+    "LEARNT_DOMAINS",
     "OUT_OF_FOCUS",
     "PARTIAL",
     "Interval",
@@ -21,6 +23,9 @@ __all__ = [
     "merge_outcomes",
 ]
 
+ATTRIBUTES, LEARNT_DOMAINS = "attributes", "learnt_domains"
+"""In a report's ``extra``: the attributes of its cells, with their values, and the domains that the model learnt from:
+microscopes, cameras, magnifications."""
 DONE, PARTIAL, FAILED = "done", "partial", "failed"
 OUT_OF_FOCUS = 8.0
 """The focus score (FQPath, higher is blurrier) above which a patch counts as out of focus in reports: thFocus of step B

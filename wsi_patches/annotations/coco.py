@@ -15,11 +15,12 @@ from typing import Any
 from wsi_patches.annotations.marks import Edges, Mark, box_mark, boxes_of, cells_of
 from wsi_patches.annotations.once import parsed_once
 from wsi_patches.annotations.text import finite, json_of, score_of
+from wsi_patches.annotations.words import IGNORE
 from wsi_patches.cells import Cells
 from wsi_patches.errors import AnnotationError, UsageError
 from wsi_patches.geometry import Size
 
-__all__ = ["CocoImage", "CocoIndex", "coco_index", "read_coco", "write_coco"]
+__all__ = ["CocoImage", "CocoIndex", "coco_index", "is_ignored", "read_coco", "write_coco"]
 
 Id = int | str
 OWN_FIELDS = frozenset(
@@ -144,7 +145,8 @@ def read_coco(path: Path, image: str | None = None) -> Cells:
     Returns
     -------
     Cells at the boxes' centres, level-0 pixels counted from 0, classes in order of appearance. Attributes: the boxes,
-    and each further field of an annotation (and of its ``attributes``) that is a number, a truth value or a text.
+    and each further field of an annotation (and of its ``attributes``) that is a number, a truth value or a text. What
+    is marked ``iscrowd`` or ``ignore`` is of the class ``ignore``, whatever its category.
 
     Raises
     ------
@@ -175,7 +177,13 @@ def _mark(row: Mapping[str, Any], index: CocoIndex, where: str) -> Mark:
     x, y, width, height = (finite(value, f"{where}: bbox") for value in box)
     edges = Edges(x, y, x + width - 1, y + height - 1)
     score = score_of(row.get("score", 1.0), f"{where}: score")
-    return box_mark(index.categories[category], edges, where, _attributes(row, where), score)
+    name = IGNORE if is_ignored(row) else index.categories[category]
+    return box_mark(name, edges, where, _attributes(row, where), score)
+
+
+def is_ignored(row: Mapping[str, Any]) -> bool:
+    """Say whether an annotation is a place of which nothing is to be learnt: a crowd, or one that is to be ignored."""
+    return any(row.get(name) not in (None, False, 0, "0") for name in ("iscrowd", "ignore"))
 
 
 def _attributes(row: Mapping[str, Any], where: str) -> dict[str, float | str]:
@@ -188,8 +196,18 @@ def _attributes(row: Mapping[str, Any], where: str) -> dict[str, float | str]:
     return texts | truths | {name: finite(value, f"{where}: {name}") for name, value in numbers.items()}
 
 
-def write_coco(path: Path, images: Sequence[tuple[str, Size, Cells]]) -> None:
+def write_coco(path: Path, images: Sequence[tuple[str, Size, Cells]], attributes: Sequence[str] = ()) -> None:
     """Write file name, size and boxes of images; ids count from 1, categories in the order of the class names.
+
+    Parameters
+    ----------
+    path
+        The file.
+    images
+        Name, size and cells of each.
+    attributes
+        Names of columns of texts that go into an annotation's ``attributes`` where they say something; cells of the
+        class ``ignore`` are marked so.
 
     Raises
     ------
@@ -204,9 +222,12 @@ def write_coco(path: Path, images: Sequence[tuple[str, Size, Cells]]) -> None:
             msg = f"images of one COCO file share their classes, found {cells.class_names} and {class_names}"
             raise UsageError(msg)
         content["images"].append({"id": number, "file_name": name, "width": size.width, "height": size.height})
-        for index, (left, top, right, bottom) in zip(cells.class_index, boxes_of(cells).tolist(), strict=True):
-            width, height = right - left + 1, bottom - top + 1
-            row = {"id": len(content["annotations"]) + 1, "image_id": number, "category_id": int(index) + 1}
-            shape = {"bbox": [left, top, width, height], "area": width * height, "iscrowd": 0}
-            content["annotations"].append(row | shape)
+        said = {column: cells.attributes[column].tolist() for column in attributes if column in cells.attributes}
+        for cell, (left, top, right, bottom) in enumerate(boxes_of(cells).tolist()):
+            index, width, height = int(cells.class_index[cell]), right - left + 1, bottom - top + 1
+            row = {"id": len(content["annotations"]) + 1, "image_id": number, "category_id": index + 1}
+            shape = {"bbox": [left, top, width, height], "area": width * height}
+            crowd = {"iscrowd": int(class_names[index] == IGNORE)}
+            told = {column: values[cell] for column, values in said.items() if values[cell]}
+            content["annotations"].append(row | shape | crowd | ({"attributes": told} if told else {}))
     path.write_text(json.dumps(content), encoding="utf-8")

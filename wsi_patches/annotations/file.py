@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wsi_patches.morphology import Attribute
+
 __all__ = ["AnnotationFile"]
 
 
@@ -21,3 +23,5 @@ class AnnotationFile:
     renames: tuple[tuple[str, str | None], ...] = ()
     """The file's class (a YOLO file's index as text) -> ours; None leaves the cells of a class out. A class that is not
     named here keeps its name."""
+    attributes: tuple[Attribute, ...] = ()
+    """What the columns behind a YOLO box are, in their order; they are called ``a1``, ``a2`` ... where nobody says."""

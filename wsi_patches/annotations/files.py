@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from wsi_patches.annotations.all_idb_patches import read_all_idb_patches
+from wsi_patches.annotations.attributes import named_attributes
 from wsi_patches.annotations.coco import read_coco
 from wsi_patches.annotations.file import AnnotationFile
 from wsi_patches.annotations.geojson import read_geojson
@@ -34,7 +35,8 @@ def _yolo(file: AnnotationFile, size: Size | None) -> Cells:
     if size is None:
         msg = f"{file.path} gives shares of an image, as YOLO does: give the size of its image, which was not given"
         raise UsageError(msg)
-    return read_yolo(path_of(file.path), size)
+    names = [one.name for one in file.attributes]
+    return named_attributes(read_yolo(path_of(file.path), size, names or None), file.attributes)
 
 
 def _all_idb_patches(file: AnnotationFile, _size: Size | None) -> Cells:

@@ -14,13 +14,15 @@ from typing import Any
 
 import yaml
 
+from wsi_patches.annotations.attributes import attribute_numbers
 from wsi_patches.annotations.marks import Edges, Mark, box_mark, boxes_of, cells_of
 from wsi_patches.annotations.text import finite, text_of
 from wsi_patches.cells import Cells
 from wsi_patches.errors import AnnotationError
 from wsi_patches.geometry import Size
+from wsi_patches.morphology import Attribute
 
-__all__ = ["NAMES_FILES", "read_yolo", "read_yolo_names", "write_yolo", "write_yolo_names"]
+__all__ = ["NAMES_FILES", "read_yolo", "read_yolo_attributes", "read_yolo_names", "write_yolo", "write_yolo_names"]
 
 NAMES_FILES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names")
 """Where a folder says what its classes are called; the first that is there is read."""
@@ -122,13 +124,7 @@ def _names_file(folder: Path) -> Path:
 
 
 def _names_of_yaml(path: Path) -> dict[int, str]:
-    text = text_of(path)
-    try:
-        # The base loader makes text of everything: a class may be called No or 1.
-        content = yaml.load(text, Loader=yaml.BaseLoader)
-    except (yaml.YAMLError, RecursionError) as error:
-        msg = f"{path} is not YAML: {error}"
-        raise AnnotationError(msg) from error
+    content = _yaml_of(path)
     names = content.get("names") if isinstance(content, dict) else None
     if isinstance(names, list):
         names = {str(index): name for index, name in enumerate(names)}
@@ -136,6 +132,16 @@ def _names_of_yaml(path: Path) -> dict[int, str]:
         msg = f"{path}: expected `names`, a list or a mapping of numbers to names, found {reprlib.repr(names)}"
         raise AnnotationError(msg)
     return _numbered(path, names, len(names))
+
+
+def _yaml_of(path: Path) -> Any:
+    text = text_of(path)
+    try:
+        # The base loader makes text of everything: a class may be called No or 1.
+        return yaml.load(text, Loader=yaml.BaseLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        msg = f"{path} is not YAML: {error}"
+        raise AnnotationError(msg) from error
 
 
 def _numbered(path: Path, names: Mapping[Any, Any], count: int) -> dict[int, str]:
@@ -154,8 +160,36 @@ def _is_name(name: Any) -> bool:
     return isinstance(name, str) and bool(name.strip())
 
 
-def write_yolo(path: Path, cells: Cells, size: Size) -> None:
+def read_yolo_attributes(folder_or_file: Path) -> tuple[Attribute, ...]:
+    """Return what the columns behind a box are: ``attributes`` of a YAML of names, a list of values for each name.
+
+    Nothing where there is no such file, or it does not say.
+
+    Raises
+    ------
+    AnnotationError
+        It says something else.
+    """
+    present = {entry.name.lower(): entry for entry in folder_or_file.iterdir()} if folder_or_file.is_dir() else {}
+    path = next((present[name] for name in NAMES_FILES if name in present), folder_or_file)
+    if path.suffix.lower() not in (".yaml", ".yml") or not path.is_file():
+        return ()
+    content = _yaml_of(path)
+    said = content.get("attributes", {}) if isinstance(content, dict) else {}
+    if not isinstance(said, dict) or not all(_are_values(values) for values in said.values()):
+        msg = f"{path}: expected `attributes`, a list of two values or more for each name, found {reprlib.repr(said)}"
+        raise AnnotationError(msg)
+    return tuple(Attribute(name, tuple(values)) for name, values in said.items())
+
+
+def _are_values(values: Any) -> bool:
+    return isinstance(values, list) and len(values) > 1 and all(map(_is_name, values))
+
+
+def write_yolo(path: Path, cells: Cells, size: Size, attributes: Sequence[Attribute] = ()) -> None:
     """Write the boxes of one image, classes as their numbers; `write_yolo_names` writes what these mean.
+
+    Behind each box stands the number of its value of each of the attributes, -1 where it is not known.
 
     Raises
     ------
@@ -163,10 +197,11 @@ def write_yolo(path: Path, cells: Cells, size: Size) -> None:
         The cells have no boxes.
     """
     lines = []
-    for index, (left, top, right, bottom) in zip(cells.class_index, boxes_of(cells).tolist(), strict=True):
+    columns = (cells.class_index, boxes_of(cells).tolist(), attribute_numbers(cells, attributes).tolist())
+    for index, (left, top, right, bottom), numbers in zip(*columns, strict=True):
         x, y = (left + right + 1) / 2 / size.width, (top + bottom + 1) / 2 / size.height
         width, height = (right - left + 1) / size.width, (bottom - top + 1) / size.height
-        lines.append(f"{index} {x:.12f} {y:.12f} {width:.12f} {height:.12f}\n")
+        lines.append(f"{index} {x:.12f} {y:.12f} {width:.12f} {height:.12f}{''.join(f' {one}' for one in numbers)}\n")
     path.write_text("".join(lines), encoding="ascii", newline="\n")
 
 

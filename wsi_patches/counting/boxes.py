@@ -5,7 +5,7 @@ Boxes name their first and last pixel, both inclusive, as annotations do: a widt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -20,7 +20,9 @@ __all__ = [
     "AS_LINES",
     "BoxFinder",
     "SlideBoxes",
+    "TypeFinder",
     "boxes_of",
+    "columns_of",
     "edges_on_slide",
     "find_boxes",
     "merge_boxes",
@@ -48,6 +50,22 @@ class BoxFinder(CellFinder[C], Protocol[C]):
         """The classes, in the order of the probabilities."""
 
 
+@runtime_checkable
+class TypeFinder(BoxFinder[C], Protocol[C]):
+    """A `BoxFinder` whose classes may be types of white cells, and which may tell attributes of each cell.
+
+    What it finds has ``attributes`` besides, the probabilities of all their values, ``(n, values)``.
+    """
+
+    @property
+    def blast_names(self) -> tuple[str, ...] | None:
+        """Which of the types are blasts; None where its classes are blast and other, or white_cell."""
+
+    @property
+    def attribute_values(self) -> Mapping[str, tuple[str, ...]]:
+        """The values of each attribute, in the order of their probabilities; empty where none is told."""
+
+
 class SlideBoxes(NamedTuple):
     """Cells of a slide with their boxes, level-0 pixels."""
 
@@ -57,6 +75,8 @@ class SlideBoxes(NamedTuple):
     """That there is a cell, ``(n,)``."""
     probabilities: NDArray[np.float64]
     """Of each class if there is one, ``(n, classes)``."""
+    attributes: NDArray[np.float64]
+    """Of the values of each attribute, one attribute after the other, ``(n, values)``."""
 
 
 def find_boxes(
@@ -70,22 +90,33 @@ def find_boxes(
 
     Parameters and errors are those of `wsi_patches.counting.find_cells`.
     """
-    return boxes_of(table_of(windows_of(slide, finder, downsample, window_px, on_progress), len(finder.class_names)))
+    table = table_of(windows_of(slide, finder, downsample, window_px, on_progress), columns_of(finder))
+    return boxes_of(table, len(finder.class_names))
 
 
-def table_of(windows: Iterable[Window], classes: int) -> NDArray[np.float64]:
+def columns_of(finder: BoxFinder[Any]) -> int:
+    """Return how many probabilities a finder gives of each cell: of its classes, and of its attributes' values."""
+    values = finder.attribute_values.values() if isinstance(finder, TypeFinder) else ()
+    return len(finder.class_names) + sum(map(len, values))
+
+
+def table_of(windows: Iterable[Window], columns: int) -> NDArray[np.float64]:
     """Return what windows answer for as rows of edges (level-0 pixels), score and probabilities, ``(n, 5 + c)``."""
-    seen = [
-        np.column_stack([edges_on_slide(one), one.found.score[one.rows], one.found.probabilities[one.rows]])
-        for one in windows
-    ]
-    return np.concatenate([np.empty((0, 5 + classes)), *seen])
+    return np.concatenate([np.empty((0, 5 + columns)), *map(_rows_of, windows)])
 
 
-def boxes_of(table: NDArray[np.float64]) -> SlideBoxes:
+def _rows_of(window: Window) -> NDArray[np.float64]:
+    found, rows = window.found, window.rows
+    said = [found.probabilities[rows]]
+    if getattr(found, "attributes", None) is not None:
+        said.append(found.attributes[rows])
+    return np.column_stack([edges_on_slide(window), found.score[rows], *said])
+
+
+def boxes_of(table: NDArray[np.float64], classes: int) -> SlideBoxes:
     """Return the boxes of a slide from what all its windows answer for, as `table_of` returns it."""
     table = table[merge_boxes(table[:, :4], table[:, 4])]
-    return SlideBoxes(table[:, :4], table[:, 4], table[:, 5:])
+    return SlideBoxes(table[:, :4], table[:, 4], table[:, 5 : 5 + classes], table[:, 5 + classes :])
 
 
 def square_edges(x: ArrayLike, y: ArrayLike, radius: ArrayLike) -> NDArray[np.float64]:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wsi_patches.annotations import AnnotationFile, coco_index
+from wsi_patches.annotations.coco import is_ignored
+from wsi_patches.annotations.words import IGNORE
 from wsi_patches.datasets.class_words import class_word
 from wsi_patches.datasets.folders import SPLITS, listing, looked_at_once, subfolder, suffix, within
 from wsi_patches.datasets.image_parts import IMAGE_FOLDERS
@@ -145,7 +147,8 @@ def _take(file: Path, images: _Images, problems: list[str]) -> list[str]:
             f"images of {file.name} that are not there, or in several folders": lost,
         }
     )
-    return [word for _, word in renames]
+    ignored = any(is_ignored(row) for rows in index.annotations.values() for row in rows)
+    return [*(word for _, word in renames), *([IGNORE] if ignored else [])]
 
 
 def _split(file: Path) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wsi_patches.annotations import AnnotationFile, read_yolo_names
-from wsi_patches.annotations.yolo import NAMES_FILES
+from wsi_patches.annotations.yolo import NAMES_FILES, read_yolo_attributes
 from wsi_patches.datasets.class_words import class_word
 from wsi_patches.datasets.folders import listing, looked_at_once
 from wsi_patches.datasets.image_parts import Pair, Part, find_parts, pairs, shared, unpaired
@@ -19,6 +19,7 @@ from wsi_patches.datasets.item import SlideItem
 from wsi_patches.datasets.layout import Dataset, Layout
 from wsi_patches.errors import AnnotationError
 from wsi_patches.locations import path_of
+from wsi_patches.morphology import Attribute
 
 __all__ = ["YOLO", "class_names", "is_yolo", "read_yolo_folder", "yolo_parts", "yolo_renames"]
 
@@ -79,6 +80,16 @@ def class_names(folder: Path, problems: list[str]) -> dict[int, str]:
         return {}
 
 
+def _attributes(folder: Path, problems: list[str]) -> tuple[Attribute, ...]:
+    """Return what the columns behind the boxes are, where the file that names the classes says so."""
+    path = _names_file(folder)
+    try:
+        return () if path is None else read_yolo_attributes(path)
+    except AnnotationError as error:
+        problems.append(f"the columns behind boxes keep their numbers: {error}")
+        return ()
+
+
 def read_yolo_folder(folder: Path, layout: Layout, names: Mapping[int, str] | None = None) -> Dataset:
     """Return the images of a YOLO folder.
 
@@ -95,6 +106,7 @@ def read_yolo_folder(folder: Path, layout: Layout, names: Mapping[int, str] | No
         parts = yolo_parts(folder)
         found = pairs(parts, ".txt")
         problems = unpaired(found, parts, ".txt", NAMES_FILES)
+        attributes = _attributes(folder, problems)
         if names is None:
             names = class_names(folder, problems)
     renames = _renames(names)
@@ -102,7 +114,9 @@ def read_yolo_folder(folder: Path, layout: Layout, names: Mapping[int, str] | No
     items = [
         SlideItem(
             path=pair.image,
-            annotations=(AnnotationFile(pair.marks, format="yolo", renames=renames),) if pair.marks else (),
+            annotations=(AnnotationFile(pair.marks, format="yolo", renames=renames, attributes=attributes),)
+            if pair.marks
+            else (),
             layout=layout.name,
             split=pair.part.split,
             classes=classes,

@@ -12,13 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.annotations import BOX_COLUMNS
-from wsi_patches.cells import ALL_IDB_CLASSES, Cells
+from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL, Cells
 from wsi_patches.counting import CellFinder
-from wsi_patches.counting.boxes import BoxFinder, boxes_of, merge_boxes, square_edges, table_of
+from wsi_patches.counting.boxes import (
+    BoxFinder,
+    SlideBoxes,
+    TypeFinder,
+    boxes_of,
+    columns_of,
+    merge_boxes,
+    square_edges,
+    table_of,
+)
 from wsi_patches.counting.slide_counts import FinderReliability
 from wsi_patches.counting.windows import Prepared, cells_of, circles_of, windows_of
 from wsi_patches.infer.classify import FINDER_SCORE
 from wsi_patches.infer.finder import CLASSICAL, load_finder
+from wsi_patches.infer.types import CHANCE, TYPE, TYPE_SCORE
 from wsi_patches.models.table import DEFAULT_FINDER, MODELS
 from wsi_patches.slide import Slide
 
@@ -27,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DETECTED", "ChosenDetector", "detect_cells", "detected", "load_detector", "search"]
 
+BLAST = ALL_IDB_CLASSES[0]
 DETECTED = "detector"
 """The method: cells that were found with their boxes."""
 
@@ -106,6 +117,8 @@ def detect_cells(
         Level-0 pixels, with ``radius_px`` and the boxes' ``left_px``, ``top_px``, ``right_px`` and ``bottom_px``, first
         and last pixel, both inclusive. Of the classes ``blast`` and ``other``, the score being the probability of the
         class and ``finder_score`` that there is a cell; or of the class ``white_cell``, the score being the latter.
+        Of a detector of types they have ``type`` and ``type_score`` besides, of one of attributes a column of texts for
+        each.
     probabilities
         Of being a blast, for each cell, ``(n,)``; None where the class is ``white_cell``.
 
@@ -129,7 +142,7 @@ def search(
     Parameters are those of `wsi_patches.counting.windows.windows_of`.
     """
     windows = windows_of(slide, finder, on_progress=on_progress, prepared=prepared, part=part)
-    return table_of(windows, len(finder.class_names)) if isinstance(finder, BoxFinder) else circles_of(windows)
+    return table_of(windows, columns_of(finder)) if isinstance(finder, BoxFinder) else circles_of(windows)
 
 
 def detected(detector: CellFinder[Any], table: NDArray[np.float64]) -> tuple[Cells, NDArray[np.float64] | None]:
@@ -139,21 +152,43 @@ def detected(detector: CellFinder[Any], table: NDArray[np.float64]) -> tuple[Cel
         edges = square_edges(cells.x, cells.y, cells.attributes["radius_px"])
         kept = merge_boxes(edges, cells.score)
         return _with_boxes(cells.take(kept), edges[kept]), None
-    found, names = boxes_of(table), detector.class_names
+    names = detector.class_names
+    found = boxes_of(table, len(names))
     edges, xy = found.edges, (found.edges[:, :2] + found.edges[:, 2:]) / 2
     radius = np.sqrt(np.prod(edges[:, 2:] - edges[:, :2] + 1, axis=1)) / 2
-    cells = _with_boxes(Cells.at(xy, names, score=found.score, radius_px=radius), edges)
-    return _told(cells, found.probabilities) if names == ALL_IDB_CLASSES else (cells, None)
+    types = detector.blast_names if isinstance(detector, TypeFinder) else None
+    classes = names if types is None else (WHITE_CELL,)
+    cells = _with_boxes(Cells.at(xy, classes, score=found.score, radius_px=radius), edges)
+    if isinstance(detector, TypeFinder):
+        cells = replace(cells, attributes={**cells.attributes, **_attributes(found, detector)})
+    if types:
+        return _told(cells, found.probabilities[:, np.isin(names, types)].sum(axis=1))
+    return _told(cells, found.probabilities[:, names.index(BLAST)]) if names == ALL_IDB_CLASSES else (cells, None)
+
+
+def _attributes(found: SlideBoxes, detector: TypeFinder[Any]) -> dict[str, NDArray[Any]]:
+    """Return the likeliest type of each cell, where types are told, and the likeliest value of each attribute."""
+    columns: dict[str, NDArray[Any]] = {}
+    if detector.blast_names is not None:
+        names, best = detector.class_names, found.probabilities.argmax(axis=1)
+        columns = {TYPE: np.array(names, str)[best], TYPE_SCORE: found.probabilities.max(axis=1)}
+        columns |= {f"{CHANCE}{name}": found.probabilities[:, column] for column, name in enumerate(names)}
+    first = 0
+    for name, values in detector.attribute_values.items():
+        chances = found.attributes[:, first : first + len(values)]
+        columns[name] = np.array(values, str)[chances.argmax(axis=1)]
+        first += len(values)
+    return columns
 
 
 def _with_boxes(cells: Cells, edges: NDArray[np.float64]) -> Cells:
     return replace(cells, attributes={**cells.attributes, **dict(zip(BOX_COLUMNS, edges.T, strict=True))})
 
 
-def _told(cells: Cells, probabilities: NDArray[np.float64]) -> tuple[Cells, NDArray[np.float64]]:
+def _told(cells: Cells, blast: NDArray[np.float64]) -> tuple[Cells, NDArray[np.float64]]:
     """Return cells with their likelier class and its probability as score, and the probability of being a blast."""
-    blast = probabilities[:, ALL_IDB_CLASSES.index("blast")]
     is_other = (blast < 0.5).astype(np.int32)
     score = np.where(is_other, 1 - blast, blast).astype(np.float32)
     attributes = {**cells.attributes, FINDER_SCORE: cells.score}
-    return replace(cells, class_index=is_other, score=score, attributes=attributes), blast
+    told = replace(cells, class_index=is_other, score=score, attributes=attributes, class_names=ALL_IDB_CLASSES)
+    return told, blast

@@ -29,12 +29,13 @@ from wsi_patches.infer.presence import (
     read_presence_calibration,
 )
 from wsi_patches.infer.slide_patches import PatchTable
+from wsi_patches.infer.types import with_types
 from wsi_patches.infer.unlike import with_likeness
-from wsi_patches.outcome import SlideReport
+from wsi_patches.outcome import ATTRIBUTES, LEARNT_DOMAINS, SlideReport
 from wsi_patches.slide import Slide
 
 if TYPE_CHECKING:
-    pass
+    from wsi_patches.models.card import DetectorCard
 
 __all__ = ["Counted", "ask_patches", "count_by", "lay_patches"]
 
@@ -107,7 +108,20 @@ def _by_boxes(choice: ModelChoice, slide: Slide, slide_id: str, known: Known | N
     scores = cells.attributes.get(FINDER_SCORE, cells.score)
     shift = 0.0 if chosen.card is None else chosen.card.slide_shift
     report = with_found(report, scores, probabilities, chosen.reliability, shift)
+    if chosen.card is not None:
+        report, cells = _with_morphology(report, cells, chosen.card)
     return Counted(replace(report, extra={**report.extra, "seconds": round(time.monotonic() - began, 2)}), cells)
+
+
+def _with_morphology(report: SlideReport, cells: Cells, card: DetectorCard) -> tuple[SlideReport, Cells]:
+    """Say in a report what a detector tells of each cell besides its class, and where it learnt it."""
+    if card.blasts is not None:
+        report, cells = with_types(report, cells, card)
+    told = {
+        ATTRIBUTES: {name: list(values) for name, values in card.attributes.items()},
+        LEARNT_DOMAINS: list(card.learnt_domains),
+    }
+    return replace(report, extra={**report.extra, **{name: names for name, names in told.items() if names}}), cells
 
 
 def _by_patches(choice: ModelChoice, slide: Slide, slide_id: str, table: PatchTable | None) -> Counted:

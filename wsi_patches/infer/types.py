@@ -18,7 +18,7 @@ from wsi_patches.errors import ModelError
 from wsi_patches.outcome import SlideReport
 
 if TYPE_CHECKING:
-    from wsi_patches.models.card import ModelCard
+    from wsi_patches.models.card import DetectorCard, ModelCard
 
 __all__ = ["TYPE", "TYPES", "TYPE_SCORE", "are_blasts", "tells_types", "type_columns", "with_types"]
 
@@ -31,12 +31,12 @@ CHANCE = "chance of "
 BLAST, OTHER = ALL_IDB_CLASSES
 
 
-def tells_types(card: ModelCard) -> bool:
+def tells_types(card: ModelCard | DetectorCard) -> bool:
     """Say whether a classifier tells more than blast and other."""
     return card.classes != ALL_IDB_CLASSES
 
 
-def are_blasts(card: ModelCard, model: str = "") -> NDArray[np.bool_]:
+def are_blasts(card: ModelCard | DetectorCard, model: str = "") -> NDArray[np.bool_]:
     """Return which of a classifier's classes are blasts, shape ``(classes,)``.
 
     Parameters
@@ -67,14 +67,14 @@ def are_blasts(card: ModelCard, model: str = "") -> NDArray[np.bool_]:
     return said
 
 
-def type_columns(card: ModelCard, probabilities: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+def type_columns(card: ModelCard | DetectorCard, probabilities: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
     """Return attributes of cells, shape ``(n,)`` each, of the types' probabilities ``(n, types)``."""
     best = probabilities.argmax(axis=1)
     chances = {f"{CHANCE}{name}": probabilities[:, column] for column, name in enumerate(card.classes)}
     return {TYPE: np.array(card.classes, str)[best], TYPE_SCORE: probabilities.max(axis=1), **chances}
 
 
-def with_types(report: SlideReport, cells: Cells, card: ModelCard) -> tuple[SlideReport, Cells]:
+def with_types(report: SlideReport, cells: Cells, card: ModelCard | DetectorCard) -> tuple[SlideReport, Cells]:
     """Return a report with the counts of a slide's types, and the cells without the columns that made them.
 
     The report's ``extra`` gets ``types``: the names, how many cells are most probably of each, how many are expected by

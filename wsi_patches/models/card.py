@@ -161,6 +161,8 @@ class DetectorCard(Card):
     and other, or white_cell."""
     attributes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """What is told of each cell besides: the values of each attribute, in the order of its logits."""
+    confusion: tuple[tuple[int, ...], ...] = ()
+    """Of types: how many cells of each (row) it took for each (column), on slides that it did not learn from."""
     learnt_domains: tuple[str, ...] = ()
     """The microscopes and cameras whose pictures it learnt from, where its data set names them."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -109,6 +109,16 @@ class CellDetector:
         return self.card.classes
 
     @property
+    def blast_names(self) -> tuple[str, ...] | None:
+        """Which of the classes are blasts, where they are types of white cells; None where they are not."""
+        return self.card.blasts
+
+    @property
+    def attribute_values(self) -> Mapping[str, tuple[str, ...]]:
+        """What is told of each cell besides: the values of each attribute."""
+        return self.card.attributes
+
+    @property
     def working_mpp(self) -> float:
         """Pixel size in um at which red cells are as large as the network takes them."""
         return RED_CELL_UM / self.card.red_cell_px
@@ -131,7 +141,7 @@ class CellDetector:
             What `calibrate` returned.
         """
         if calibration.red_cell_px is None:
-            return FoundBoxes.none(len(self.card.classes))
+            return FoundBoxes.none(len(self.card.classes), sum(map(len, self.card.attributes.values())))
         shrink = calibration.red_cell_px / self.card.red_cell_px
         seen = image if 1 / NEAR_ENOUGH < shrink < NEAR_ENOUGH else resized(image, shrink)
         found = self.boxes(seen, self.card.threshold)
@@ -154,7 +164,15 @@ class CellDetector:
         """Return what was seen in a padded image as boxes of the image itself."""
         chances = (seen.logits.double() / self.card.temperature).softmax(dim=1)
         edges = seen.lines.double().cpu().numpy() - BORDER_PX - AS_LINES
-        found = FoundBoxes(edges, seen.score.cpu().numpy(), chances.cpu().numpy())
+        found = FoundBoxes(edges, seen.score.cpu().numpy(), chances.cpu().numpy(), self._told(seen))
         width, height = size
         inside = (found.x >= -0.5) & (found.y >= -0.5) & (found.x < width - 0.5) & (found.y < height - 0.5)
         return found.take(inside)
+
+    def _told(self, seen: SeenBoxes) -> NDArray[np.float64] | None:
+        """Return the probabilities of the attributes' values."""
+        if seen.attributes is None:
+            return None
+        each = seen.attributes.double().split([len(values) for values in self.card.attributes.values()], dim=1)
+        chances: NDArray[np.float64] = torch.cat([one.softmax(dim=1) for one in each], dim=1).cpu().numpy()
+        return chances

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.fcos import FCOS, FCOSHead
+from torchvision.models.detection.fcos import FCOS
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import FeaturePyramidNetwork, nms
 
+from wsi_patches.models.attribute_head import CellHead
 from wsi_patches.models.efficientnet_lite0 import PLANS, EfficientNetLite0
 
 __all__ = ["BoxTargets", "CellDetectorNet", "SeenBoxes", "begin_from_imagenet"]
@@ -41,10 +42,15 @@ class BoxTargets:
     """Left, top, right and bottom as lines between pixels, which 0 begins: float32 ``(n, 4)``."""
     labels: Tensor
     """Class of each, int64 ``(n,)``."""
+    attributes: Tensor | None = None
+    """Value of each attribute of each, -1 where it is not known, int64 ``(n, attributes)``; None where none is told."""
+    unknown: Tensor | None = None
+    """Pixels where nobody knows what there is, bool ``(h, w)``: nothing is learnt there. None where all is known."""
 
     def to(self, device: torch.device) -> BoxTargets:
         """Return the same on a device."""
-        return BoxTargets(self.lines.to(device), self.labels.to(device))
+        columns = (self.lines, self.labels, self.attributes, self.unknown)
+        return BoxTargets(*(one if one is None else one.to(device) for one in columns))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,8 @@ class SeenBoxes:
     """That there is a cell, ``(n,)``."""
     logits: Tensor
     """Of each class, ``(n, classes)``."""
+    attributes: Tensor | None = None
+    """Logits of all attributes, one after the other, ``(n, values)``; None of a network that tells none."""
 
 
 class _Pyramid(nn.Module):
@@ -91,20 +99,25 @@ class CellDetectorNet(nn.Module):
         Channels of the pyramid and the heads, a multiple of 32.
     convs
         Layers of each head before its last.
+    attributes
+        How many values each attribute of a cell has that is told besides, 2 or more; none by default.
 
     Raises
     ------
     TypeError
-        The width does not fit.
+        The width does not fit, or an attribute has less than two values.
     """
 
-    def __init__(self, classes: int = 2, width: int = 64, convs: int = 2) -> None:
+    def __init__(self, classes: int = 2, width: int = 64, convs: int = 2, attributes: Sequence[int] = ()) -> None:
         super().__init__()
         if width < GROUPS or width % GROUPS:
             msg = f"width must be a multiple of {GROUPS}, got {width}"
             raise TypeError(msg)
+        if any(count < 2 for count in attributes):
+            msg = f"an attribute has two values or more, got {list(attributes)}"
+            raise TypeError(msg)
         anchors = AnchorGenerator(tuple((stride,) for stride in STRIDES), ((1.0,),) * len(STRIDES))
-        head = FCOSHead(width, 1, classes, convs)
+        head = CellHead(width, classes, convs, attributes)
         nn.init.constant_(head.regression_head.bbox_reg.bias, USUAL_HALF)
         self.fcos = FCOS(_Pyramid(width), classes, anchor_generator=anchors, head=head)
 
@@ -118,17 +131,27 @@ class CellDetectorNet(nn.Module):
 
         Returns
         -------
-        ``(n, places, classes)``, ``(n, places, 4)`` and ``(n, places, 1)``, the finer level first.
+        ``(n, places, classes)``, ``(n, places, 4)`` and ``(n, places, 1)``, the finer level first; and the
+        ``attributes``, where there are any.
         """
         said: dict[str, Tensor] = self.fcos.head(list(self.fcos.backbone(x).values()))
         return said
 
     def loss(self, x: Tensor, targets: Sequence[BoxTargets]) -> Tensor:
-        """Return FCOS's loss of images as `forward` takes them: focal, GIoU and centre-ness, a scalar."""
+        """Return FCOS's loss of images as `forward` takes them: focal, GIoU and centre-ness, a scalar.
+
+        Where attributes are told, the mean of their cross entropies is added. Nothing is learnt at places whose middle
+        lies where the targets say that nothing is known.
+        """
         said = {name: one.float() for name, one in self(x).items()}
-        wanted = [{"boxes": one.lines, "labels": one.labels} for one in targets]
+        return self.loss_of(said, x, targets)
+
+    def loss_of(self, said: dict[str, Tensor], x: Tensor, targets: Sequence[BoxTargets]) -> Tensor:
+        """Return the loss of what `forward` said of images ``x``; else as `loss`."""
+        anchors = self._anchors(x)
+        wanted = [_wanted(one, anchors) for one in targets]
         places = [(x.shape[2] // stride) * (x.shape[3] // stride) for stride in STRIDES]
-        parts: dict[str, Tensor] = self.fcos.compute_loss(wanted, said, [self._anchors(x)] * len(x), places)
+        parts: dict[str, Tensor] = self.fcos.compute_loss(wanted, said, [anchors] * len(x), places)
         return torch.stack(list(parts.values())).sum()
 
     def seen(self, x: Tensor, threshold: float, overlap: float) -> list[SeenBoxes]:
@@ -148,12 +171,14 @@ class CellDetectorNet(nn.Module):
         """
         said, anchors, seen = self(x), self._anchors(x), []
         columns = (said[name].float() for name in ("cls_logits", "bbox_regression", "bbox_ctrness"))
-        for logits, code, centred in zip(*columns, strict=True):
+        told = said["attributes"].float() if "attributes" in said else [None] * len(x)
+        for logits, code, centred, one in zip(*columns, told, strict=True):
             score = (logits.sigmoid().sum(dim=1).clamp_max(1) * centred[:, 0].sigmoid()).sqrt()
             sure = torch.nonzero(score >= threshold)[:, 0]
             lines = self.fcos.box_coder.decode(code[sure], anchors[sure])
             kept = nms(lines, score[sure], overlap)
-            seen.append(SeenBoxes(lines[kept], score[sure][kept], logits[sure][kept]))
+            attributes = None if one is None else one[sure][kept]
+            seen.append(SeenBoxes(lines[kept], score[sure][kept], logits[sure][kept], attributes))
         return seen
 
     def _anchors(self, x: Tensor) -> Tensor:
@@ -162,6 +187,18 @@ class CellDetectorNet(nn.Module):
         levels = [x.new_empty(1, 1, size[0] // stride, size[1] // stride) for stride in STRIDES]
         anchors: list[Tensor] = self.fcos.anchor_generator(ImageList(x, [size]), levels)
         return anchors[0]
+
+
+def _wanted(targets: BoxTargets, anchors: Tensor) -> dict[str, Tensor]:
+    """Return the targets of one image as `CellHead` takes them."""
+    wanted = {"boxes": targets.lines, "labels": targets.labels}
+    if targets.attributes is not None:
+        wanted["attributes"] = targets.attributes
+    if targets.unknown is not None:
+        height, width = targets.unknown.shape
+        x, y = ((anchors[:, :2] + anchors[:, 2:]) / 2).floor().long().T
+        wanted["known"] = ~targets.unknown[y.clip(0, height - 1), x.clip(0, width - 1)]
+    return wanted
 
 
 def begin_from_imagenet(network: CellDetectorNet, published: EfficientNetLite0) -> None:

@@ -23,11 +23,14 @@ class FoundBoxes:
     """How sure it is that there is a cell, 0..1."""
     probabilities: NDArray[np.float64]
     """Of each class if there is one, ``(n, classes)``; rows sum to 1."""
+    attributes: NDArray[np.float64] | None = None
+    """Of the values of each attribute, one attribute after the other, ``(n, values)``; None where none is told."""
 
     @classmethod
-    def none(cls, classes: int) -> FoundBoxes:
-        """Return no cells of so many classes."""
-        return cls(np.empty((0, 4)), np.empty(0, np.float32), np.empty((0, classes)))
+    def none(cls, classes: int, values: int = 0) -> FoundBoxes:
+        """Return no cells of so many classes, and so many values of attributes."""
+        attributes = np.empty((0, values)) if values else None
+        return cls(np.empty((0, 4)), np.empty(0, np.float32), np.empty((0, classes)), attributes)
 
     @property
     def x(self) -> NDArray[np.float64]:
@@ -51,7 +54,8 @@ class FoundBoxes:
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> FoundBoxes:
         """Return the cells at ``rows``, indices or one truth value a cell."""
-        return FoundBoxes(self.edges[rows], self.score[rows], self.probabilities[rows])
+        attributes = None if self.attributes is None else self.attributes[rows]
+        return FoundBoxes(self.edges[rows], self.score[rows], self.probabilities[rows], attributes)
 
     def __len__(self) -> int:
         return len(self.score)
