@@ -20,6 +20,7 @@ HEADINGS = {
     "Models": "model method ensemble tta finder patch_calibration encoder network how weights layer epochs cells tune "
     "tune_space start",
     "Neighbours": "reference k tie space approximate_above cell_diameters",
+    "Classifier and selection": "classifier rank select population generations price",
     "Pictures": "cam pool map show",
     "Measuring": "radius threshold positive min_blasts repetitions draws",
     "Groups and splits": "group_table group_pattern group_by split shares folds by use copies seed",

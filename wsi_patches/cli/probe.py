@@ -33,6 +33,8 @@ __all__ = ["command"]
     epilog=examples(
         "wsi-patches probe cells.zarr -o probe/ --by patient",
         "wsi-patches probe patches.zarr -o probe/ --target blast --folds 10",
+        "wsi-patches probe cells.zarr -o hosvd/ --classifier hosvd --encoder lite0-map",
+        "wsi-patches probe cells.zarr -o selected/ --classifier knn --select ga",
     ),
 )
 @click.argument("store", type=PATH, required=False)
@@ -52,6 +54,25 @@ __all__ = ["command"]
     help="What a fold keeps together; block: neighbours in file-name order.  [default: patient]",
 )
 @click.option("--split", type=PATH, metavar="FILE.csv", help="Folds that wsi-patches split made.  [default: made here]")
+@click.option(
+    "--classifier",
+    type=click.Choice(["linear", "knn", "hosvd"]),
+    help="What is measured, the others beside it; hosvd: a basis a class.  [default: linear]",
+)
+@click.option("--rank", type=int, metavar="N", help="Vectors in a basis of hosvd.  [default: chosen in training folds]")
+@click.option(
+    "--select",
+    type=click.Choice(["none", "ga", "pso"]),
+    help="Keep some features, searched in the training folds.  [default: none]",
+)
+@click.option("--population", type=int, metavar="N", help="Of --select.  [default: 32]")
+@click.option("--generations", type=int, metavar="N", help="Of --select.  [default: 25]")
+@click.option(
+    "--price",
+    type=float,
+    metavar="SHARE",
+    help="Balanced accuracy that keeping all features costs with --select.  [default: 0.02]",
+)
 @draws_option
 @seed_option
 @recipe_option
@@ -69,7 +90,8 @@ def command(recipe: str | None, as_json: bool, quiet: bool, **options: Any) -> N
     settings = settings_from(ProbeSettings, options, read_command_recipe(recipe, "probe"), recipe or "probe")
     with progress_bar("patches", quiet=quiet or as_json) as progress:
         done = probe_store(settings, progress)
-    results, pages = {"linear_probe": done.result}, {"linear_probe": done.page}
+    name = f"{settings.classifier}_probe"
+    results, pages = {name: done.result}, {name: done.page}
     if as_json:
         click.echo(as_json_text(results, done.baselines, pages, ()))
     elif not quiet:

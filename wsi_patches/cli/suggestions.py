@@ -19,7 +19,7 @@ Suggest = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 READERS = ("auto", "openslide", "tifffile", "image", "ome-zarr")
 COLOURS = ("reinhard", "macenko", "comprehensive")
-ENCODERS = ("lite0",)
+ENCODERS = ("lite0", "lite0-map")
 DEVICES = ("auto", "cpu", "cuda")
 
 

@@ -32,6 +32,9 @@ class Encoder:
     """Returns the network on the CPU, in evaluation mode: ``(n, 3, input_px, input_px)`` to ``(n, dim)``."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """What else its features depend on, as JSON values."""
+    shape: tuple[int, ...] = ()
+    """Rows, columns and channels where its features are a map, one row after the other; empty where they have no order.
+    """
 
     @property
     def identity(self) -> dict[str, Any]:

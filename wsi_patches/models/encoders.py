@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from wsi_patches.errors import ModelError
 from wsi_patches.models import efficientnet_lite0
@@ -17,6 +18,24 @@ from wsi_patches.models.encoder import Encoder
 from wsi_patches.models.encoder_file import is_encoder_file, read_encoder
 
 __all__ = ["ENCODERS", "Encoder", "FrozenEncoder", "find_encoder"]
+
+
+MAP_SIDE = 3
+"""Of the map of ``lite0-map``: a cell lies in its middle, its neighbours around."""
+MAP_SHAPE = (MAP_SIDE, MAP_SIDE, efficientnet_lite0.EfficientNetLite0.STAGES[-1][1])
+
+
+class LiteMap(nn.Module):
+    """The last map of EfficientNet-Lite0 before its head, averaged to a few rows and columns."""
+
+    def __init__(self, network: efficientnet_lite0.EfficientNetLite0) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Turn normalised images ``(n, 3, h, w)`` into maps ``(n, rows * columns * channels)``."""
+        deepest = nn.functional.adaptive_avg_pool2d(self.network.stages(x)[-1], MAP_SIDE)
+        return deepest.permute(0, 2, 3, 1).flatten(1)
 
 
 def _lite0() -> nn.Module:
@@ -36,8 +55,21 @@ ENCODERS: dict[str, Encoder] = {
         licence="Apache-2.0",
         load=_lite0,
     ),
+    "lite0-map": Encoder(
+        name="lite0-map",
+        dim=prod(MAP_SHAPE),
+        input_px=224,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        sha256=efficientnet_lite0.SHA256,
+        licence="Apache-2.0",
+        load=lambda: LiteMap(efficientnet_lite0.load_imagenet()).eval(),
+        details={"map": list(MAP_SHAPE)},
+        shape=MAP_SHAPE,
+    ),
 }
-"""Name to encoder. ``lite0``: EfficientNet-Lite0 trained on ImageNet, the average of its last 1280 channels."""
+"""Name to encoder. ``lite0``: EfficientNet-Lite0 trained on ImageNet, the average of its last 1280 channels;
+``lite0-map``: 3 x 3 averages of the 320 channels before them, which keep where something lies."""
 
 
 def find_encoder(name: str) -> Encoder:

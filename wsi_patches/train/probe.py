@@ -1,4 +1,4 @@
-"""Probes: how far frozen features alone tell the classes apart, by a linear classifier or by nearest neighbours.
+"""Probes: how far frozen features alone tell the classes apart, by a line, by nearest neighbours, or by HOSVD.
 
 A probe predicts each fold from the other folds. Nothing that it learns, the scaling and the choice of its one parameter
 included, sees the fold that is predicted.
@@ -17,14 +17,16 @@ from threadpoolctl import threadpool_limits
 from wsi_patches.errors import UsageError, needs_extra
 from wsi_patches.torch_data import PatchReader
 from wsi_patches.train.features import colour_of
+from wsi_patches.train.hosvd import RANKS, fit_hosvd
 
-__all__ = ["C_GRID", "K_GRID", "ProbeKind", "colour_baseline", "probe"]
+__all__ = ["C_GRID", "GRIDS", "K_GRID", "ProbeKind", "colour_baseline", "probe"]
 
-ProbeKind = Literal["linear", "knn"]
+ProbeKind = Literal["linear", "knn", "hosvd"]
 C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Inverse strengths of the linear probe's L2 penalty: scikit-learn's ``C``, on features of variance 1."""
 K_GRID = (5,)
 """Numbers of neighbours that are tried."""
+GRIDS: Mapping[str, Sequence[float]] = {"linear": C_GRID, "knn": K_GRID, "hosvd": RANKS}
 MOST_ITERATIONS = 5000
 TINY = 1e-6
 
@@ -37,11 +39,15 @@ def probe(
     class_names: Sequence[str],
     kind: ProbeKind = "linear",
     grid: Sequence[float] | None = None,
+    *,
+    shape: Sequence[int] | None = None,
+    kept: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """Return the probability of each class for each patch, predicted from the other folds.
 
     ``linear`` is a logistic regression of equally weighted classes on features of mean 0 and variance 1. ``knn`` takes
-    the votes of the nearest neighbours by the cosine of the same features, each weighing 1 / distance.
+    the votes of the nearest neighbours by the cosine of the same features, each weighing 1 / distance. ``hosvd`` asks
+    which class's own basis leaves the least of the same features; see `wsi_patches.train.hosvd`.
 
     Parameters
     ----------
@@ -58,9 +64,14 @@ def probe(
     kind
         Which probe.
     grid
-        What its parameter is chosen from, `C_GRID` or `K_GRID` if None: of several values the one that predicts each of
-        the training folds best from the others, by the mean logarithm of the probability of the true class, classes
+        What its parameter is chosen from, that of `GRIDS` if None: of several values the one that predicts each of the
+        training folds best from the others, by the mean logarithm of the probability of the true class, classes
         weighing equally; a single one is taken as it is.
+    shape
+        Of the feature map that a row is, such as rows, columns and channels, for ``hosvd``; without, a row is a vector.
+    kept
+        Which features each fold is predicted by, ``(folds, dim)``, in the order of the folds' numbers: of
+        `wsi_patches.train.selection.select_in_folds`; all if None.
 
     Returns
     -------
@@ -70,23 +81,28 @@ def probe(
     Raises
     ------
     UsageError
-        Columns differ in length, a class has no name, a group lies in two folds, there are too few folds, or a class is
-        absent from all that a fold could be predicted from.
+        Columns differ in length, a class has no name, a group lies in two folds, there are too few folds, a class is
+        absent from all that a fold could be predicted from, or has fewer patches there than the one rank asked for.
     MissingExtra
-        scikit-learn is not installed.
+        scikit-learn, or tensorly for ``hosvd``, is not installed.
     """
     truth, groups, folds = np.asarray(truth), np.asarray(groups), np.asarray(folds)
-    values = (C_GRID if kind == "linear" else K_GRID) if grid is None else tuple(grid)
+    values = GRIDS.get(kind, ()) if grid is None else tuple(grid)
     _check_columns(features, {"truth": truth, "groups": groups, "folds": folds}, len(class_names))
     _check_kind(kind, values, folds)
     _check_groups(groups, folds)
     _check_classes(truth, folds, class_names, chosen=len(values) > 1)
     out = np.empty((len(features), len(class_names)), np.float32)
-    for fold in np.unique(folds).tolist():
+    for row, fold in enumerate(np.unique(folds).tolist()):
         held_out = folds == fold
+        seen = features if kept is None else features[:, kept[row]]
+        learnt_from = seen[~held_out], truth[~held_out], folds[~held_out]
         with threadpool_limits(1):  # measured: threads of BLAS wait for each other far longer than they work here
-            model = _fitted(kind, values, features[~held_out], truth[~held_out], folds[~held_out])
-            out[held_out] = model.predict_proba(features[held_out])
+            if kind == "hosvd":
+                model: Any = fit_hosvd(*learnt_from, len(class_names), [int(value) for value in values], shape)
+            else:
+                model = _fitted(kind, values, *learnt_from)
+            out[held_out] = model.predict_proba(seen[held_out])
     return out
 
 

@@ -13,11 +13,12 @@ from wsi_patches.errors import OutputExists, UsageError
 from wsi_patches.evaluate.classification import ClassificationResult
 from wsi_patches.evaluate.gallery import classification_gallery
 from wsi_patches.evaluate.predictions import Predictions
-from wsi_patches.evaluate.predictions_file import read_predictions
+from wsi_patches.evaluate.predictions_file import NO_MORE, read_predictions
 from wsi_patches.evaluate.result import Result
 from wsi_patches.models.card import ModelCard
 from wsi_patches.pipeline import Progress
 from wsi_patches.stores import is_store, open_store
+from wsi_patches.workflows.ask_committee import Asked, ask, load_members
 from wsi_patches.workflows.evaluate_counts import evaluate_counts
 from wsi_patches.workflows.evaluate_settings import EvaluateSettings
 from wsi_patches.workflows.evaluation_files import write_evaluation
@@ -90,27 +91,21 @@ def _check_calibration(settings: EvaluateSettings) -> None:
 
 
 def _of_store(settings: EvaluateSettings, progress: Progress | None) -> Evaluation:
-    from wsi_patches.infer.engine import Engine
-    from wsi_patches.models import CellClassifier
-
     if settings.model is None:
         msg = f"{settings.source} is a store: say with --model which classifier is to be measured on it"
         raise UsageError(msg)
-    classifier = CellClassifier.load(settings.model, settings.device)
-    patches = _named_as(classifier.card.classes, labelled_patches(open_store(settings.source), settings.target))
-    probabilities = np.empty((len(patches), len(patches.class_names)), np.float32)
-    done = 0
-    for batch in Engine(classifier.runner).run(patches):
-        probabilities[batch.positions] = classifier.calibrated(batch.outputs)
-        done += len(batch.positions)
-        if progress is not None:
-            progress(done, len(patches))
-    title = f"Model {classifier.card.name} on {settings.source.name}"
-    details = {"Model": f"{classifier.card.name}: {classifier.card.title}", "Weights (SHA-256)": classifier.sha256}
+    committee = load_members((settings.model, *settings.ensemble), settings.tta, settings.device)
+    card = committee.card
+    patches = _named_as(card.classes, labelled_patches(open_store(settings.source), settings.target))
+    asked = ask(committee, patches, progress)
+    several = f" and {len(settings.ensemble)} more" if settings.ensemble else ""
+    title = f"Model {card.name}{several} on {settings.source.name}"
+    named = "; ".join(f"{member.card.name}: {member.card.title}" for member in committee.members)
+    details = {"Model": named, "Weights (SHA-256)": ", ".join(member.sha256 for member in committee.members)}
     groups = patches.groups
-    predictions = Predictions(patches.class_names, patches.ids, groups, patches.truth, probabilities)
-    evaluated = _classes(settings, title, predictions, patches, details)
-    return _with_levels(evaluated, settings.out, classifier.card, patches, details)
+    predictions = Predictions(patches.class_names, patches.ids, groups, patches.truth, asked.probabilities)
+    evaluated = _classes(settings, title, predictions, patches, details, asked)
+    return _with_levels(evaluated, settings.out, card, patches, details)
 
 
 def _with_levels(
@@ -174,11 +169,12 @@ def _classes(
     predictions: Predictions,
     patches: LabelledPatches | None,
     details: Mapping[str, str],
+    asked: Asked | None = None,
 ) -> Evaluation:
     """Measure predicted classes, with what colour alone reaches on the same patches where their pixels are known."""
     baselines: dict[str, ClassificationResult] = {}
     gallery: NDArray[np.uint8] | None = None
-    notes: list[str] = []
+    notes: list[str] = [] if asked is None else list(asked.notes)
     kind = "group" if patches is None else patches.group_kind
     folded = None
     if patches is None:
@@ -191,8 +187,11 @@ def _classes(
         except UsageError as error:
             notes.append(f"Colour alone could not be measured beside it: {error}.")
     result = _measured(settings, predictions, folded, kind)
+    for name, said in ({} if asked is None else asked.members).items():
+        baselines[f"{name} alone"] = _measured(settings, replace(predictions, probabilities=said), folded, kind)
     details = {"Evaluated": str(settings.source), **details, **({"Note": " ".join(notes)} if notes else {})}
-    page = write_evaluation(settings.out, title, result, gallery, baselines=baselines, details=details)
+    doubts = NO_MORE if asked is None else asked.doubts
+    page = write_evaluation(settings.out, title, result, gallery, baselines=baselines, details=details, doubts=doubts)
     return Evaluation({"classes": result}, {"classes": page}, baselines, tuple(notes))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -14,9 +14,10 @@ from wsi_patches.evaluate.classification import ClassificationResult
 from wsi_patches.evaluate.comparison import write_comparison
 from wsi_patches.evaluate.labels import LabelsResult
 from wsi_patches.evaluate.page import NO_BASELINES, NOTHING, render_evaluation
-from wsi_patches.evaluate.predictions_file import write_predictions
+from wsi_patches.evaluate.predictions_file import NO_MORE, write_predictions
 from wsi_patches.evaluate.report_table import report_rows
 from wsi_patches.evaluate.result import Result
+from wsi_patches.evaluate.risk_coverage import risk_of, write_risk_coverage
 from wsi_patches.evaluate.tables import align, write_confusion, write_label_predictions, write_metrics, write_per_class
 from wsi_patches.stores.files import write_whole
 from wsi_patches.workflows.output import make_folder
@@ -36,6 +37,8 @@ def write_evaluation(
     *,
     baselines: Mapping[str, ClassificationResult] = NO_BASELINES,
     details: Mapping[str, str] = NOTHING,
+    more: Sequence[Picture] = (),
+    doubts: Mapping[str, NDArray[np.float64]] = NO_MORE,
 ) -> Path:
     """Write ``metrics.csv``, more tables for classes, the pictures and, last, ``evaluation.html``; return its path.
 
@@ -53,6 +56,11 @@ def write_evaluation(
         Simpler classifiers by name, on the same patches with the same draws.
     details
         More on how it was measured.
+    more
+        Pictures that were written already, for the page's end.
+    doubts
+        Of classes: how unsure the classifier is of each patch, ``(n,)``, by name; the entropy of its probabilities if
+        nothing else is known.
     """
     make_folder(folder)
     for name in (BASELINES, ERRORS):  # an earlier evaluation may have had what this one has not
@@ -62,7 +70,8 @@ def write_evaluation(
         write_per_class(folder / "per_class.csv", result)
         write_confusion(folder / "confusion.csv", result)
         write_whole(folder / REPORT, ("\n".join(align(report_rows(result))) + "\n").encode(), durable=False)
-        write_predictions(folder / "predictions.csv", result.predictions)
+        write_predictions(folder / "predictions.csv", result.predictions, doubts)
+        write_risk_coverage(folder / "risk_coverage.csv", risk_of(result, doubts))
         if baselines:
             write_comparison(folder / BASELINES, result, baselines)
     elif isinstance(result, LabelsResult):
@@ -71,7 +80,7 @@ def write_evaluation(
     pictures = draw_pictures(folder, result)
     if errors is not None:
         pictures.append(_gallery(folder, errors))
-    page = render_evaluation(title, result, pictures, baselines=baselines, details=details)
+    page = render_evaluation(title, result, [*pictures, *more], baselines=baselines, details=details, doubts=doubts)
     write_whole(folder / PAGE, page.encode(), durable=False)
     return folder / PAGE
 
