@@ -32,6 +32,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "evaluate": "Measure counts, a model or predictions, with intervals over patients.",
         "probe": "Say how far frozen features and colour alone tell the classes of a store.",
         "effect": "Say what a preprocessing step does for a classifier, with and without it.",
+        "cluster": "Cluster the patches of a store as they arrive, without labels.",
         "explain": "Show the most similar known patches of a query, and where they are alike.",
         "models": "List the models that come with the package.",
     },

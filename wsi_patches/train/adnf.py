@@ -18,7 +18,7 @@ from wsi_patches.imaging.fcm import memberships_of, settled_centres
 from wsi_patches.train.micro_clusters import MicroCluster, halves, merged, most_alike, valley
 from wsi_patches.train.projection import Projection
 
-__all__ = ["AdnfSettings", "Moment", "StreamClusters", "entropy_of", "first_centres"]
+__all__ = ["HIGHEST", "LOWEST", "AdnfSettings", "Moment", "StreamClusters", "entropy_of", "first_centres"]
 
 LOWEST, HIGHEST = 1.1, 3.0
 """Between which the fuzziness moves."""
