@@ -6,19 +6,26 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from types import MappingProxyType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wsi_patches.errors import UsageError
 from wsi_patches.evaluate.album import Picture
 from wsi_patches.evaluate.classification import ClassificationResult
 from wsi_patches.evaluate.comparison import comparison_rows, comparison_warnings
 from wsi_patches.evaluate.labels import LabelsResult
+from wsi_patches.evaluate.predictions_file import NO_MORE
 from wsi_patches.evaluate.report_table import report_rows
 from wsi_patches.evaluate.result import Result
+from wsi_patches.evaluate.risk_coverage import risk_of, risk_rows
 from wsi_patches.evaluate.tables import class_rows, metric_rows
 from wsi_patches.html_page import details_table, embedded_picture, figures_table, html_document, warnings_box
 
-__all__ = ["NOTHING", "NO_BASELINES", "render_evaluation"]
+__all__ = ["NOTHING", "NO_BASELINES", "NO_TABLES", "render_evaluation"]
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
+ASIDE = "Accuracy of what is kept when the patches that the classifier is most unsure of are put aside"
+NO_TABLES: Mapping[str, Sequence[Sequence[str]]] = MappingProxyType({})
 NO_BASELINES: Mapping[str, ClassificationResult] = MappingProxyType({})
 
 
@@ -29,6 +36,8 @@ def render_evaluation(
     *,
     baselines: Mapping[str, ClassificationResult] = NO_BASELINES,
     details: Mapping[str, str] = NOTHING,
+    doubts: Mapping[str, NDArray[np.float64]] = NO_MORE,
+    tables: Mapping[str, Sequence[Sequence[str]]] = NO_TABLES,
 ) -> str:
     """Return the page of a result.
 
@@ -44,6 +53,10 @@ def render_evaluation(
         Simpler classifiers, by name, measured on the same patches with the same draws.
     details
         More on how it was measured: the model, the split, the files.
+    doubts
+        Of classification: how unsure the classifier is of each patch, by name.
+    tables
+        Further figures by their title: rows of text, the first being the header.
 
     Raises
     ------
@@ -63,8 +76,10 @@ def render_evaluation(
     ]
     if isinstance(result, ClassificationResult):
         parts += _class_tables(result, baselines)
+        parts.append(figures_table(risk_rows(risk_of(result, doubts)), ASIDE, figures=3))
     elif isinstance(result, LabelsResult):
         parts.append(figures_table(class_rows(result), "Each label"))
+    parts += [figures_table(rows, name) for name, rows in tables.items()]
     parts += [_figure(picture) for picture in pictures]
     how = {"Sample": str(result.sampling), "Intervals": result.sampling.sentence, **details}
     return html_document(title, "\n".join([*parts, "<h2>How this was measured</h2>", details_table(how)]))

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.evaluate.album import Picture, draw_pictures
+from wsi_patches.evaluate.attributes import AttributesResult, attribute_rows
 from wsi_patches.evaluate.classification import ClassificationResult
 from wsi_patches.evaluate.comparison import write_comparison
 from wsi_patches.evaluate.labels import LabelsResult
-from wsi_patches.evaluate.page import NO_BASELINES, NOTHING, render_evaluation
+from wsi_patches.evaluate.page import NO_BASELINES, NO_TABLES, NOTHING, render_evaluation
 from wsi_patches.evaluate.predictions_file import NO_MORE, write_predictions
 from wsi_patches.evaluate.report_table import report_rows
 from wsi_patches.evaluate.result import Result
@@ -39,6 +40,7 @@ def write_evaluation(
     details: Mapping[str, str] = NOTHING,
     more: Sequence[Picture] = (),
     doubts: Mapping[str, NDArray[np.float64]] = NO_MORE,
+    tables: Mapping[str, Sequence[Sequence[str]]] = NO_TABLES,
 ) -> Path:
     """Write ``metrics.csv``, more tables for classes, the pictures and, last, ``evaluation.html``; return its path.
 
@@ -61,6 +63,8 @@ def write_evaluation(
     doubts
         Of classes: how unsure the classifier is of each patch, ``(n,)``, by name; the entropy of its probabilities if
         nothing else is known.
+    tables
+        Further figures for the page by their title: rows of text, the first being the header.
     """
     make_folder(folder)
     for name in (BASELINES, ERRORS):  # an earlier evaluation may have had what this one has not
@@ -80,7 +84,11 @@ def write_evaluation(
     pictures = draw_pictures(folder, result)
     if errors is not None:
         pictures.append(_gallery(folder, errors))
-    page = render_evaluation(title, result, [*pictures, *more], baselines=baselines, details=details, doubts=doubts)
+    if isinstance(result, AttributesResult):
+        tables = {"Each attribute": attribute_rows(result), **tables}
+    page = render_evaluation(
+        title, result, [*pictures, *more], baselines=baselines, details=details, doubts=doubts, tables=tables
+    )
     write_whole(folder / PAGE, page.encode(), durable=False)
     return folder / PAGE
 

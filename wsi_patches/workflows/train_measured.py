@@ -88,6 +88,7 @@ def write_measured(
     notes: Sequence[str] = (),
     galleries: Mapping[str, NDArray[np.uint8] | None] | None = None,
     baselines: Mapping[str, ClassificationResult] = NO_BASELINES,
+    tables: Mapping[str, Mapping[str, Sequence[Sequence[str]]]] | None = None,
 ) -> MeasuredTraining[TrainedT, CardT, ResultT]:
     """Write a model, what it was measured at, and, last, the page.
 
@@ -109,6 +110,8 @@ def write_measured(
         What went wrong, uint8 RGB, by a result's name.
     baselines
         What simpler ways reach on the test split.
+    tables
+        Further tables for the page of a result, by its name: rows of text by title.
     """
     weights, page = out / WEIGHTS, out / PAGE
     save_weights(weights, trained.network, card)
@@ -118,7 +121,10 @@ def write_measured(
     for name, result in results.items():
         of, folder = ("", out / "test") if name == TEST_SPLIT else (f": {name}", out / "test" / name)
         title, errors = f"{card.name} on its test split{of}", (galleries or {}).get(name)
-        evaluations[name] = write_evaluation(folder, title, result, errors, baselines=baselines, details=told)
+        more = (tables or {}).get(name, {})
+        evaluations[name] = write_evaluation(
+            folder, title, result, errors, baselines=baselines, details=told, tables=more
+        )
     details = {
         **told,
         "Scores on the test split": ", ".join(f"{name} {value:.4g}" for name, value in card.scores.items()),
