@@ -23,7 +23,7 @@ from wsi_patches.cli.options import (
     target_option,
 )
 from wsi_patches.cli.progress import progress_bar
-from wsi_patches.cli.suggestions import models
+from wsi_patches.cli.suggestions import models, words
 from wsi_patches.recipe import settings_from
 
 __all__ = ["command"]
@@ -31,6 +31,7 @@ __all__ = ["command"]
 EPILOG = examples(
     "wsi-patches evaluate counts/ --annotations marks/ -o evaluation/",
     "wsi-patches evaluate cells.zarr --model weights.safetensors -o evaluation/",
+    "wsi-patches evaluate cells.zarr --model one.safetensors --ensemble other.safetensors -o doubt/",
     "wsi-patches evaluate predictions.csv --patches cells.zarr -o evaluation/",
 )
 
@@ -81,6 +82,22 @@ EPILOG = examples(
     shell_complete=models("classifier"),
     help="Of a store: the classifier to measure, which is needed then.  [default: none]",
 )
+@click.option(
+    "--ensemble",
+    multiple=True,
+    metavar="NAME|FILE",
+    shell_complete=models("classifier"),
+    callback=lambda _context, _option, names: names or None,
+    help="Of a store: a further classifier, whose probabilities are averaged with the model's (sum rule); may be "
+    "repeated.  [default: none]",
+)
+@click.option(
+    "--tta",
+    type=int,
+    metavar="1|2|4|8",
+    shell_complete=words("1", "2", "4", "8"),
+    help="Of a store: in how many mirrored and turned views each patch is classified.  [default: 1]",
+)
 @target_option
 @click.option(
     "--patches", type=PATH, metavar="STORE", help="Of a table: where its patches are.  [default: none, no gallery]"
@@ -103,8 +120,9 @@ def command(recipe: str | None, as_json: bool, quiet: bool, **options: Any) -> N
     """Measure what was counted or predicted, with 95 % intervals over patients, or else slides.
 
     COUNTS is what infer wrote: its cells are held against marked ones, its blasts against the slides'. STORE is
-    classified by --model. FILE.csv has the columns id, group, truth and p_CLASS. Beside each classifier stands what the
-    patches' colours alone reach. Writes tables, pictures, a gallery of the worst errors, and a page.
+    classified by --model, with --ensemble by several, each of which stands beside their mean. FILE.csv has the columns
+    id, group, truth and p_CLASS. Beside each classifier stands what the patches' colours alone reach. Writes tables,
+    pictures, a gallery of the worst errors, what is gained by putting the most uncertain patches aside, and a page.
     """
     from wsi_patches.workflows.evaluate import evaluate
     from wsi_patches.workflows.evaluate_settings import EvaluateSettings

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsi_patches.errors import UsageError
 from wsi_patches.evaluate.predictions import Predictions
 from wsi_patches.evaluate.tables import write_table
 
-__all__ = ["FIRST_COLUMNS", "read_predictions", "write_predictions"]
+__all__ = ["FIRST_COLUMNS", "NO_MORE", "read_predictions", "write_predictions"]
 
 FIRST_COLUMNS = ("id", "group", "truth", "predicted")
+NO_MORE: Mapping[str, NDArray[np.float64]] = MappingProxyType({})
 PROBABILITY = "p_"
 """What a column of probabilities begins with; the class name follows."""
 
@@ -28,24 +31,35 @@ class _Row(NamedTuple):
     probabilities: list[float]
 
 
-def write_predictions(path: Path, predictions: Predictions) -> None:
+def write_predictions(path: Path, predictions: Predictions, more: Mapping[str, NDArray[np.float64]] = NO_MORE) -> None:
     """Write the table: ``id,group,truth,predicted`` and a column ``p_<class>`` for each class.
 
-    Probabilities are written with nine digits, so that reading gives the same float32 back.
+    Probabilities are written with nine digits, so that reading gives the same float32 back. Further columns ``(n,)``,
+    such as how unsure the classifier is, come last.
     """
+    columns = [column.tolist() for column in more.values()]
     names = predictions.class_names
     rows = (
-        [one, group, names[truth], names[predicted], *(f"{p:.9g}" for p in probabilities)]
-        for one, group, truth, predicted, probabilities in zip(
-            predictions.ids.tolist(),
-            predictions.groups.tolist(),
-            predictions.truth.tolist(),
-            predictions.predicted.tolist(),
-            predictions.probabilities.tolist(),
-            strict=True,
+        [
+            one,
+            group,
+            names[truth],
+            names[predicted],
+            *(f"{p:.9g}" for p in probabilities),
+            *(f"{column[row]:.6g}" for column in columns),
+        ]
+        for row, (one, group, truth, predicted, probabilities) in enumerate(
+            zip(
+                predictions.ids.tolist(),
+                predictions.groups.tolist(),
+                predictions.truth.tolist(),
+                predictions.predicted.tolist(),
+                predictions.probabilities.tolist(),
+                strict=True,
+            )
         )
     )
-    write_table(path, [*FIRST_COLUMNS, *(PROBABILITY + name for name in names)], rows)
+    write_table(path, [*FIRST_COLUMNS, *(PROBABILITY + name for name in names), *more], rows)
 
 
 def read_predictions(path: Path) -> Predictions:

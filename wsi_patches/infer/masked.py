@@ -65,6 +65,16 @@ class NucleiLooked:
             self.seen[np.asarray(positions, np.int64)] = ~blank
         return images
 
+    def blank_words(self) -> str:
+        """Return a sentence on patches in which no nucleus stood out, empty where there are none."""
+        if self.card is None or self.card.mask is None or bool(self.seen.all()):
+            return ""
+        blank, by = int((self.seen == 0).sum()), self.card.mask.by
+        return (
+            f"in {blank} of {len(self.seen)} patches no nucleus stands out ({by}): "
+            f"model {self.card.name}, which is shown the {self.card.mask.part} alone, saw black of them"
+        )
+
 
 def _resized(image: NDArray[np.uint8], side: tuple[int, int]) -> NDArray[np.uint8]:
     same = image.shape[:2] == side

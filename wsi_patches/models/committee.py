@@ -132,6 +132,12 @@ class Committee:
         """Return the mean probabilities ``(n, classes)`` of the runner's outputs."""
         return np.asarray(self._each(outputs).mean(axis=1), np.float32)
 
+    def by_member(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what each member says alone, over its views: ``(n, members, classes)``, of the runner's outputs."""
+        each = self._each(outputs)
+        by_view = each.reshape(len(each), len(self.members), self.views, each.shape[-1])
+        return np.asarray(by_view.mean(axis=2), np.float32)
+
     def doubt(self, outputs: NDArray[np.float32]) -> Doubt:
         """Return how unsure the committee is, from the runner's outputs."""
         each = self._each(outputs).astype(np.float64)

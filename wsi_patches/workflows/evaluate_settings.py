@@ -39,6 +39,10 @@ class EvaluateSettings:
     takes as ``patch_calibration``."""
     model: str | None = None
     """For a store: name or file of the cell classifier to measure."""
+    ensemble: tuple[str, ...] = ()
+    """Further classifiers, whose probabilities are averaged with the model's."""
+    tta: int = 1
+    """In how many views each patch is classified: 1, 2, 4 or 8."""
     patches: Path | None = None
     """For a table of predictions: the store that its patches are in."""
     target: str | None = None
@@ -58,6 +62,9 @@ class EvaluateSettings:
 
     def __post_init__(self) -> None:
         self.group_rule()
+        if self.model is None and (self.ensemble or self.tta != 1):
+            msg = "--ensemble and --tta add to the --model that a store is classified by: give one"
+            raise UsageError(msg)
         if self.radius is not None and not self.radius > 0:
             msg = f"radius must be above 0 px, found {self.radius}"
             raise UsageError(msg)
