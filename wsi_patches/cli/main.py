@@ -25,6 +25,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Counts": {
         "infer": "Count the white cells, and with a model the blasts, of slides.",
+        "patients": "Say which label patients with such counts bore, and how sure that is.",
     },
     "Models and figures": {
         "split": "Split slides for training and measuring, and name what is on both sides.",

@@ -96,7 +96,7 @@ def cut_types(
     patches = replace(patches, left_out=(*patches.left_out, *rare))
     patch_um = settings.patch_um if patches.mpp is not None else None
     title = f"{len(types)} types of cells, {len(blasts)} of them blasts, trained on annotated slides"
-    return patches, CardWords(title, LIMITS, patch_um, settings.patch_cell_diameters, blasts)
+    return patches, CardWords(title, LIMITS, patch_um, settings.patch_cell_diameters, blasts=blasts)
 
 
 def blasts_of(types: Sequence[str], settings: TypeSettings) -> tuple[str, ...]:
