@@ -20,12 +20,14 @@ from wsi_patches.geometry import Size
 from wsi_patches.stores import open_store
 from wsi_patches.synthetic import SmearSettings, paint_smear, write_all_idb1
 
+QUICK_PROBE = ("--by", "slide", "--folds", "3", "--draws", "20")
 SMALL = {
     "demo": ["demo", "--slide-px", "1024", "-o", "out"],
     "all_idb1": ["run", "all_idb1", "ALL_IDB1", "-o", "out"],
     "all_idb1_patches": ["extract", "ALL_IDB1", "-o", "out", "--recipe", "all_idb1_patches"],
     "adaptive_unsharpening": ["preprocess", "out", "--recipe", "adaptive_unsharpening"],
     "cnn_all": ["effect", "ALL_IDB2", "-o", "out", "--recipe", "cnn_all", "--repetitions", "2", "--draws", "20"],
+    "adnf": ["cluster", "cells.zarr", "-o", "out", "--recipe", "adnf", "--start", "16"],
     "demo_cells": ["train", "demo_cells", "-o", "out", "--epochs", "1", "--cells", "300"],
     "all_idb1_blasts": ["train", "all_idb1_blasts", "--data", "ALL_IDB1", "-o", "out", "--epochs", "1"],
     "all_idb1_counts": ["train", "all_idb1_counts", "--data", "ALL_IDB1", "-o", "out", "--epochs", "1"],
@@ -38,6 +40,9 @@ SMALL = {
     "histotnet": ["train", "histotnet", "--data", "ALL_IDB2", "-o", "out", "--epochs", "1"],
     "dl4all": ["train", "dl4all", "--data", "C_NMC", "--source", "ADP", "-o", "out", "--epochs", "1"],
     "aml_one_against_control": ["train", "aml_one_against_control", "--data", "AML", "-o", "out", "--epochs", "1"],
+    "cotconet": ["train", "cotconet", "--data", "CELLS", "-o", "out", "--epochs", "1"],
+    "feature_selection": ["probe", "cells.zarr", "-o", "out", "--recipe", "feature_selection", *QUICK_PROBE],
+    "hosvd": ["probe", "cells.zarr", "-o", "out", "--recipe", "hosvd", *QUICK_PROBE],
     "aml_resnet50": ["train", "aml_resnet50", "--data", "AML", "-o", "out", "--epochs", "1", "--start"],
 }
 MADE = {
@@ -46,6 +51,7 @@ MADE = {
     "all_idb1_patches": "parts",
     "adaptive_unsharpening": "focus",
     "cnn_all": "effect.html",
+    "adnf": "clusters.html",
     "demo_cells": "weights.safetensors",
     "all_idb1_blasts": "weights.safetensors",
     "all_idb1_counts": "weights.safetensors",
@@ -58,6 +64,9 @@ MADE = {
     "histotnet": "weights.safetensors",
     "dl4all": "weights.safetensors",
     "aml_one_against_control": "weights.safetensors",
+    "cotconet": "weights.safetensors",
+    "feature_selection": "selected_features.csv",
+    "hosvd": "evaluation.html",
     "aml_resnet50": "weights.safetensors",
 }
 """What each leaves in its output."""
@@ -125,7 +134,18 @@ def write_cells(folder):
     write_all_idb2(folder / "ALL_IDB2", count=24)
 
 
+def write_stored_cells(folder):
+    write_cells(folder)
+    run_cli(folder, "extract", "ALL_IDB2", "-o", "cells.zarr", "--patch-size", "64")
+
+
+def write_store(folder):
+    write_cells(folder)
+    run_cli(folder, "extract", "ALL_IDB2", "-o", "cells.zarr", "--patch-size", "64")
+
+
 DATA = {
+    "adnf": write_stored_cells,
     "all_idb1": write_one_slide,
     "all_idb1_patches": write_one_slide,
     "adaptive_unsharpening": write_extracted,
@@ -141,6 +161,9 @@ DATA = {
     "histotnet": write_cells,
     "dl4all": write_two_sets,
     "aml_one_against_control": write_patients,
+    "cotconet": lambda folder: write_class_folders(folder / "CELLS", count=32),
+    "feature_selection": write_store,
+    "hosvd": write_store,
     "aml_resnet50": write_patients,
 }
 """What paints what a recipe learns from; those that are not here need nothing."""
@@ -153,6 +176,8 @@ SMALLER = {
     "histotnet": PICTURES,
     "dl4all": {**PICTURES, "batch_size": 4},
     "aml_one_against_control": {**PICTURES, "network": {"image_px": 32}},
+    "cotconet": {"input_px": 32, "network": {"width": 8, "dim": 24, "heads": 2, "depth": 1}},
+    "feature_selection": {"population": 8, "generations": 3},
     "aml_resnet50": {**PICTURES, "network": {"image_px": 32, "hidden": 16}},
 }
 """What differs in a recipe whose network or pictures would take minutes."""
