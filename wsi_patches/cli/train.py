@@ -75,8 +75,8 @@ EPILOG = examples(
     "--labels",
     type=PATH,
     metavar="FILE.csv",
-    help="Labels of slides or patients, for recipes of slide bags.  [default: the recipe's, else as the stores have "
-    "them]",
+    help="Labels of slides or patients, for recipes of slide bags and of counts.  [default: the recipe's, else as the "
+    "stores have them]",
 )
 @click.option(
     "--encoder",

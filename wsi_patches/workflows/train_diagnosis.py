@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_patches.datasets.slide_labels import read_slide_labels
 from wsi_patches.errors import UsageError
 from wsi_patches.evaluate.classification import ClassificationResult, measure_classes
 from wsi_patches.evaluate.predictions import Predictions
@@ -22,12 +22,11 @@ from wsi_patches.workflows.evaluation_files import write_evaluation
 from wsi_patches.workflows.output import Existing, check_output
 from wsi_patches.workflows.train_folder import TrainingData, plain
 
-__all__ = ["DiagnosisTraining", "read_labels", "train_diagnosis_on_counts"]
+__all__ = ["DiagnosisTraining", "train_diagnosis_on_counts"]
 
 WEIGHTS, CARD, EVALUATION = "weights.safetensors", "card.json", "evaluation.html"
 RESULT = "patients"
 WITHOUT, MAJORITY, BLASTS = "counts as they are", "majority label", "blast fraction alone"
-PATIENT, DIAGNOSIS = "patient", "diagnosis"
 NAMED = 5
 DRAWS = 1000
 LIMITS = (
@@ -86,10 +85,11 @@ def train_diagnosis_on_counts(
         raise UsageError(msg)
     check_output(out, existing, ours=ours, what="a training", resumable=False)
     if settings.labels is None:
-        msg = f"no labels were given: name a CSV file with the columns {PATIENT} and {DIAGNOSIS} with --labels"
+        msg = "no labels were given: name a CSV file with the columns patient and diagnosis with --labels"
         raise UsageError(msg)
     counted = _together([read_types(path) for path in data.inputs])
-    patients, notes = _labelled(counted, read_labels(settings.labels), settings)
+    labels = read_slide_labels(settings.labels)
+    patients, notes = _labelled(counted, labels.by_patient or labels.by_slide, settings)
     ways = _ways(patients, counted.blasts, settings)
     if progress is not None:
         progress(0, len(ways) + 1)
@@ -109,33 +109,6 @@ def train_diagnosis_on_counts(
     model.save(out / WEIGHTS)
     write_json(out / CARD, model.card.to_dict(), durable=False)
     return DiagnosisTraining({RESULT: measured[own]}, baselines, {RESULT: page}, told, (), page, out / WEIGHTS)
-
-
-def read_labels(path: Path) -> dict[str, str]:
-    """Return the label of each patient.
-
-    Raises
-    ------
-    UsageError
-        The file cannot be read, lacks a column, or says two things of one patient.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            rows, titles = list(reader), reader.fieldnames or ()
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        msg = f"--labels {path} cannot be read as CSV: {error}"
-        raise UsageError(msg) from error
-    if not {PATIENT, DIAGNOSIS} <= set(titles):
-        msg = f"--labels {path} has the columns {', '.join(titles) or 'none'}: it needs {PATIENT} and {DIAGNOSIS}"
-        raise UsageError(msg)
-    labels: dict[str, str] = {}
-    for row in rows:
-        patient, label = (row[PATIENT] or "").strip(), (row[DIAGNOSIS] or "").strip()
-        if label and labels.setdefault(patient, label) != label:
-            msg = f"--labels {path} says both {labels[patient]} and {label} of patient {patient}: leave one of them"
-            raise UsageError(msg)
-    return labels
 
 
 def _together(parts: Sequence[TypeCounts]) -> TypeCounts:
