@@ -39,6 +39,7 @@ NETWORKS = ("lite0", "alexnet", "vgg16", "vgg19", "resnet18", "resnet50", "resne
     epilog=examples(
         "wsi-patches effect cells.zarr -o effect/ --repetitions 10",
         "wsi-patches effect class-folders/ -o effect/ --sharpen 7.1 --network resnet18 --weights resnet18-f37072fd.pth",
+        "wsi-patches effect class-folders/ -o effect/ --step nucleus-mask --mask-by hue",
     ),
 )
 @click.argument("source", type=PATH, required=False)
@@ -52,8 +53,14 @@ NETWORKS = ("lite0", "alexnet", "vgg16", "vgg19", "resnet18", "resnet50", "resne
 @click.option(
     "--step",
     metavar="NAME",
-    shell_complete=words("sharpened", "colour"),
-    help="Which step that the store holds.  [default: sharpened]",
+    shell_complete=words("sharpened", "colour", "cell-mask", "nucleus-mask"),
+    help="Which step that the store holds: sharpened or colour; or one that is done here: cell-mask or nucleus-mask.  "
+    "[default: sharpened]",
+)
+@click.option(
+    "--mask-by",
+    type=click.Choice(["otsu", "hue"]),
+    help="How a mask finds cell and nucleus: Otsu's thresholds, or the violet hue of their stain.  [default: otsu]",
 )
 @click.option(
     "--network",
@@ -96,8 +103,8 @@ NETWORKS = ("lite0", "alexnet", "vgg16", "vgg19", "resnet18", "resnet50", "resne
 def command(recipe: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
     """Say what a preprocessing step does for a classifier: same patches, same halves, same network, with and without.
 
-    SOURCE is a store that holds the step, or a folder of labelled pictures to be sharpened here. The paired difference
-    has a 95 % interval.
+    SOURCE is a store that holds the step, or a folder of labelled pictures to be sharpened or masked here. The paired
+    difference has a 95 % interval.
     """
     from wsi_patches.workflows.effect import measure_step
     from wsi_patches.workflows.effect_settings import EffectSettings

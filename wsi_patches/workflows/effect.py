@@ -27,7 +27,7 @@ from wsi_patches.train.effect_network import frozen_encoder, system_of
 from wsi_patches.train.features import features_of
 from wsi_patches.train.patch_set import PatchSet
 from wsi_patches.train.two_arms import ARMS, Step, TwoArms, two_arms
-from wsi_patches.workflows.effect_patches import Halves, folder_patches, halve, sharpening, store_patches
+from wsi_patches.workflows.effect_patches import Halves, Masking, folder_patches, halve, sharpening, store_patches
 from wsi_patches.workflows.effect_settings import EffectSettings
 from wsi_patches.workflows.output import Existing, check_output, clear_output, make_folder
 
@@ -77,6 +77,7 @@ def measure_step(settings: EffectSettings, progress: Progress | None = None) -> 
             clear_output(settings.out, but=Path(pixels))
         _check_same(settings, patches, halves)
         arms = two_arms(patches, step, side_px, Path(pixels))
+        notes = (*notes, *(step.told(len(patches)) if isinstance(step, Masking) else ()))
         said = classify(arms, halves)
     figures = measure_effect(said, settings.draws, settings.seed)
     result = _result(settings.out / PAGE, figures, arms, halves, notes)
@@ -187,12 +188,19 @@ def _training(settings: EffectSettings) -> ClassifierSettings:
 
 def _patches(settings: EffectSettings, pixels: Path) -> tuple[PatchSet, Step, tuple[str, ...]]:
     """Return the patches, the step that they go through, and sentences on what was left out."""
-    fresh = None if settings.sharpen is None else sharpening(SharpenSettings(settings.sharpen))
+    fresh: Step | None = None
+    if settings.sharpen is not None:
+        fresh = sharpening(SharpenSettings(settings.sharpen))
+    elif settings.mask_part is not None:
+        fresh = Masking(settings.mask_part, settings.mask_by)
     if is_store(settings.source):
         patches, kept = store_patches(settings.source, settings.target, pixels)
         return patches, fresh or kept(settings.step), ()
     if fresh is None:
-        msg = f"{settings.source} is no store that holds a step: give the focus score to sharpen at with --sharpen"
+        msg = (
+            f"{settings.source} is no store that holds a step: give the focus score to sharpen at with --sharpen, or "
+            "--step cell-mask or nucleus-mask"
+        )
         raise UsageError(msg)
     groups = GroupRule(settings.group_pattern, settings.group_table)
     patches, notes = folder_patches(settings.source, settings.patch_px, groups, pixels)
@@ -238,6 +246,8 @@ def _doubts(arms: TwoArms, halves: Halves) -> tuple[str, ...]:
 
 def _title(settings: EffectSettings) -> str:
     step = "sharpening" if settings.sharpen is not None or settings.step == "sharpened" else settings.step
+    if settings.mask_part is not None:
+        step = f"showing the {settings.mask_part} alone ({settings.mask_by})"
     return f"What {step} does for {settings.network}, {settings.how}, on {settings.source.name}"
 
 
@@ -245,6 +255,8 @@ def _details(settings: EffectSettings, result: EffectResult, patches: PatchSet, 
     counts: Any = np.bincount(patches.truth, minlength=len(patches.class_names)).tolist()
     classes = ", ".join(f"{count} {name}" for name, count in zip(patches.class_names, counts, strict=True))
     step = f"sharpened where the focus score is above {settings.sharpen:g}" if settings.sharpen is not None else ""
+    if settings.mask_part is not None:
+        step = f"black outside of the {settings.mask_part}, found by {settings.mask_by}"
     frozen = f"frozen, {settings.layer} layer, nearest neighbour by the Euclidean distance"
     mean = "left as it is" if settings.subtract_mean == "none" else f"subtracted ({settings.subtract_mean})"
     tuned = f"fine-tuned, {settings.training.epochs} epochs of batches of {settings.batch_size}, the last one kept"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -15,16 +15,19 @@ from wsi_patches.datasets import GroupRule, SlideItem, find_inputs, with_groups
 from wsi_patches.datasets.item import GroupKind
 from wsi_patches.datasets.splits import By, SplitRow, group_warning, keep_together, make_split
 from wsi_patches.errors import UsageError
+from wsi_patches.imaging.painted_outside import paint_outside
 from wsi_patches.imaging.sharpen import SharpenSettings, sharpen_adaptively
+from wsi_patches.models.input_mask import InputMask, MaskBy, MaskPart
 from wsi_patches.patch import SlideRecord
 from wsi_patches.stores import Store, open_store, read_derived
 from wsi_patches.stores.derived import IMAGES
 from wsi_patches.train.fields import FieldSettings, field_patches
+from wsi_patches.train.masked import blank_words
 from wsi_patches.train.patch_set import CellMark, PatchSet, PatchWriter
 from wsi_patches.train.two_arms import Step
 from wsi_patches.workflows.labelled import labelled_patches
 
-__all__ = ["Halves", "folder_patches", "halve", "kept_step", "sharpening", "store_patches"]
+__all__ = ["Halves", "Masking", "folder_patches", "halve", "kept_step", "sharpening", "store_patches"]
 
 BATCH_PATCHES = 64
 BLOCKS = 10
@@ -34,6 +37,29 @@ BLOCKS = 10
 def sharpening(settings: SharpenSettings) -> Step:
     """Return the adaptive unsharpening of patches as they come."""
     return lambda _rows, images: sharpen_adaptively(images, settings, precision="float32").images
+
+
+@dataclass
+class Masking:
+    """The step that paints patches of single cells black outside of the cell or of its nucleus."""
+
+    part: MaskPart
+    by: MaskBy
+    blank: set[int] = field(default_factory=set)
+    """Rows of the patches seen so far in which no nucleus stood out: these are black all over."""
+
+    def __call__(self, rows: NDArray[np.int64], images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the patches after the step."""
+        painted = paint_outside(images, self.part, self.by)
+        self.blank.update(rows[painted.blank].tolist())
+        return painted.images
+
+    def told(self, patches: int) -> tuple[str, ...]:
+        """Return a sentence on patches that became black all over, if any did."""
+        if not self.blank:
+            return ()
+        mask = InputMask(self.part, self.by)
+        return (f"With the step: {blank_words(len(self.blank), patches, mask, 'classified so')}.",)
 
 
 def kept_step(store: Store, name: str, positions: NDArray[np.int64]) -> Step:

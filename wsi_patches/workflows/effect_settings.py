@@ -11,11 +11,14 @@ from wsi_patches.errors import UsageError
 from wsi_patches.imaging.sharpen import SharpenSettings
 from wsi_patches.locations import Location
 from wsi_patches.models.classifier import Device
+from wsi_patches.models.input_mask import MaskBy, MaskPart
 from wsi_patches.train.effect_network import Layer, SubtractMean
 from wsi_patches.train.engine_settings import EngineSettings
 from wsi_patches.workflows.output import Existing
 
-__all__ = ["EffectSettings"]
+__all__ = ["MASK_STEPS", "EffectSettings"]
+
+MASK_STEPS: dict[str, MaskPart] = {"cell-mask": "cell", "nucleus-mask": "nucleus"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,10 @@ class EffectSettings:
     sharpen: float | None = None
     """Focus score above which a patch is sharpened here; None takes what the store holds."""
     step: str = "sharpened"
-    """Of a store: the derived images that are compared with the patches, ``sharpened`` or ``colour``."""
+    """What is compared with the patches: of a store the derived images ``sharpened`` or ``colour``; or ``cell-mask`` or
+    ``nucleus-mask``, which is done here, of a store or a folder."""
+    mask_by: MaskBy = "otsu"
+    """How these two find cell and nucleus: by Otsu's thresholds, or by the violet ``hue`` of their stain."""
     network: str = "lite0"
     """A network of `SYSTEMS`, ``lite0``, or a YAML file that describes an encoder."""
     how: Literal["frozen", "tuned"] = "frozen"
@@ -78,4 +84,15 @@ class EffectSettings:
                 raise UsageError(msg)
         if self.sharpen is not None:
             SharpenSettings(self.sharpen)
+        if self.mask_part is not None and self.sharpen is not None:
+            msg = f"--sharpen and --step {self.step} are two steps: measure one at a time"
+            raise UsageError(msg)
+        if self.mask_part is None and self.mask_by != "otsu":
+            msg = f"--mask-by {self.mask_by} goes with --step cell-mask or nucleus-mask, not with {self.step}"
+            raise UsageError(msg)
         Existing(self.resume, self.overwrite)
+
+    @property
+    def mask_part(self) -> MaskPart | None:
+        """What the step leaves of each cell; None for a step that masks nothing."""
+        return MASK_STEPS.get(self.step)
