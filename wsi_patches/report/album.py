@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from wsi_patches.cells import Cells
 from wsi_patches.counting.centred import centred_patch, diameter_of
 from wsi_patches.counting.cores import PatchCounts
+from wsi_patches.report.words import described
 from wsi_patches.slide import Slide
 
 __all__ = ["Crop", "Gallery", "cut_galleries"]
@@ -98,11 +99,12 @@ def _gallery(
     slide: Slide, cells: Cells, rows: Sequence[int] | NDArray[np.int64], title: str, note: str
 ) -> list[Gallery]:
     side, crops = DIAMETERS * diameter_of(cells) or UNMEASURED_PX, []
-    for row in rows:
+    for row, words in zip(rows, described(cells.take(rows)), strict=True):
         x, y, score = cells.x[row], cells.y[row], cells.score[row]
         name = cells.class_names[cells.class_index[row]].replace("_", " ")
         pixels = centred_patch(slide, x, y, side, CROP_PX)
-        crops.append(Crop(pixels, f"{score:.2f} at {x:.0f}, {y:.0f}", f"{name} of certainty {score:.2f}"))
+        told = f". {words}" if words else ""
+        crops.append(Crop(pixels, f"{score:.2f} at {x:.0f}, {y:.0f}{told}", f"{name} of certainty {score:.2f}{told}"))
     return [Gallery(title, note, tuple(crops))] if crops else []
 
 

@@ -21,6 +21,7 @@ from wsi_patches.report.focus_map import focus_map
 from wsi_patches.report.overlay import draw_overlay
 from wsi_patches.report.page import render_page
 from wsi_patches.report.patches import draw_heat, write_patches
+from wsi_patches.report.words import described, summary_of
 from wsi_patches.stores.files import replacing
 
 __all__ = ["REPORT", "read_report", "read_reports", "remove_slide_reports", "write_slide_report"]
@@ -32,6 +33,8 @@ CELL_COLUMNS = (
     "nucleus_seen",
 )  # fmt: skip
 """Further columns of ``cells.csv``, where cells have them."""
+DESCRIBED = "described"
+"""The column that says a cell's attributes in a sentence."""
 REPORT = FILES[-1]
 """Written last: a slide's folder counts as done when this file is there."""
 
@@ -87,7 +90,7 @@ def _write_files(
     _, png = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
     with replacing(folder / "overlay.png") as partial:
         partial.write_bytes(png.tobytes())
-    page = render_page(report, drawn, focus_map(report, picture, downsample), galleries)
+    page = render_page(report, drawn, focus_map(report, picture, downsample), galleries, summary_of(cells))
     _write_text(folder / "report.html", page)
     _write_text(folder / REPORT, json.dumps(report.to_dict(), indent=1))
 
@@ -120,12 +123,16 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _write_cells(path: Path, cells: Cells, attributes: Iterable[str] = ()) -> None:
-    more = [name for name in (*CELL_COLUMNS, *attributes) if name in cells.attributes]
-    told = zip(*(cells.attributes[name].tolist() for name in more), strict=True) if more else [()] * len(cells)
+    columns = {
+        name: cells.attributes[name].tolist() for name in (*CELL_COLUMNS, *attributes) if name in cells.attributes
+    }
+    words = described(cells)
+    columns |= {DESCRIBED: words} if any(words) else {}
+    told = zip(*columns.values(), strict=True) if columns else [()] * len(cells)
     rows = zip(cells.x.tolist(), cells.y.tolist(), cells.class_index.tolist(), cells.score.tolist(), told, strict=True)
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(("x", "y", "class", "score", *more))
+        writer.writerow(("x", "y", "class", "score", *columns))
         for x, y, index, score, rest in rows:
             figures = (f"{score:.4f}", *(one if isinstance(one, str) else f"{one:.4f}" for one in rest))
             writer.writerow((f"{x:.1f}", f"{y:.1f}", cells.class_names[index], *figures))

@@ -32,6 +32,7 @@ NAMES = {
 }
 """What further figures are called; others by their own names."""
 HOLES_NAMED = 20
+BY_MODEL = "A model told this of single cells; it describes what they look like and says nothing of a patient."
 
 
 def render_page(
@@ -39,6 +40,7 @@ def render_page(
     picture: NDArray[np.uint8],
     focus: NDArray[np.uint8] | None = None,
     galleries: Sequence[Gallery] = (),
+    words: str = "",
 ) -> str:
     """Return the page of a slide.
 
@@ -54,6 +56,8 @@ def render_page(
         The focus map, as `focus_map` returns it.
     galleries
         Crops of the slide, as `cut_galleries` returns them.
+    words
+        How often its cells look like what, a sentence; empty where no model told it.
     """
     body = [
         f"<h1>{escape(report.slide_id)}</h1>",
@@ -61,6 +65,7 @@ def render_page(
         _counts(report),
         f"<p>{escape(report.interval_method)}</p>" if report.interval_method else "",
         warnings_box(report.warnings),
+        f"<h2>Morphology</h2>\n<p>{escape(words)} {BY_MODEL}</p>" if words else "",
         "<h2>Overview</h2>",
         _figure(
             _shrunk(picture),
