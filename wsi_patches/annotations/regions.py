@@ -85,5 +85,5 @@ def _boxes(marked: Cells, path: str | Path, word: str) -> NDArray[np.float64]:
 def _within(points: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
     # A pixel reaches half a pixel to each side of its middle.
     low, high = boxes[:, :2] - 0.5, boxes[:, 2:] + 0.5
-    inside = (low <= points[:, None]) & (points[:, None] < high)
-    return np.asarray(inside.all(axis=2).any(axis=1), np.bool_)
+    inside: NDArray[np.bool_] = np.all((low <= points[:, None]) & (points[:, None] < high), axis=2)
+    return np.asarray(inside.any(axis=1), np.bool_)

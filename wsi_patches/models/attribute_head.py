@@ -45,7 +45,7 @@ class AttributeHead(nn.Module):
         return torch.cat([one.flatten(2).transpose(1, 2) for one in maps], dim=1)
 
 
-class CellHead(FCOSHead):
+class CellHead(FCOSHead):  # type: ignore[misc]  # torchvision has no types
     """torchvision's `FCOSHead` that leaves open what nobody knows, with attributes where there are any.
 
     Parameters
@@ -98,7 +98,8 @@ class CellHead(FCOSHead):
         """Return the mean cross entropy of the attributes, each over the places of cells of which it is known."""
         wanted = torch.cat([_told(one, rows, len(self.values)) for one, rows in zip(targets, matched, strict=True)])
         losses = []
-        for logits, value in zip(said.flatten(0, 1).split(self.values, dim=1), wanted.T, strict=True):
+        each = torch.split(said.flatten(0, 1), list(self.values), dim=1)
+        for logits, value in zip(each, wanted.T, strict=True):
             told = value >= 0
             if told.any():
                 losses.append(nn.functional.cross_entropy(logits[told], value[told]))

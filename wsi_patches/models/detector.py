@@ -173,6 +173,6 @@ class CellDetector:
         """Return the probabilities of the attributes' values."""
         if seen.attributes is None:
             return None
-        each = seen.attributes.double().split([len(values) for values in self.card.attributes.values()], dim=1)
+        each = torch.split(seen.attributes.double(), [len(one) for one in self.card.attributes.values()], dim=1)
         chances: NDArray[np.float64] = torch.cat([one.softmax(dim=1) for one in each], dim=1).cpu().numpy()
         return chances

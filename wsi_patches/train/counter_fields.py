@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.annotations import in_class_order, read_annotations, rename_classes
+from wsi_patches.annotations.regions import Regions
 from wsi_patches.annotations.words import NOT_WHITE_CELLS, our_class
 from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL, Cells
 from wsi_patches.counting import CellFinder
@@ -29,7 +30,17 @@ from wsi_patches.train.features import Progress
 from wsi_patches.train.finder_fields import HELD_RED_CELL_PX, FinderField
 from wsi_patches.train.finder_targets import FieldCells
 
-__all__ = ["CountedField", "CountedFields", "Counts", "FieldReading", "counted_classes", "counted_fields"]
+__all__ = [
+    "CountedField",
+    "CountedFields",
+    "Counts",
+    "FieldDetails",
+    "FieldReader",
+    "FieldReading",
+    "counted_classes",
+    "counted_fields",
+    "held_field",
+]
 
 Counts = Literal["blasts", "white_cells"]
 """What is counted: blasts and other white cells, or all white cells as one."""
@@ -50,6 +61,37 @@ class FieldReading:
     slide_mpp: float | None = None
     """Level-0 pixel size in um, where the files do not state it."""
 
+    def read(self, slide: Slide, item: SlideItem, row: int) -> CountedField:
+        """Return a field, ``row`` being that of its slide among those that are read.
+
+        Raises
+        ------
+        SlideError, AnnotationError
+            The field cannot be learnt from.
+        """
+        return held_field(slide, _marked(slide, item, self), row, self.finder)
+
+
+class FieldReader(Protocol):
+    """How fields and their marks are read."""
+
+    @property
+    def slide_mpp(self) -> float | None:
+        """Level-0 pixel size in um, where the files do not state it."""
+
+    def read(self, slide: Slide, item: SlideItem, row: int) -> CountedField:
+        """Return a field, ``row`` being that of its slide among those that are read."""
+
+
+@dataclass(frozen=True)
+class FieldDetails:
+    """What is known of a field beside its cells, in the pixels of the held image."""
+
+    attributes: NDArray[np.int64]
+    """Value of each attribute of each cell, -1 where it is not known, ``(n, attributes)``."""
+    regions: Regions
+    """Where nothing is known."""
+
 
 @dataclass(frozen=True)
 class CountedField:
@@ -63,6 +105,8 @@ class CountedField:
     """Row in the slides that were read."""
     red_cell_px: float
     """Diameter of a red cell in the slide's level-0 pixels."""
+    details: FieldDetails | None = None
+    """Where more is told than classes, or less is known than all."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +126,7 @@ def counted_classes(counts: Counts) -> tuple[str, ...]:
 
 
 def counted_fields(
-    items: Sequence[SlideItem], reading: FieldReading, folder: Path, progress: Progress | None = None
+    items: Sequence[SlideItem], reading: FieldReader, folder: Path, progress: Progress | None = None
 ) -> CountedFields:
     """Read annotated fields, each as large as training needs it.
 
@@ -112,7 +156,7 @@ def counted_fields(
         for row, item in enumerate(annotated):
             try:
                 with open_slide(item.path, mpp=reading.slide_mpp) as slide:
-                    fields.append(pictures.taken_from(_read(slide, item, row, reading)))
+                    fields.append(pictures.taken_from(reading.read(slide, item, row)))
             except (SlideError, AnnotationError) as error:
                 left_out.append(f"{item.path} was left out: {error}")
             if progress is not None:
@@ -156,10 +200,27 @@ class _Pictures:
         return [replace(one, field=replace(one.field, image=image)) for one, image in zip(fields, images, strict=True)]
 
 
-def _read(slide: Slide, item: SlideItem, row: int, reading: FieldReading) -> CountedField:
+def held_field(slide: Slide, cells: Cells, row: int, finder: CellFinder[Any]) -> CountedField:
+    """Return a field at the scale at which fields are held.
+
+    Parameters
+    ----------
+    slide
+        The open field.
+    cells
+        Its cells, level-0 pixels; all get the usual radius.
+    row
+        Of the slide among those that are read.
+    finder
+        Measures the cells of one that does not state its resolution.
+
+    Raises
+    ------
+    SlideError
+        Its scale cannot be told, or it is a whole slide.
+    """
     size = slide.info.size
-    cells = _marked(slide, item, reading)
-    red_px = red_cell_px(slide, reading.finder, RED_CELL_UM)
+    red_px = red_cell_px(slide, finder, RED_CELL_UM)
     if red_px is None:
         msg = "its resolution is not stated, and no cell was found to measure: state the resolution with --slide-mpp"
         raise SlideError(msg)

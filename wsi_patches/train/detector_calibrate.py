@@ -102,6 +102,10 @@ def _seen(detector: CellDetector, one: CountedField) -> _Seen:
     found: SlideBoxes = find_boxes(slide, detector)
     cells = one.field.cells
     boxes = square_edges(cells.x, cells.y, cells.radius_px)
-    row = assign_points_to_boxes((found.edges[:, :2] + found.edges[:, 2:]) / 2, found.score, boxes)
+    xy = (found.edges[:, :2] + found.edges[:, 2:]) / 2
+    row = assign_points_to_boxes(xy, found.score, boxes)
     truth = np.where(row >= 0, np.append(one.class_index, -1)[row], -1)
-    return _Seen(found.score, np.log(np.maximum(found.probabilities, 1e-12)).astype(np.float32), truth)
+    # Whether what is found where nobody looked is a cell, nobody knows.
+    told = np.ones(len(row), bool) if one.details is None else (row >= 0) | ~one.details.regions.unknown(xy)
+    logits = np.log(np.maximum(found.probabilities, 1e-12)).astype(np.float32)
+    return _Seen(found.score[told], logits[told], truth[told])

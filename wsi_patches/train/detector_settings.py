@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from wsi_patches.errors import UsageError
 from wsi_patches.models.finder_network import DEEPEST
 from wsi_patches.train.counter_settings import CounterLook
 from wsi_patches.train.engine_settings import EngineSettings
-from wsi_patches.train.marked_fields import MarkedFieldSettings
+from wsi_patches.train.marked_fields import MarkedFieldSettings, SplitField
 
-__all__ = ["DetectorLook", "DetectorSettings"]
+__all__ = ["DetectorLook", "DetectorSettings", "NetworkOfBoxes"]
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class DetectorLook(CounterLook):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectorSettings(MarkedFieldSettings):
-    """What a detector of cells is, and how it is trained.
+class NetworkOfBoxes(MarkedFieldSettings):
+    """What a network of boxes is, and how it is trained, whatever it tells of each cell.
 
     Raises
     ------
@@ -31,9 +32,6 @@ class DetectorSettings(MarkedFieldSettings):
         A value is out of range.
     """
 
-    task: Literal["detector"] = "detector"
-    """What the recipe trains."""
-    name: str = "detector"
     width: int = 64
     """Channels of the feature pyramid and of the heads, a multiple of 32."""
     convs: int = 2
@@ -56,3 +54,41 @@ class DetectorSettings(MarkedFieldSettings):
         if not (0 < self.nms < 1 and 1 <= self.convs <= 8):
             msg = f"nms of a detector lies between 0 and 1 and convs in 1..8, got {self.nms} and {self.convs}"
             raise UsageError(msg)
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """Arguments of the network beside the number of classes."""
+        return {"width": self.width, "convs": self.convs}
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a card says of what the network tells, beside its classes."""
+        return {}
+
+    @property
+    def title(self) -> str:
+        """What the network finds, for a card."""
+        return "Blasts and other white cells" if self.counts == "blasts" else "White cells"
+
+    def lacks(self, split: str, absent: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
+        """Return which of the classes that a split has no cell of make it useless: all."""
+        return absent
+
+    def kept(self, fields: Sequence[SplitField]) -> tuple[SplitField, ...]:
+        """Return the fields that are used, of those that were put on a side: all."""
+        return tuple(fields)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorSettings(NetworkOfBoxes):
+    """What a detector of cells is, and how it is trained.
+
+    Raises
+    ------
+    UsageError
+        A value is out of range.
+    """
+
+    task: Literal["detector"] = "detector"
+    """What the recipe trains."""
+    name: str = "detector"

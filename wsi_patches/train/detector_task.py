@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from wsi_patches.annotations.regions import Regions
 from wsi_patches.errors import UsageError
 from wsi_patches.models.detector_network import BoxTargets
 from wsi_patches.models.finder_network import as_input
-from wsi_patches.train.counter_fields import CountedField
+from wsi_patches.train.counter_fields import CountedField, FieldDetails
 from wsi_patches.train.finder_crops import Crop, CropLook, cut_crop
 from wsi_patches.train.finder_targets import visible_part
 
@@ -97,11 +99,11 @@ class DetectorTask:
             crop = cut_crop(one.field, self.side_px, self.look, rng)
             images.append(torch.from_numpy(crop.image))
             # A crop at a wrong scale has no cells at all.
-            targets.append(box_targets(crop, one.class_index[: len(crop.cells.x)]))
+            targets.append(box_targets(crop, one.class_index[: len(crop.cells.x)], one.details))
         return DetectorBatch(torch.stack(images).permute(0, 3, 1, 2), tuple(targets))
 
 
-def box_targets(crop: Crop, class_index: NDArray[np.int64]) -> BoxTargets:
+def box_targets(crop: Crop, class_index: NDArray[np.int64], details: FieldDetails | None = None) -> BoxTargets:
     """Return the boxes around what is seen of a crop's cells.
 
     Parameters
@@ -110,14 +112,34 @@ def box_targets(crop: Crop, class_index: NDArray[np.int64]) -> BoxTargets:
         As `cut_crop` gives it.
     class_index
         Of each of its cells, ``(n,)``.
+    details
+        Of the field that it was cut from, where there are any.
     """
-    lines, labels = [], []
-    for x, y, radius, kind in zip(crop.cells.x, crop.cells.y, crop.cells.radius_px, class_index.tolist(), strict=True):
+    lines, labels, seen = [], [], []
+    kinds = class_index.tolist()
+    for row, (x, y, radius) in enumerate(zip(crop.cells.x, crop.cells.y, crop.cells.radius_px, strict=True)):
         part = visible_part(x, y, radius, crop.there)
         if part is not None and (part[2] - part[0]) * (part[3] - part[1]) >= SEEN * 4 * radius**2:
             lines.append([float(edge) + 0.5 for edge in part])
-            labels.append(kind)
-    return BoxTargets(torch.tensor(lines, dtype=torch.float32).reshape(-1, 4), torch.tensor(labels, dtype=torch.int64))
+            labels.append(kinds[row])
+            seen.append(row)
+    boxes, classes = torch.tensor(lines, dtype=torch.float32).reshape(-1, 4), torch.tensor(labels, dtype=torch.int64)
+    if details is None:
+        return BoxTargets(boxes, classes)
+    return BoxTargets(boxes, classes, torch.from_numpy(details.attributes[seen]), _unknown(crop, details.regions))
+
+
+def _unknown(crop: Crop, regions: Regions) -> Tensor:
+    """Return the pixels of a crop at which nothing is known, bool ``(s, s)``; beyond the field's border it is known."""
+    side = crop.image.shape[0]
+    unknown = np.full((side, side), len(regions.areas) > 0, np.uint8)
+    for boxes, value in ((regions.areas, 0), (regions.ignored, 1)):
+        for left, top, right, bottom in boxes.tolist():
+            across, down = (left - 0.5, right + 0.5), (top - 0.5, bottom + 0.5)
+            corners = np.array([[across[i], down[j]] for i, j in ((0, 0), (1, 0), (1, 1), (0, 1))])
+            placed = corners @ crop.placed[:, :2].T + crop.placed[:, 2]
+            cv2.fillConvexPoly(unknown, np.round(placed).astype(np.int32), value)
+    return torch.from_numpy((unknown == 1) & crop.there)
 
 
 def _loss(network: nn.Module, batch: DetectorBatch, device: torch.device) -> Tensor:

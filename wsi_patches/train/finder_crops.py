@@ -79,6 +79,8 @@ class Crop:
     empty_weight: NDArray[np.float32]
     there: NDArray[np.bool_]
     """Both as `paint_targets` takes them."""
+    placed: NDArray[np.float64]
+    """The affine map from the field's pixels to the crop's, ``(2, 3)``."""
 
 
 def cut_crop(field: FinderField, side_px: int, look: CropLook, rng: np.random.Generator) -> Crop:
@@ -96,7 +98,7 @@ def cut_crop(field: FinderField, side_px: int, look: CropLook, rng: np.random.Ge
         image = _more_stain(image, cells, rng)
     image = relit(image, look, rng)
     image[there == 0] = GREY
-    return Crop(image, *((NO_CELLS, NOTHING) if wrong else (cells, field.empty_weight)), there == 1)
+    return Crop(image, *((NO_CELLS, NOTHING) if wrong else (cells, field.empty_weight)), there == 1, matrix)
 
 
 def _more_stain(image: NDArray[np.uint8], cells: FieldCells, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from wsi_patches.cells import ALL_IDB_CLASSES
+from wsi_patches.counting import CellFinder
 from wsi_patches.datasets import SlideItem, assign_ids
 from wsi_patches.datasets.splits import By, Split, SplitRow, make_split
 from wsi_patches.errors import UsageError
 from wsi_patches.models.finder_network import RED_CELL_PX
 from wsi_patches.train.classifier_settings import SHARES, TRAIN
-from wsi_patches.train.counter_fields import CountedField, CountedFields, Counts, counted_classes
+from wsi_patches.train.counter_fields import (
+    CountedField,
+    CountedFields,
+    Counts,
+    FieldReader,
+    FieldReading,
+    counted_classes,
+)
 from wsi_patches.train.engine_settings import EngineSettings
 from wsi_patches.train.finder_crops import CropLook
 from wsi_patches.train.finder_fields import HELD_RED_CELL_PX
@@ -75,6 +83,18 @@ class MarkedFieldSettings:
         if self.by == "none":
             msg = "crops of one slide must not be learnt and measured: split by patient, slide or block"
             raise UsageError(msg)
+        self._check_classes()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes that are learnt, in the order of the network's outputs."""
+        return counted_classes(self.counts)
+
+    def reading(self, finder: CellFinder[Any]) -> FieldReader:
+        """Return how fields and their marks are read; a finder measures what no file states."""
+        return FieldReading(self.counts, self.classes, finder, self.slide_mpp)
+
+    def _check_classes(self) -> None:
         wrong = sorted({str(said) for said in self.classes.values()} - {*ALL_IDB_CLASSES, "None"})
         if wrong:
             msg = f"classes: an annotated class is blast, other or null (left out), found {', '.join(wrong)}"
@@ -105,7 +125,7 @@ def split_fields(settings: MarkedFieldSettings, read: CountedFields) -> tuple[tu
     ids, rows = assign_ids([(item.path, "") for item in read.slides]), []
     for one in read.fields:
         item, label = read.slides[one.slide], None
-        if settings.counts == "blasts":
+        if settings.class_names == ALL_IDB_CLASSES:
             label = "with blasts" if (one.class_index == 0).any() else "without blasts"
         rows.append(SplitRow(ids[one.slide], item.path, item.group, item.group_kind, label, ids[one.slide]))
     split = make_split(rows, settings.by, settings.shares, settings.split_seed)
@@ -126,7 +146,7 @@ def batches_held(fields: Sequence[SplitField], settings: MarkedFieldSettings) ->
 def trained_on(fields: Sequence[SplitField], settings: MarkedFieldSettings) -> str:
     """Return what a model learnt from, in a line for its card."""
     learnt = [one for one in fields if one.split == TRAIN]
-    classes = counted_classes(settings.counts)
+    classes = settings.class_names
     found = np.sum([np.bincount(one.marked.class_index, minlength=len(classes)) for one in learnt], axis=0)
     told = ", ".join(f"{count} {name}" for count, name in zip(found.tolist(), classes, strict=True))
     layouts = sorted({one.item.layout or "a plain folder" for one in learnt})

@@ -101,6 +101,10 @@ TRAINABLE: dict[str, Trainable] = {
     "labels": Trainable(
         "wsi_patches.train.label_settings:LabelSettings", "wsi_patches.workflows.train_labels:train_labels_on_folder"
     ),
+    "diagnosis": Trainable(
+        "wsi_patches.train.diagnosis:DiagnosisSettings",
+        "wsi_patches.workflows.train_diagnosis:train_diagnosis_on_counts",
+    ),
     "counts": Trainable(
         "wsi_patches.train.counter_settings:CounterSettings",
         "wsi_patches.workflows.train_counter:train_counter_on_folder",
@@ -115,6 +119,10 @@ TRAINABLE: dict[str, Trainable] = {
     "pretrain": Trainable(
         "wsi_patches.train.pretrain_settings:PretrainSettings",
         "wsi_patches.workflows.train_encoder:train_encoder_on_stores",
+    ),
+    "attribute_detector": Trainable(
+        "wsi_patches.train.attribute_settings:AttributeDetectorSettings",
+        "wsi_patches.workflows.train_attributes:train_attributes_on_folder",
     ),
 }
 """What a recipe's ``task`` may be, beside ``painted``."""
