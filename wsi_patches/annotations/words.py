@@ -9,6 +9,7 @@ from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL
 __all__ = [
     "ANNOTATED_AREA",
     "BLAST_CLASSES",
+    "HEMATOGONE",
     "IGNORE",
     "MATURE_CLASSES",
     "NOT_WHITE_CELLS",
@@ -21,6 +22,8 @@ BLAST, OTHER = ALL_IDB_CLASSES
 
 IGNORE, ANNOTATED_AREA = "ignore", "annotated_area"
 """Marks of places, not of cells: what nobody knows, and outside of what nobody looked."""
+HEMATOGONE = "hematogone"
+"""A normal precursor that looks like a lymphoblast: no name says for which of the two a user wants it counted."""
 WORDS = {
     "blasts": "blast",
     "probable_blast": "blast",
@@ -36,6 +39,9 @@ WORDS = {
     "erythrocyte": "red_cell",
     "platelets": "platelet",
     "thrombocyte": "platelet",
+    "hematogones": HEMATOGONE,
+    "haematogone": HEMATOGONE,
+    "haematogones": HEMATOGONE,
     "artifact": "artefact",
     "ignore*": IGNORE,
     "region*": ANNOTATED_AREA,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_patches.annotations.words import NOT_WHITE_CELLS, blast_or_other, our_class, unclear
+from wsi_patches.annotations.words import HEMATOGONE, NOT_WHITE_CELLS, blast_or_other, our_class, unclear
 from wsi_patches.cells import ALL_IDB_CLASSES, Cells
 from wsi_patches.errors import ModelError
 from wsi_patches.outcome import SlideReport
@@ -93,8 +93,21 @@ def with_types(report: SlideReport, cells: Cells, card: ModelCard | DetectorCard
         "confusion": [list(row) for row in card.confusion],
     }
     kept = {name: column for name, column in cells.attributes.items() if not name.startswith(CHANCE)}
-    warnings = (*report.warnings, *_no_white_cells(card.classes, counts))
+    told = (*_no_white_cells(card.classes, counts), *_hematogones(card.classes, counts, blasts))
+    warnings = (*report.warnings, *told)
     return replace(report, extra={**report.extra, TYPES: types}, warnings=warnings), replace(cells, attributes=kept)
+
+
+def _hematogones(names: Sequence[str], counts: Sequence[int], blasts: Sequence[str]) -> list[str]:
+    """Return a sentence on normal precursors, which look like blasts and must not be taken for them unseen."""
+    told = []
+    for name, n in zip(names, counts, strict=True):
+        if n and our_class(name) == HEMATOGONE:
+            among = "blasts, as the model says" if name in blasts else "other white cells, and not among the blasts"
+            told.append(
+                f"{n} cells are by their type hematogones, normal precursors of B cells: counted among the {among}"
+            )
+    return told
 
 
 def _no_white_cells(names: Sequence[str], counts: Sequence[int]) -> list[str]:

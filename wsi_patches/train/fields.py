@@ -53,6 +53,8 @@ class FieldSettings(ClassifierSettings):
     """Fields of one patient often follow each other in name order, where nobody says whose they are."""
     classes: Mapping[str, str | None] = field(default_factory=dict)
     """What a label counts as, null to leave it out; a label that is not named here is a class of its own."""
+    blasts: tuple[str, ...] | None = None
+    """Of pictures of single cells: which of the classes are blasts, for ``infer``; by their names if None."""
     most_per_class: int | None = None
     """Pictures of a class that are learnt from and measured on, drawn by ``split_seed``; all of them if None."""
     patch_cell_diameters: float | None = None
@@ -74,10 +76,16 @@ class FieldSettings(ClassifierSettings):
         UsageError
             They cannot.
         """
+        unknown = sorted(set(self.blasts or ()) - set(class_names))
+        if unknown:
+            msg = f"blasts: {', '.join(unknown)} are none of the classes of the pictures, {', '.join(class_names)}"
+            raise UsageError(msg)
 
     def card_words(self, diameters: float) -> CardWords:
         """Return what the card says, of fields so many diameters of a white cell wide."""
-        return CardWords("Class of a whole field, trained on labelled pictures", LIMITS, None, diameters)
+        return CardWords(
+            "Class of a whole field, trained on labelled pictures", LIMITS, None, diameters, blasts=self.blasts
+        )
 
     def _check_crop(self) -> None:
         if self.crop_px is not None and not 1 <= self.crop_px <= LARGEST_FIELD_PX:
@@ -175,6 +183,7 @@ def field_patches(
                 progress(row + 1, len(labelled))
         if len(named) < len(items):
             writer.left_out.append(f"{len(items) - len(named)} of {len(items)} pictures have no class")
+        writer.left_out += _of_one_set(labelled)
         if len(labelled) < len(named):
             writer.left_out.append(
                 f"{len(named) - len(labelled)} pictures of classes that have more than {settings.most_per_class} were "
@@ -185,6 +194,22 @@ def field_patches(
 
 def _class_of(item: SlideItem, classes: Mapping[str, str | None]) -> str | None:
     return classes.get(item.label, item.label) if item.label is not None else None
+
+
+def _of_one_set(named: Sequence[tuple[SlideItem, str]]) -> list[str]:
+    """Return a sentence on classes that one of several data sets has alone."""
+    sets: dict[str, set[str]] = {}
+    for item, name in named:
+        sets.setdefault(name, set()).add(item.layout or "a plain folder")
+    if len(set().union(*sets.values())) < 2:
+        return []
+    alone = [f"{name} (of {next(iter(of))})" for name, of in sorted(sets.items()) if len(of) == 1]
+    if not alone:
+        return []
+    return [
+        f"these classes come from one data set alone: {', '.join(alone)}. What tells them apart may be that set's "
+        "scale, lamp and stain, and not the cell"
+    ]
 
 
 def _drawn(named: Sequence[tuple[SlideItem, str]], most: int | None, seed: int) -> Sequence[tuple[SlideItem, str]]:

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.errors import SlideError, UsageError
+from wsi_patches.evaluate.attributes import AttributesResult
 from wsi_patches.evaluate.detection import DetectionResult, FieldDetections, measure_detection
+from wsi_patches.evaluate.domains import DOMAINS, domain_rows, write_domains
 from wsi_patches.evaluate.gallery import DetectionError, detection_errors, detection_gallery
 from wsi_patches.evaluate.result import Result
 from wsi_patches.evaluate.slides import SlideCounts, measure_slides
@@ -22,16 +24,18 @@ from wsi_patches.slide import AS_IT_IS
 from wsi_patches.slides.pool import borrow_slide, close_idle_slides
 from wsi_patches.workflows.calibrate_presence import calibrated
 from wsi_patches.workflows.counted import BLASTS, WHITE_CELLS, Counted, CountedSlide, detections, read_counted
+from wsi_patches.workflows.evaluate_morphology import domains_of, measured_attributes
 from wsi_patches.workflows.evaluate_settings import EvaluateSettings
 from wsi_patches.workflows.evaluation_files import PAGE, write_evaluation
 
 __all__ = ["evaluate_counts"]
 
-NEGATIVE_LABELS = {"healthy", "benign", "normal", "control", "negative", "hem", "hematogones"}
+NEGATIVE_LABELS = {"healthy", "benign", "normal", "control", "negative", "hem", "hematogone", "hematogones"}
 CROP_DIAMETERS = 2.5
 CROP_PX = 120
 """Side of an error's picture where nothing says how large a cell is, level-0 pixels."""
-SLIDES = "slides"
+SLIDES, ATTRIBUTES = "slides", "attributes"
+ACROSS = "By the domain of the slides"
 
 
 def evaluate_counts(settings: EvaluateSettings) -> tuple[dict[str, Result], dict[str, Path], tuple[str, ...]]:
@@ -59,6 +63,10 @@ def evaluate_counts(settings: EvaluateSettings) -> tuple[dict[str, Result], dict
         notes.append("Patches were counted and no cells found, so whole slides alone are measured.")
     for target in counted.targets if counted.cells_were_found else ():
         results[target], pages[target] = _cells(settings, counted, target, notes)
+    if counted.cells_were_found:
+        of_attributes = _attributes(settings, counted)
+        if of_attributes is not None:
+            results[ATTRIBUTES], pages[ATTRIBUTES] = of_attributes
     of_slides = _slides(settings, counted)
     if of_slides is not None:
         results[SLIDES] = of_slides
@@ -70,7 +78,7 @@ def evaluate_counts(settings: EvaluateSettings) -> tuple[dict[str, Result], dict
         )
         raise UsageError(msg)
     close_idle_slides()
-    _remove_earlier(settings.out / name for name in (WHITE_CELLS, BLASTS, SLIDES) if name not in results)
+    _remove_earlier(settings.out / name for name in (WHITE_CELLS, BLASTS, ATTRIBUTES, SLIDES) if name not in results)
     return results, pages, tuple(notes)
 
 
@@ -91,9 +99,23 @@ def _cells(settings: EvaluateSettings, counted: Counted, target: str, notes: lis
     gallery = detection_gallery(list(_crops(counted.slides, errors, notes)), errors)
     folder = settings.out / target
     title = f"{target.replace('_', ' ').capitalize()} found, {settings.source.name}"
-    page = write_evaluation(folder, title, result, gallery, details=_details(settings, counted))
+    domains = domains_of(settings, counted, fields) if target == WHITE_CELLS else []
+    tables = {ACROSS: domain_rows(domains)} if domains else {}
+    page = write_evaluation(folder, title, result, gallery, details=_details(settings, counted), tables=tables)
+    if domains:
+        write_domains(folder / DOMAINS, domains)
     _write_fields(folder / "fields.csv", fields, result)
     return result, page
+
+
+def _attributes(settings: EvaluateSettings, counted: Counted) -> tuple[AttributesResult, Path] | None:
+    """Measure the attributes of the cells that were found and are marked, where any is told and known."""
+    fields = [detections(slide, WHITE_CELLS, settings.radius) for slide in counted.slides]
+    result = measured_attributes(settings, counted, range(len(fields)), fields)
+    if result is None:
+        return None
+    title = f"Attributes of cells, {settings.source.name}"
+    return result, write_evaluation(settings.out / ATTRIBUTES, title, result, details=_details(settings, counted))
 
 
 def _details(settings: EvaluateSettings, counted: Counted) -> dict[str, str]:
