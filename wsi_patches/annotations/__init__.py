@@ -2,6 +2,7 @@
 
 from wsi_patches.annotations.all_idb_patches import AllIdbPatch, all_idb_patches_index, read_all_idb_patches
 from wsi_patches.annotations.coco import CocoIndex, coco_index, read_coco, write_coco
+from wsi_patches.annotations.dicom import read_dicom, write_dicom
 from wsi_patches.annotations.file import AnnotationFile
 from wsi_patches.annotations.files import FORMATS, SUFFIXES, classes_in, read_annotations
 from wsi_patches.annotations.geojson import geojson_classes, read_geojson
@@ -34,6 +35,7 @@ __all__ = [
     "read_all_idb_patches",
     "read_annotations",
     "read_coco",
+    "read_dicom",
     "read_geojson",
     "read_table",
     "read_voc",
@@ -43,6 +45,7 @@ __all__ = [
     "rename_classes",
     "voc_image_size",
     "write_coco",
+    "write_dicom",
     "write_voc",
     "write_xyc",
     "write_yolo",

@@ -10,6 +10,7 @@ import numpy as np
 from wsi_patches.annotations.all_idb_patches import read_all_idb_patches
 from wsi_patches.annotations.attributes import named_attributes
 from wsi_patches.annotations.coco import read_coco
+from wsi_patches.annotations.dicom import read_dicom
 from wsi_patches.annotations.file import AnnotationFile
 from wsi_patches.annotations.geojson import read_geojson
 from wsi_patches.annotations.marks import in_class_order, rename_classes
@@ -52,6 +53,7 @@ FORMATS: Mapping[str, Reader] = {
     "voc": lambda file, _: read_voc(path_of(file.path)),
     "yolo": _yolo,
     "coco": lambda file, _: read_coco(path_of(file.path), file.image),
+    "dicom": lambda file, _: read_dicom(path_of(file.path)),
     "table": lambda file, _: read_table(path_of(file.path), file.image, file.class_name or WHITE_CELL),
     "all_idb_patches": _all_idb_patches,
     "mask": lambda file, _: cells_from_mask(path_of(file.path), file.class_name or WHITE_CELL),
@@ -61,7 +63,15 @@ FORMATS: Mapping[str, Reader] = {
 """What ``AnnotationFile.format`` may be; `mask` takes all that is not black, `nucleus_mask` white nuclei."""
 
 JSON = "json"
-SUFFIX_FORMATS = {".xyc": "xyc", ".geojson": "geojson", ".json": JSON, ".xml": "voc", ".txt": "yolo", ".csv": "table"}
+SUFFIX_FORMATS = {
+    ".xyc": "xyc",
+    ".geojson": "geojson",
+    ".json": JSON,
+    ".xml": "voc",
+    ".txt": "yolo",
+    ".csv": "table",
+    ".dcm": "dicom",
+}
 SUFFIXES = tuple(SUFFIX_FORMATS)
 """Of files that say by their suffix what they are, in the order in which a folder is searched for a slide's."""
 

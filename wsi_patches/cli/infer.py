@@ -120,6 +120,11 @@ EPILOG = examples(
     help="Count the cells that a person marked or corrected: files named as the slides, such as QuPath's GeoJSON.  "
     "[default: none, cells are found]",
 )
+@click.option(
+    "--annotations-format",
+    type=click.Choice(["geojson", "dicom"]),
+    help="What cells are written as; dicom: beside GeoJSON, for slides in DICOM (an extra).  [default: geojson]",
+)
 @group_options
 @click.option(
     "--group-by",
@@ -145,8 +150,9 @@ def command(
 
     INPUT is a slide, a folder of slides, a dataset's folder, or a store. Writes counts.csv with one row a slide, and
     for each slide its cells (CSV, GeoJSON), a picture and a page; report.html over all slides; groups.csv where
-    patients or slides of several fields are known. With --json each slide's report is a line as soon as the slide is
-    done, and the last line is the summary. For research use only, never a diagnosis.
+    patients or slides of several fields are known; types.csv where the model tells types of cells. With --json each
+    slide's report is a line as soon as the slide is done, and the last line is the summary. For research use only,
+    never a diagnosis.
     """
     from wsi_patches.workflows.infer import infer
     from wsi_patches.workflows.infer_settings import InferSettings

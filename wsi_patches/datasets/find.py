@@ -15,7 +15,8 @@ from wsi_patches.datasets.yolo_folder import yolo_renames
 from wsi_patches.errors import AnnotationError, UsageError
 from wsi_patches.locations import path_of
 from wsi_patches.slides import SUFFIXES, is_slide_folder
-from wsi_patches.slides.dicom import one_of_each_series
+from wsi_patches.slides.dicom import SUFFIX as DICOM
+from wsi_patches.slides.dicom import is_annotations, one_of_each_series
 
 __all__ = ["Found", "annotations_of", "find_inputs", "find_slides"]
 
@@ -109,6 +110,11 @@ def _folder(folder: Path) -> list[Path]:
         return [folder]  # opening it says what is wrong
 
 
+def _is_annotated(path: Path) -> bool:
+    """Say whether a file is there, and not the slide itself, as a DICOM file of that name may be."""
+    return path.is_file() and (path.suffix.lower() != DICOM or is_annotations(path))
+
+
 def annotations_of(folder: Path, *names: str) -> tuple[AnnotationFile, ...]:
     """Return the annotation file in a folder that bears a slide's name, in any of the known formats.
 
@@ -131,7 +137,7 @@ def annotations_of(folder: Path, *names: str) -> tuple[AnnotationFile, ...]:
         raise UsageError(msg)
     for name in names:
         files = [folder / f"{name}{suffix}" for suffix in annotation_files.SUFFIXES]
-        present = next((path for path in (*files, folder / name / WRITTEN) if path.is_file()), None)
+        present = next((path for path in (*files, folder / name / WRITTEN) if _is_annotated(path)), None)
         if present is not None:
             numbered = present.suffix.lower() == ".txt"  # YOLO: its classes are named once for all files
             return (AnnotationFile(str(present), renames=yolo_renames(folder) if numbered else ()),)

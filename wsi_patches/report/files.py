@@ -24,10 +24,12 @@ from wsi_patches.report.patches import draw_heat, write_patches
 from wsi_patches.report.words import described, summary_of
 from wsi_patches.stores.files import replacing
 
-__all__ = ["REPORT", "read_report", "read_reports", "remove_slide_reports", "write_slide_report"]
+__all__ = ["DICOM_CELLS", "REPORT", "read_report", "read_reports", "remove_slide_reports", "write_slide_report"]
 
 OF_CELLS, OF_PATCHES = ("cells.csv", "cells.geojson"), ("patches.csv",)
-FILES = (*OF_CELLS, *OF_PATCHES, "overlay.png", "report.html", "report.json")
+DICOM_CELLS = "cells.dcm"
+"""Of slides in DICOM, where it is asked for; written by whoever knows the slide's files."""
+FILES = (*OF_CELLS, DICOM_CELLS, *OF_PATCHES, "overlay.png", "report.html", "report.json")
 CELL_COLUMNS = (
     "entropy", "disagreement", "left_px", "top_px", "right_px", "bottom_px", "type", "type_score", "variance",
     "nucleus_seen",

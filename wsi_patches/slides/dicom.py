@@ -14,11 +14,13 @@ from typing import BinaryIO
 
 from wsi_patches.errors import SlideError
 
-__all__ = ["SUFFIX", "find_volume", "is_dicom", "is_one_series", "one_of_each_series"]
+__all__ = ["SUFFIX", "find_volume", "finest_of", "is_annotations", "is_dicom", "is_one_series", "one_of_each_series"]
 
 SUFFIX = ".dcm"
 PREAMBLE_BYTES, MAGIC = 128, b"DICM"
 TRANSFER_SYNTAX, IMAGE_TYPE, SERIES, COLUMNS, ROWS = 0x00020010, 0x00080008, 0x0020000E, 0x00480006, 0x00480007
+SOP_CLASS, ANNOTATIONS = 0x00080016, b"1.2.840.10008.5.1.4.1.1.91.1"
+"""Microscopy Bulk Simple Annotations: cells that somebody marked on a slide, no image."""
 IMPLICIT_VR = b"1.2.840.10008.1.2"
 LONG_LENGTH = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 UNDEFINED = 0xFFFFFFFF
@@ -43,6 +45,37 @@ def is_dicom(head: bytes) -> bool:
     return head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC
 
 
+def is_annotations(path: Path) -> bool:
+    """Say whether a DICOM file holds annotations of a slide (Microscopy Bulk Simple Annotations) and no image."""
+    if path.suffix.lower() != SUFFIX or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as stream:
+            stream.seek(PREAMBLE_BYTES)
+            if stream.read(len(MAGIC)) != MAGIC:
+                return False
+            return next(value for tag, value in _elements(stream) if tag >= SOP_CLASS).rstrip(b"\0 ") == ANNOTATIONS
+    except (OSError, EOFError, StopIteration, struct.error, RecursionError):
+        return False
+
+
+def finest_of(path: Path) -> Path | None:
+    """Return the finest level's file of a DICOM slide, named by its folder or by one of its files; None for no DICOM.
+
+    Raises
+    ------
+    SlideError
+        The folder holds several series.
+    """
+    if path.is_dir():
+        return find_volume(path)
+    asked = _read(path)
+    if asked is None:
+        return None
+    images = [image for image in map(_read, _files(path.parent)) if image is not None and image.series == asked.series]
+    return max(images, key=_rank).path
+
+
 def find_volume(folder: Path) -> Path | None:
     """Return the finest level's file of the one series that a folder holds; None where it holds no DICOM slide.
 
@@ -61,7 +94,7 @@ def find_volume(folder: Path) -> Path | None:
 
 def is_one_series(folder: Path) -> bool:
     """Say whether a folder is one slide: several files of one series, and nothing else."""
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".") and not is_annotations(entry)]
     if len(entries) < 2 or any(entry.suffix.lower() != SUFFIX for entry in entries):
         return False
     images = [_read(entry) for entry in entries if entry.is_file()]
@@ -70,11 +103,16 @@ def is_one_series(folder: Path) -> bool:
 
 
 def one_of_each_series(files: Sequence[Path]) -> list[Path]:
-    """Return the finest level's file of each series among some files, and every file that is in none."""
+    """Return the finest level's file of each series among some files, and every file that is in none.
+
+    Files of annotations are no slides, and left out.
+    """
     chosen: dict[bytes, _Image] = {}
     others = []
     for path in files:
         image = _read(path)
+        if image is None and is_annotations(path):
+            continue
         if image is None:
             others.append(path)
         elif image.series not in chosen or _rank(image) > _rank(chosen[image.series]):

@@ -157,6 +157,7 @@ def _task(one: Looked, settings: InferSettings) -> InferTask:
         group_kind=one.item.group_kind,
         options=settings.read_options(),
         models=settings.models(),
+        dicom=settings.annotations_format == "dicom",
         pixels=0 if one.info is None else one.info.size.width * one.info.size.height,
     )
 

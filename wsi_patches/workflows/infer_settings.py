@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from wsi_patches.datasets import GroupRule
-from wsi_patches.errors import UsageError
+from wsi_patches.errors import UsageError, needs_extra
 from wsi_patches.executors.site import Site
 from wsi_patches.infer import FOUND, ModelChoice
 from wsi_patches.locations import Location
@@ -48,6 +48,8 @@ class InferSettings:
     annotations: Location | None = None
     """A folder of annotation files named as the slides, such as corrected in QuPath: their cells are counted, instead
     of what a finder finds."""
+    annotations_format: Literal["geojson", "dicom"] = "geojson"
+    """What a slide's cells are written as; ``dicom`` writes ``cells.dcm`` beside the GeoJSON, for slides in DICOM."""
     group_pattern: str | None = None
     """A regular expression that takes the patient or slide out of a file's name."""
     group_table: Location | None = None
@@ -73,6 +75,9 @@ class InferSettings:
         if self.group_by not in GROUPINGS:
             msg = f"group_by must be one of {', '.join(GROUPINGS)}, found {self.group_by!r}"
             raise UsageError(msg)
+        if self.annotations_format == "dicom":
+            with needs_extra("dicom", "--annotations-format dicom"):
+                import highdicom  # noqa: F401 - said now, before any slide is read
         self.models()
         self.read_options()
         self.group_rule()

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from wsi_patches.annotations import AnnotationFile
+from wsi_patches.annotations import AnnotationFile, write_dicom
+from wsi_patches.cells import Cells
 from wsi_patches.executors.base import TASK_ERRORS
 from wsi_patches.geometry import Box
 from wsi_patches.infer import ModelChoice, PatchTable, count_by
 from wsi_patches.infer.count import Known
-from wsi_patches.locations import path_of
+from wsi_patches.locations import is_remote, path_of
 from wsi_patches.outcome import FAILED, PARTIAL, Outcome, SlideReport
 from wsi_patches.report import cut_galleries, overview, write_slide_report
+from wsi_patches.report.files import DICOM_CELLS
 from wsi_patches.slide import AS_IT_IS, ReadOptions
 from wsi_patches.slides import ForgivingSlide, open_as
+from wsi_patches.slides.dicom import finest_of
 from wsi_patches.stores import MosaicSlide, shared_store
+from wsi_patches.stores.files import replacing
 from wsi_patches.workflows.review import digest_of, read_marks
 
 __all__ = ["InferTask", "failed_report", "infer_slide", "infer_slides", "lost_slide", "needs_of"]
@@ -42,6 +47,8 @@ class InferTask:
     marks: tuple[AnnotationFile, ...] = ()
     """Cells that a person marked: counted as they are."""
     warnings: tuple[str, ...] = ()
+    dicom: bool = False
+    """Write the cells as DICOM annotations too."""
     pixels: int = 0
     """Of level 0: how much work it is."""
     known: Known | None = None
@@ -98,6 +105,8 @@ def infer_slide(task: InferTask) -> SlideReport:
         extra["group_kind"] = task.group_kind
     if task.marks:
         extra["marks"], extra["marks_sha256"] = [file.path for file in task.marks], digest_of(task.marks)
+    if task.dicom:
+        warnings = (*warnings, *_write_dicom(task, counted.cells))
     report = replace(report, group=task.group, warnings=warnings, extra=extra)
     write_slide_report(path_of(task.out), report, counted.cells, picture, downsample, counted.patches, galleries)
     return report
@@ -107,6 +116,19 @@ def _open(task: InferTask) -> MosaicSlide | ForgivingSlide:
     if task.in_store:
         return MosaicSlide(shared_store(task.path), task.slide_id)
     return ForgivingSlide(open_as(task.path, task.options))
+
+
+def _write_dicom(task: InferTask, cells: Cells) -> list[str]:
+    """Write the cells as DICOM annotations where the slide is DICOM and has cells; say why where they are not."""
+    source = None if task.in_store or is_remote(task.path) else finest_of(Path(task.path))
+    if source is None:
+        return ["the slide is no DICOM file here, so its cells are not written as DICOM annotations"]
+    if not len(cells):
+        return ["no cell is marked, so there are no DICOM annotations"]
+    path_of(task.out).mkdir(parents=True, exist_ok=True)
+    with replacing(path_of(task.out) / DICOM_CELLS) as partial:
+        write_dicom(partial, cells, source)
+    return []
 
 
 def _with_holes(report: SlideReport, holes: list[Box]) -> SlideReport:

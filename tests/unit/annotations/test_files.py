@@ -224,4 +224,4 @@ def test_no_files_no_cells():
 
 
 def test_suffixes_are_searched_in_this_order():
-    assert SUFFIXES == (".xyc", ".geojson", ".json", ".xml", ".txt", ".csv")
+    assert SUFFIXES == (".xyc", ".geojson", ".json", ".xml", ".txt", ".csv", ".dcm")
