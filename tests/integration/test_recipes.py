@@ -32,6 +32,9 @@ SMALL = {
     "all_idb1_blasts": ["train", "all_idb1_blasts", "--data", "ALL_IDB1", "-o", "out", "--epochs", "1"],
     "all_idb1_counts": ["train", "all_idb1_counts", "--data", "ALL_IDB1", "-o", "out", "--epochs", "1"],
     "all_idb1_detector": ["train", "all_idb1_detector", "--data", "ALL_IDB1", "-o", "out", "--epochs", "1"],
+    "cnn_gru": ["train", "cnn_gru", "--data", "ALL_IDB2", "-o", "out", "--epochs", "1"],
+    "masked_cells": ["train", "masked_cells", "--data", "ALL_IDB2", "-o", "out", "--epochs", "1"],
+    "hematogones": ["train", "hematogones", "--data", "FIELDS", "--data", "C_NMC", "-o", "out", "--epochs", "1"],
     "dss_xai": ["train", "dss_xai", "--data", "CELLS", "-o", "out", "--epochs", "1"],
     "all_four_classes": ["train", "all_four_classes", "--data", "FIELDS", "-o", "out", "--epochs", "2"],
     "allnet_adp": ["train", "allnet_adp", "--data", "ADP", "-o", "out", "--epochs", "1"],
@@ -57,6 +60,9 @@ MADE = {
     "all_idb1_counts": "weights.safetensors",
     "all_idb1_detector": "weights.safetensors",
     "all_four_classes": "training.html",
+    "cnn_gru": "weights.safetensors",
+    "masked_cells": "weights.safetensors",
+    "hematogones": "weights.safetensors",
     "dss_xai": "weights.safetensors",
     "allnet_adp": "weights.safetensors",
     "allnet": "weights.safetensors",
@@ -144,7 +150,15 @@ def write_store(folder):
     run_cli(folder, "extract", "ALL_IDB2", "-o", "cells.zarr", "--patch-size", "64")
 
 
+def write_hematogones(folder):
+    write_four_classes(folder / "FIELDS")
+    write_c_nmc(folder / "C_NMC", 24, side_px=96)
+
+
 DATA = {
+    "cnn_gru": write_cells,
+    "masked_cells": write_cells,
+    "hematogones": write_hematogones,
     "adnf": write_stored_cells,
     "all_idb1": write_one_slide,
     "all_idb1_patches": write_one_slide,
@@ -169,6 +183,9 @@ DATA = {
 """What paints what a recipe learns from; those that are not here need nothing."""
 PICTURES = {"patch_cell_diameters": 1.5, "input_px": 32}
 SMALLER = {
+    "cnn_gru": {**PICTURES, "network": {"hidden": 16}},
+    "masked_cells": PICTURES,
+    "hematogones": PICTURES,
     "dss_xai": {**PICTURES, "network": {"depth": 18, "width": 8}, "head_epochs": 1},
     "allnet_adp": {"input_px": 32, "network": {"depth": 18, "widths": [8, 16]}},
     "allnet": {**PICTURES, "network": {"depth": 18, "widths": [8, 16]}},

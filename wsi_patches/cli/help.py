@@ -16,7 +16,7 @@ HEADINGS = {
     "What is read": "layout slide_mpp reader channels annotations data source patches",
     "Patches": "patch_size patch_px overlap stride level mpp magnification edge tolerance foreground where label_by "
     "target",
-    "Focus and colour": "focus sharpen step keep amount colour colour_reference out_of_focus",
+    "Focus and colour": "focus sharpen step mask_by keep amount colour colour_reference out_of_focus",
     "Models": "model method ensemble tta finder patch_calibration encoder network how weights layer epochs cells tune "
     "tune_space start",
     "Neighbours": "reference k tie space approximate_above cell_diameters",
