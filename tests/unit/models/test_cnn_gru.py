@@ -1,12 +1,17 @@
 """CNN-GRU: the order of places is read, torchvision's weights fit, and more is learnt than from dealt labels."""
 
+import csv
 import hashlib
 
 import pytest
 import torch
+import yaml
+from click.testing import CliRunner
 from torchvision import models
 
+from tests.conftest import ROOT
 from tests.painted_discs import write_discs
+from wsi_patches.cli.main import main
 from wsi_patches.datasets import find_inputs
 from wsi_patches.errors import UsageError
 from wsi_patches.models.cnn_gru import SYSTEMS, CnnGru, MapReader
@@ -78,7 +83,7 @@ SMALL = FieldSettings(
     architecture="mobilenet_v2_gru", network={"hidden": 32, "dropout": 0.0}, input_px=48, batch_size=16, by="slide",
     shares={"train": 0.6, "validation": 0.2, "test": 0.2}, patch_cell_diameters=1.5, calibration="none",
     augmentation=TURNS_AND_FLIPS,
-    training=EngineSettings(epochs=8, learning_rate=2e-3, device="cpu", keep="last"),
+    training=EngineSettings(epochs=10, optimizer="sgd", learning_rate=0.1, warmup_epochs=1, device="cpu", keep="last"),
 )  # fmt: skip
 
 
@@ -91,3 +96,23 @@ def reached(folder, *, shuffled=False):
 def test_a_small_training_beats_dealt_labels(tmp_path):
     learnt, chance = reached(tmp_path / "learnt"), reached(tmp_path / "dealt", shuffled=True)
     assert learnt > 0.85 > 0.75 > chance
+
+
+@pytest.mark.slow
+def test_the_recipes_space_is_searched(tmp_path):
+    """Two trials of the recipe's own space, small: the table names its settings, and the best becomes a recipe."""
+    values = yaml.safe_load((ROOT / "configs" / "cnn_gru.yaml").read_text(encoding="utf-8"))
+    values |= {"input_px": 32, "patch_cell_diameters": 1.5, "by": "slide", "network": {"hidden": 64, "dropout": 0.3}}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    folder, out = write_discs(tmp_path / "set", 40, side_px=32), tmp_path / "out"
+    words = ["train", tmp_path / "small.yaml", "--data", folder, "-o", out, "--tune", 2, "--epochs", 1]
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    with (out / "tuning" / "trials.csv").open(newline="") as stream:
+        trials = list(csv.DictReader(stream))
+    assert [trial["status"] for trial in trials] == ["done", "done"]
+    assert set(values["tune"]) <= trials[0].keys()
+    assert trials[0]["network.hidden"] == "64"  # the recipe as it stands comes first
+    assert trials[1]["training.learning_rate"] != trials[0]["training.learning_rate"]
+    best = yaml.safe_load((out / "tuned.yaml").read_text(encoding="utf-8"))
+    assert best["network"]["hidden"] in values["tune"]["network.hidden"]
