@@ -25,6 +25,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Counts": {
         "infer": "Count the white cells, and with a model the blasts, of slides.",
+        "bags": "Say the label of each slide or patient by its patches, and show which counted.",
         "patients": "Say which label patients with such counts bore, and how sure that is.",
     },
     "Models and figures": {

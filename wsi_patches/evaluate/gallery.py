@@ -19,6 +19,7 @@ __all__ = [
     "MISSED",
     "DetectionError",
     "Images",
+    "captioned_gallery",
     "classification_gallery",
     "detection_errors",
     "detection_gallery",
@@ -164,6 +165,16 @@ def detection_gallery(crops: Images, errors: Sequence[DetectionError]) -> NDArra
         caption = (error.slide_id, kind, f"at {error.x:.0f}, {error.y:.0f}")
         cells.append(_cell(crops[number], caption, error.kind))
     return _montage(cells) if cells else None
+
+
+def captioned_gallery(images: Images, captions: Sequence[Sequence[str]]) -> NDArray[np.uint8]:
+    """Draw one picture or more in rows, each with its lines of text below it; all have as many lines.
+
+    Returns
+    -------
+    uint8 RGB of shape ``(h, w, 3)``
+    """
+    return _montage([_cell(images[number], caption) for number, caption in enumerate(captions)])
 
 
 def _centres(truth: NDArray[np.float64]) -> NDArray[np.float64]:

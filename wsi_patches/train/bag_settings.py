@@ -72,14 +72,14 @@ class BagSettings:
     shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
     """Of the bags in ``train``, ``validation`` (chooses the epoch, calibrates) and ``test``."""
     split_seed: int = 0
-    batch_size: int = 8
+    batch_size: int = 1
     balance: ClassWeights = "inverse"
     """Weights of the labels in the loss."""
     watched: Watched = "loss"
     """What the best epoch is chosen by, on validation."""
     calibration: Calibration = "temperature"
     training: EngineSettings = field(
-        default_factory=lambda: EngineSettings(epochs=60, learning_rate=5e-4, weight_decay=0.01, patience=15)
+        default_factory=lambda: EngineSettings(epochs=60, learning_rate=1e-4, weight_decay=0.01, patience=15)
     )
     licence: str = "as its training data allow"
     """Of the weights, for the card."""

@@ -89,10 +89,12 @@ class BagTask:
         return np.asarray(self.bags.features[chosen])
 
     def loss(self, batch: tuple[tuple[Tensor, Tensor], Tensor], device: torch.device) -> Tensor:
-        """Return the mean cross entropy of a batch of bags, nats."""
+        """Return the mean weighed cross entropy of a batch of bags, nats."""
         (features, mask), labels = batch
-        logits = self.network(features.to(device), mask.to(device)).logits
-        return nn.functional.cross_entropy(logits.float(), labels.to(device), self.weights.to(device))
+        logits = self.network(features.to(device), mask.to(device)).logits.float()
+        weights = self.weights.to(device)
+        # Not PyTorch's weighed mean, in which the weight of a batch's only bag would cancel out.
+        return nn.functional.cross_entropy(logits, labels.to(device), weights, reduction="none").mean()
 
     def validate(self, network: nn.Module, device: torch.device) -> Mapping[str, float]:
         """Return loss and accuracies on the validation bags, each with all of its patches."""
