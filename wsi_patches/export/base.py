@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.errors import UsageError, needs_extra
+from wsi_patches.export.attributes import AttributeTable
 from wsi_patches.export.images import ImageSettings, encode
 from wsi_patches.export.patches import ExportPatches
 from wsi_patches.stores.facts import FACTS, write_facts
@@ -39,6 +40,7 @@ FORMATS = {
     "webdataset": "wsi_patches.export.webdataset:export_webdataset",
     "hdf5": "wsi_patches.export.hdf5:export_hdf5",
     "parquet": "wsi_patches.export.parquet:export_parquet",
+    "captions": "wsi_patches.export.captions:export_captions",
     "coco": "wsi_patches.export.coco:export_coco",
     "yolo": "wsi_patches.export.yolo:export_yolo",
     "spatialdata": "wsi_patches.export.spatialdata:export_spatialdata",
@@ -49,6 +51,8 @@ OWN_PICTURES = {"all-idb": "TIFF, without loss", "hdf5": "kept as pixels", "spat
 """How formats keep pictures that take no choice of it."""
 WITH_FEATURES = ("hdf5", "spatialdata")
 """Formats that can hold features in place of pixels."""
+WITH_ATTRIBUTES = ("captions",)
+"""Formats that say what a cell looks like."""
 WITH_BOXES = ("coco", "yolo")
 """Formats that hold a box for each marked cell."""
 BOX_PX = 80.0
@@ -83,6 +87,8 @@ class ExportJob:
     """Instead of pixels: the derived features of this name, for formats that can hold them."""
     box_px: float = BOX_PX
     """Side of the box that stands for a marked cell, in pixels of the patch, for formats of boxes."""
+    attributes: AttributeTable | None = None
+    """What is stated of cells, for formats that say what a cell looks like."""
     progress: Callable[[int, int], None] = _ignore
     """Told how many patches are done, of how many."""
 
