@@ -52,6 +52,12 @@ EPILOG = examples(
     help="Of counts: how far a found cell may lie from a marked point, in level-0 pixels.  [default: the cell's own]",
 )
 @click.option(
+    "--attribute-columns",
+    metavar="NAME[,NAME]",
+    callback=lambda _context, _option, names: as_names(names),
+    help="Of counts with attributes: what the numbers behind marked YOLO boxes are.  [default: what the files say]",
+)
+@click.option(
     "--threshold",
     type=float,
     metavar="SCORE",

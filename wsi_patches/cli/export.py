@@ -27,17 +27,30 @@ __all__ = ["command"]
 EPILOG = examples(
     "wsi-patches export patches.zarr -o tiffs/ --format all-idb",
     "wsi-patches export patches.zarr -o folders/ --format imagefolder --split 0.7/0.15/0.15",
+    "wsi-patches export counts/ -o H_100x_C1/ --format leukemia-attri",
     'wsi-patches export patches.zarr -o shards/ --format webdataset --where "focus < 8 and blast > 0"',
     note="Columns of --where: slide, group, split, label, slide_label, index, x, y (level-0 pixels), focus, "
     "foreground, and each class of cells by its name (how many a patch holds).",
 )
-NAMES = ("all-idb", "imagefolder", "csv", "webdataset", "hdf5", "parquet", "coco", "yolo", "spatialdata")
+NAMES = (
+    "all-idb",
+    "imagefolder",
+    "csv",
+    "webdataset",
+    "hdf5",
+    "parquet",
+    "captions",
+    "coco",
+    "yolo",
+    "spatialdata",
+    "leukemia-attri",
+)
 KEPT = ("store", "published", "none")
 SHARES = ("train", "validation", "test")
 
 
 @click.command("export", cls=HelpfulCommand, epilog=EPILOG)
-@click.argument("store", type=PATH, required=False)
+@click.argument("store", type=PATH, required=False, metavar="STORE|COUNTS")
 @click.option("-o", "--out", type=PATH, metavar="DIR", help="The folder to write; needed, here or in the recipe.")
 @click.option("--format", type=click.Choice(NAMES), help="What for; needed, here or in the recipe.")
 @click.option(
@@ -81,6 +94,13 @@ SHARES = ("train", "validation", "test")
 @click.option(
     "--box-px", type=float, metavar="PX", help="With coco and yolo: side of a cell's box, patch pixels.  [default: 80]"
 )
+@click.option(
+    "--attributes",
+    type=PATH,
+    metavar="FILE.csv|DIR",
+    help="With captions: what cells look like, a table with the columns image, x, y (of fields) and attributes, or a "
+    "folder that infer wrote.  [default: as the store's dataset says]",
+)
 @workers_option
 @existing_options
 @recipe_option
@@ -90,6 +110,7 @@ SHARES = ("train", "validation", "test")
 def command(recipe: str | None, split: str | None, strict: bool, as_json: bool, quiet: bool, **options: Any) -> None:
     """Write patches of STORE as other trainers read them, with a card (README.md) that says what they are.
 
+    Of COUNTS, which infer wrote, whole fields with the boxes, types and attributes of their cells: `leukemia-attri`.
     Places that could not be read are left out. For research use only, never a diagnosis.
     """
     from wsi_patches.workflows.export import ExportSettings, export

@@ -1,7 +1,8 @@
 """LeukemiaAttri: fields of leukemic blood with boxes of 14 classes and attributes of each cell, in many domains.
 
 A domain is a microscope, a magnification and a camera, in the name of its folder, ``H_100x_C1``: H and L are the
-dearer and the cheaper microscope. Boxes come as COCO files, or as YOLO files with six further columns. The domains
+dearer and the cheaper microscope. Boxes come as COCO files, or as YOLO files with six further columns; what these
+are, a file of names beside them may say, as ``export`` writes it. The domains
 show the same smears. That file names tell the patient is nowhere documented, so there is no group. Source:
 arXiv:2405.10803.
 """
@@ -12,6 +13,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from wsi_patches.annotations.yolo import NAMES_FILES
 from wsi_patches.datasets.class_words import class_word
 from wsi_patches.datasets.coco_folder import is_coco, read_coco_folder
 from wsi_patches.datasets.folders import listing
@@ -38,7 +40,7 @@ NAMES = (
     "Eosinophil",
     "Basophil",
 )
-"""In the order of the YOLO files' numbers."""
+"""In the order of the YOLO files' numbers, where no file beside them says otherwise."""
 CLASSES = tuple(class_word(name) for name in NAMES)
 MICROSCOPES = {"H": "high-cost", "L": "low-cost"}
 NOTE = "the domains show the same smears through other microscopes and cameras: split all of them alike"
@@ -62,7 +64,8 @@ def _read(folder: Path) -> Dataset:
         if is_coco(domain):
             dataset = read_coco_folder(domain, LEUKEMIA_ATTRI)
         elif is_yolo(domain):
-            dataset = read_yolo_folder(domain, LEUKEMIA_ATTRI, dict(enumerate(NAMES)))
+            stated = any(name.lower() in NAMES_FILES for name in listing(domain).files)
+            dataset = read_yolo_folder(domain, LEUKEMIA_ATTRI, None if stated else dict(enumerate(NAMES)))
         else:
             problems.append(f"{domain.name} has neither COCO nor YOLO files beside images: it is left out")
             continue

@@ -36,7 +36,8 @@ class ToldCells:
     said: Mapping[str, NDArray[np.int64]]
     """The same as a model says it."""
     usual: Mapping[str, int]
-    """The value of each attribute that cells learnt from mostly have; of these cells themselves where it is not there."""
+    """The value that cells learnt from mostly have; that of these cells themselves, which flatters, where it is not
+    there."""
 
     def __post_init__(self) -> None:
         lengths = {len(one) for columns in (self.true, self.said) for one in columns.values()} | {len(self.groups)}

@@ -1,4 +1,4 @@
-"""A table across domains: how good a model is by each microscope, camera and magnification, and which it learnt from."""
+"""A table across domains: how good a model is by each microscope and camera, and which of them it learnt from."""
 
 from __future__ import annotations
 

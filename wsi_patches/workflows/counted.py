@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.annotations import BOX_COLUMNS, boxes_of, read_annotations, read_geojson, rename_classes
+from wsi_patches.annotations.regions import Regions, regions_of
 from wsi_patches.annotations.words import BLAST_CLASSES, NOT_WHITE_CELLS, our_class
 from wsi_patches.cells import ALL_IDB_CLASSES, Cells
 from wsi_patches.counting.matching import assign_points_to_boxes, assign_points_to_points
@@ -23,7 +24,7 @@ from wsi_patches.outcome import FAILED, SlideReport
 from wsi_patches.report import read_report
 from wsi_patches.slides import open_slide
 
-__all__ = ["BLASTS", "WHITE_CELLS", "Counted", "CountedSlide", "detections", "left_out", "read_counted"]
+__all__ = ["BLASTS", "WHITE_CELLS", "Counted", "CountedSlide", "detections", "left_out", "of_target", "read_counted"]
 
 WHITE_CELLS, BLASTS = "white_cells", "blasts"
 """What is evaluated: every white cell, and, where found and marked cells say which they are, the blasts."""
@@ -41,6 +42,16 @@ class CountedSlide:
     marked: Cells
     """With our class names."""
     item: SlideItem
+    regions: Regions = field(default_factory=Regions.none)
+    """Where the marks say that nobody knows."""
+
+    @property
+    def known(self) -> Cells:
+        """The found cells but those of which nobody knows whether they are any: in a region, and in no marked box."""
+        unknown = self.regions.unknown(self.found.xy)
+        boxed = set(BOX_COLUMNS) <= set(self.marked.attributes)
+        cells = boxes_of(of_target(self.marked, WHITE_CELLS)) if boxed else np.empty((0, 4))
+        return self.found.take(~unknown | Regions(cells, np.empty((0, 4))).unknown(self.found.xy))
 
     @property
     def group(self) -> str:
@@ -49,7 +60,7 @@ class CountedSlide:
 
     def marked_count(self, target: str) -> int:
         """Return how many cells of a target are marked."""
-        return len(_of_target(self.marked, target))
+        return len(of_target(self.marked, target))
 
 
 @dataclass(frozen=True)
@@ -158,7 +169,7 @@ def _counted(counts: Path, report: SlideReport, item: SlideItem) -> CountedSlide
     marked = rename_classes(read_annotations(item.annotations, None, _size(report)), our_class)
     none = Cells.at(np.empty((0, 2)), ALL_IDB_CLASSES)
     found = none if report.method == PATCHES else read_geojson(counts / report.slide_id / CELLS)
-    return CountedSlide(report, found, marked, item)
+    return CountedSlide(report, found, marked, item, regions_of(marked, item.annotations[0].path))
 
 
 def _size(report: SlideReport) -> Size:
@@ -188,7 +199,7 @@ def detections(slide: CountedSlide, target: str, radius_px: float | None = None)
     UsageError
         The marks are points, and nothing says how large a cell is.
     """
-    found, marked = _of_target(slide.found, target), _of_target(slide.marked, target)
+    found, marked = of_target(slide.known, target), of_target(slide.marked, target)
     scores = _scores(found, target)
     if len(marked) and set(BOX_COLUMNS) <= set(marked.attributes):
         truth = boxes_of(marked)
@@ -207,7 +218,8 @@ def _scores(found: Cells, target: str) -> NDArray[np.float64]:
     return found.score.astype(np.float64)
 
 
-def _of_target(cells: Cells, target: str) -> Cells:
+def of_target(cells: Cells, target: str) -> Cells:
+    """Return the cells that are evaluated: all white cells, or the blasts among them."""
     names = cells.class_names
     wanted = [name not in NOT_WHITE_CELLS if target == WHITE_CELLS else name in BLAST_CLASSES for name in names]
     return cells.take(np.array(wanted, bool)[cells.class_index])

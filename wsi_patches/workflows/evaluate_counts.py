@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.errors import SlideError, UsageError
-from wsi_patches.evaluate.attributes import AttributesResult
 from wsi_patches.evaluate.detection import DetectionResult, FieldDetections, measure_detection
 from wsi_patches.evaluate.domains import DOMAINS, domain_rows, write_domains
 from wsi_patches.evaluate.gallery import DetectionError, detection_errors, detection_gallery
@@ -63,10 +62,7 @@ def evaluate_counts(settings: EvaluateSettings) -> tuple[dict[str, Result], dict
         notes.append("Patches were counted and no cells found, so whole slides alone are measured.")
     for target in counted.targets if counted.cells_were_found else ():
         results[target], pages[target] = _cells(settings, counted, target, notes)
-    if counted.cells_were_found:
-        of_attributes = _attributes(settings, counted)
-        if of_attributes is not None:
-            results[ATTRIBUTES], pages[ATTRIBUTES] = of_attributes
+    _add_attributes(settings, counted, results, pages)
     of_slides = _slides(settings, counted)
     if of_slides is not None:
         results[SLIDES] = of_slides
@@ -108,14 +104,18 @@ def _cells(settings: EvaluateSettings, counted: Counted, target: str, notes: lis
     return result, page
 
 
-def _attributes(settings: EvaluateSettings, counted: Counted) -> tuple[AttributesResult, Path] | None:
+def _add_attributes(
+    settings: EvaluateSettings, counted: Counted, results: dict[str, Result], pages: dict[str, Path]
+) -> None:
     """Measure the attributes of the cells that were found and are marked, where any is told and known."""
+    if not counted.cells_were_found:
+        return
     fields = [detections(slide, WHITE_CELLS, settings.radius) for slide in counted.slides]
     result = measured_attributes(settings, counted, range(len(fields)), fields)
-    if result is None:
-        return None
-    title = f"Attributes of cells, {settings.source.name}"
-    return result, write_evaluation(settings.out / ATTRIBUTES, title, result, details=_details(settings, counted))
+    if result is not None:
+        title, details = f"Attributes of cells, {settings.source.name}", _details(settings, counted)
+        results[ATTRIBUTES] = result
+        pages[ATTRIBUTES] = write_evaluation(settings.out / ATTRIBUTES, title, result, details=details)
 
 
 def _details(settings: EvaluateSettings, counted: Counted) -> dict[str, str]:

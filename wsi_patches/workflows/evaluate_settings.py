@@ -28,6 +28,8 @@ class EvaluateSettings:
     """For counts: a dataset's folder, or a folder of annotation files named as the slides."""
     radius: float | None = None
     """For counts: how far, in level-0 pixels, a found cell may lie from a marked point."""
+    attribute_columns: tuple[str, ...] = ()
+    """For counts with attributes: which attribute each number behind a marked YOLO box is, where no file says it."""
     threshold: float | None = None
     """For counts: the least score of a cell that counts; all count if not given."""
     positive: tuple[str, ...] = ()

@@ -17,7 +17,8 @@ from wsi_patches._version import __version__
 from wsi_patches.errors import UsageError
 from wsi_patches.executors.choose import available_cpus
 from wsi_patches.export import ExportJob, ExportPatches, ImageSettings, check_format, find_format
-from wsi_patches.export.base import BOX_PX, OWN_PICTURES, SHARD_PATCHES, WITH_BOXES, WITH_FEATURES
+from wsi_patches.export.attributes import AttributeTable
+from wsi_patches.export.base import BOX_PX, OWN_PICTURES, SHARD_PATCHES, WITH_ATTRIBUTES, WITH_BOXES, WITH_FEATURES
 from wsi_patches.export.card import CARD, CardNotes, dataset_card
 from wsi_patches.export.columns import BY_CELLS, BY_SLIDE, has_derived, label_kind, patch_labels, store_columns
 from wsi_patches.export.images import ImageKind
@@ -27,6 +28,7 @@ from wsi_patches.outcome import DONE, PARTIAL, Outcome
 from wsi_patches.pipeline import Progress
 from wsi_patches.stores import Store, open_store
 from wsi_patches.stores.files import write_json, write_whole
+from wsi_patches.workflows.export_counts import LEUKEMIA_ATTRI, export_counts
 from wsi_patches.workflows.export_split import SplitWish, split_patches
 from wsi_patches.workflows.output import Existing, check_output, clear_output
 from wsi_patches.workflows.output_lock import lock_output
@@ -67,21 +69,27 @@ class ExportSettings:
     """The derived features that are written instead of pixels, for formats that can hold them."""
     box_px: float = BOX_PX
     """Side of the box that stands for a marked cell, in pixels of the patch, for formats of boxes."""
+    attributes: Path | None = None
+    """What is stated of cells, for formats of captions; see `AttributeTable.read`."""
     workers: int | None = None
     resume: bool = False
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        find_format(self.format)
+        if self.format != LEUKEMIA_ATTRI:
+            find_format(self.format)
         if ImageSettings(self.image, self.quality) != ImageSettings() and self.format in OWN_PICTURES:
             msg = f"the pictures of {self.format} are {OWN_PICTURES[self.format]}: leave --image and --quality out"
             raise UsageError(msg)
-        if self.features is not None and self.format not in WITH_FEATURES:
-            msg = f"--features goes with --format {' or '.join(WITH_FEATURES)}, found {self.format}"
-            raise UsageError(msg)
-        if self.box_px != BOX_PX and self.format not in WITH_BOXES:
-            msg = f"--box-px goes with --format {' or '.join(WITH_BOXES)}, found {self.format}"
-            raise UsageError(msg)
+        options = (
+            ("features", self.features is not None, WITH_FEATURES),
+            ("box-px", self.box_px != BOX_PX, WITH_BOXES),
+            ("attributes", self.attributes is not None, WITH_ATTRIBUTES),
+        )
+        for name, is_given, formats in options:
+            if is_given and self.format not in formats:
+                msg = f"--{name} goes with --format {' or '.join(formats)}, found {self.format}"
+                raise UsageError(msg)
         if not 0 < self.box_px < float("inf"):
             msg = f"--box-px takes a length above 0, found {self.box_px}"
             raise UsageError(msg)
@@ -95,7 +103,8 @@ class ExportSettings:
     def shaping(self) -> dict[str, Any]:
         """Return the settings that shape what is written, as plain values."""
         values = {name: value for name, value in vars(self).items() if name not in HOW_ONLY}
-        return values | {"split": dict(self.split) if isinstance(self.split, Mapping) else self.split}
+        split = dict(self.split) if isinstance(self.split, Mapping) else self.split
+        return values | {"split": split, "attributes": None if self.attributes is None else self.attributes.name}
 
     def command(self) -> str:
         """Return the command line that asks for the same, with names of files and no folders above them."""
@@ -126,7 +135,7 @@ class ExportResult:
 
 
 def export(settings: ExportSettings, progress: Progress | None = None) -> ExportResult:
-    """Write patches of a store in another format, with a card that says what they are.
+    """Write patches of a store in another format, with a card that says what they are; or what ``infer`` counted.
 
     Raises
     ------
@@ -139,6 +148,9 @@ def export(settings: ExportSettings, progress: Progress | None = None) -> Export
     StoreError
         The store cannot be read.
     """
+    if settings.format == LEUKEMIA_ATTRI:
+        splits, written = export_counts(settings, progress)
+        return ExportResult(settings.out, written, (), splits)
     out, write = settings.out, find_format(settings.format)
     check_output(out, _existing(settings), ours=(out / MANIFEST).is_file(), what="an export")
     store = open_store(settings.store)
@@ -151,6 +163,7 @@ def export(settings: ExportSettings, progress: Progress | None = None) -> Export
         settings.shard_patches,
         settings.features,
         settings.box_px,
+        None if settings.attributes is None else AttributeTable.read(settings.attributes),
         progress or (lambda _done, _total: None),
     )
     check_format(settings.format, job)
