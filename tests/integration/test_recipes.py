@@ -12,13 +12,14 @@ import yaml
 from torchvision.models import resnet50
 
 from tests.conftest import ROOT
+from tests.painted_kinds import write_kinds
 from tests.painted_sets import write_all_idb2, write_class_folders
 from tests.painted_tissue import write_tissue
 from tests.two_painted_sets import write_adp, write_c_nmc
 from tests.unit.train.small_fields import painted_fields
 from wsi_patches.geometry import Size
 from wsi_patches.stores import open_store
-from wsi_patches.synthetic import SmearSettings, paint_smear, write_all_idb1
+from wsi_patches.synthetic import KINDS, SmearSettings, paint_smear, write_all_idb1
 
 QUICK_PROBE = ("--by", "slide", "--folds", "3", "--draws", "20")
 SMALL = {
@@ -43,9 +44,12 @@ SMALL = {
     "histotnet": ["train", "histotnet", "--data", "ALL_IDB2", "-o", "out", "--epochs", "1"],
     "dl4all": ["train", "dl4all", "--data", "C_NMC", "--source", "ADP", "-o", "out", "--epochs", "1"],
     "aml_one_against_control": ["train", "aml_one_against_control", "--data", "AML", "-o", "out", "--epochs", "1"],
-    "cotconet": ["train", "cotconet", "--data", "CELLS", "-o", "out", "--epochs", "1"],
+    "cotconet": ["train", "cotconet", "--data", "CELLS", "-o", "out", "--epochs", "2"],
     "feature_selection": ["probe", "cells.zarr", "-o", "out", "--recipe", "feature_selection", *QUICK_PROBE],
     "hosvd": ["probe", "cells.zarr", "-o", "out", "--recipe", "hosvd", *QUICK_PROBE],
+    "taxonomy": ["train", "taxonomy", "--data", "TREE", "-o", "out", "--epochs", "2"],
+    "mobilenet_smote": ["train", "mobilenet_smote", "--data", "CELLS", "-o", "out", "--epochs", "2"],
+    "efficientnet_c_nmc": ["train", "efficientnet_c_nmc", "--data", "C_NMC", "-o", "out", "--epochs", "2"],
     "aml_resnet50": ["train", "aml_resnet50", "--data", "AML", "-o", "out", "--epochs", "1", "--start"],
 }
 MADE = {
@@ -74,6 +78,9 @@ MADE = {
     "feature_selection": "selected_features.csv",
     "hosvd": "evaluation.html",
     "aml_resnet50": "weights.safetensors",
+    "taxonomy": "weights.safetensors",
+    "mobilenet_smote": "weights.safetensors",
+    "efficientnet_c_nmc": "weights.safetensors",
 }
 """What each leaves in its output."""
 
@@ -136,16 +143,16 @@ def write_patches_of_tissue(folder):
     write_tissue(folder / "ADP", slides=5, patches=2)
 
 
+def write_leaves(folder):
+    leaves = dict(zip(KINDS, ("all", "aml", "apl", "cll", "cml", "reactive", "normal"), strict=True))
+    write_kinds(folder / "TREE", leaves, 12, slides=6)
+
+
 def write_cells(folder):
     write_all_idb2(folder / "ALL_IDB2", count=24)
 
 
 def write_stored_cells(folder):
-    write_cells(folder)
-    run_cli(folder, "extract", "ALL_IDB2", "-o", "cells.zarr", "--patch-size", "64")
-
-
-def write_store(folder):
     write_cells(folder)
     run_cli(folder, "extract", "ALL_IDB2", "-o", "cells.zarr", "--patch-size", "64")
 
@@ -176,9 +183,12 @@ DATA = {
     "dl4all": write_two_sets,
     "aml_one_against_control": write_patients,
     "cotconet": lambda folder: write_class_folders(folder / "CELLS", count=32),
-    "feature_selection": write_store,
-    "hosvd": write_store,
+    "feature_selection": write_stored_cells,
+    "hosvd": write_stored_cells,
     "aml_resnet50": write_patients,
+    "taxonomy": write_leaves,
+    "mobilenet_smote": lambda folder: write_class_folders(folder / "CELLS", count=40, side_px=32),
+    "efficientnet_c_nmc": lambda folder: write_c_nmc(folder / "C_NMC", 36),
 }
 """What paints what a recipe learns from; those that are not here need nothing."""
 PICTURES = {"patch_cell_diameters": 1.5, "input_px": 32}
@@ -196,6 +206,9 @@ SMALLER = {
     "cotconet": {"input_px": 32, "network": {"width": 8, "dim": 24, "heads": 2, "depth": 1}},
     "feature_selection": {"population": 8, "generations": 3},
     "aml_resnet50": {**PICTURES, "network": {"image_px": 32, "hidden": 16}},
+    "taxonomy": {**PICTURES, "architecture": "plain_cnn"},
+    "mobilenet_smote": {**PICTURES, "head_epochs": 1},
+    "efficientnet_c_nmc": {**PICTURES, "architecture": "efficientnet_b0", "oversample_to": 16},
 }
 """What differs in a recipe whose network or pictures would take minutes."""
 

@@ -15,7 +15,7 @@ from wsi_patches.models.classifier import InputFrame
 from wsi_patches.train.patch_task import PatchView, logits_of
 from wsi_patches.train.sampling import smote
 
-__all__ = ["refit_head"]
+__all__ = ["last_layer", "refit_head"]
 
 PENALTY = 0.1
 """Inverse strength of the L2 penalty, scikit-learn's ``C``, on features of variance 1. A choice of this project: the
@@ -49,7 +49,7 @@ def refit_head(network: nn.Module, frame: InputFrame, train: PatchView, seed: in
     MissingExtra
         scikit-learn or imbalanced-learn is not installed.
     """
-    head = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+    head = last_layer(network)
     features, truth = smote(_features(network, head, frame, train), train.truth, seed)
     weight, bias = _regressed(features, truth)
     if head.out_features == len(weight) - 1:  # the first class has the logit 0
@@ -57,6 +57,11 @@ def refit_head(network: nn.Module, frame: InputFrame, train: PatchView, seed: in
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(weight))
         head.bias.copy_(torch.from_numpy(bias))
+
+
+def last_layer(network: nn.Module) -> nn.Linear:
+    """Return a network's last linear layer, which tells the classes."""
+    return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
 
 
 def _features(network: nn.Module, head: nn.Linear, frame: InputFrame, view: PatchView) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
-"""Labels in a tree: one loss a level, over probabilities of nodes that are the sums of their leaves'.
+"""Labels in a tree: one loss a level, and a last layer in which leaves share what is learnt of the nodes above them.
 
 Source of the idea: I. Hamdi and others, "Breaking Down the Hierarchy: A New Approach to Leukemia Classification", arXiv
-2502.10899 (2025), of which the abstract alone was read; the losses over summed probabilities are this project's.
+2502.10899 (2025), of which the abstract alone was read; how it is done here is this project's.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from wsi_patches.errors import UsageError
 from wsi_patches.models.classifier import InputFrame, normalised
@@ -23,9 +24,10 @@ from wsi_patches.models.label_tree import LabelTree, Level, read_tree
 from wsi_patches.train.classifier_network import CardWords
 from wsi_patches.train.fields import FieldSettings
 from wsi_patches.train.patch_task import WEIGHTS, PatchTask, PatchView, balanced_accuracy, cross_entropy
+from wsi_patches.train.refit import last_layer
 from wsi_patches.train.sampling import class_weights
 
-__all__ = ["Levels", "TaxonomySettings", "TaxonomyTask", "level_losses", "log_of_nodes"]
+__all__ = ["Levels", "SharedPaths", "TaxonomySettings", "TaxonomyTask", "level_losses", "log_of_nodes"]
 
 Levels = Literal["all", "flat"]
 """Which levels of the tree have a loss: ``all``, or the leaves alone (``flat``), for comparison."""
@@ -48,6 +50,9 @@ class TaxonomySettings(FieldSettings):
     levels: Levels = "all"
     level_weights: tuple[float, ...] | None = None
     """Of each level's loss, from the root's children down to the leaves; they are scaled to sum to 1. Equal if None."""
+    share: bool = True
+    """Of ``levels: all``: whether a leaf's logit is a sum over its path while it learns, so that a leaf of few pictures
+    has from its siblings what they are all told by. What is kept is a plain last layer."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -107,6 +112,17 @@ class TaxonomyTask(PatchTask):
 
     settings: TaxonomySettings
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.settings.share and self.settings.levels == "all":
+            parametrize.register_parametrization(last_layer(self.network), "weight", SharedPaths(self.levels))
+
+    def finished(self) -> nn.Module:
+        """Return the network with a plain last layer."""
+        if parametrize.is_parametrized(last_layer(self.network)):
+            parametrize.remove_parametrizations(last_layer(self.network), "weight")
+        return self.network
+
     @cached_property
     def levels(self) -> tuple[Level, ...]:
         """From the root's children down to the leaves."""
@@ -143,6 +159,27 @@ class TaxonomyTask(PatchTask):
             for number, level in enumerate(self.levels[:-1], 1)
         }
         return {**of_leaves, "loss": float(np.dot(losses, self.settings.shares_of_levels)), **right}
+
+
+class SharedPaths(nn.Module):
+    """The weights of classes as sums over their paths: those of each inner node, and of the class itself."""
+
+    def __init__(self, levels: Sequence[Level]) -> None:
+        super().__init__()
+        nodes = [torch.from_numpy(one.of_class)[:, None] == torch.arange(len(one.names)) for one in levels]
+        inner = torch.cat(nodes, dim=1).float()
+        classes = torch.eye(len(inner))
+        self.on_path: Tensor
+        self.register_buffer("on_path", torch.cat([inner[:, inner.sum(0) > 1], classes], dim=1), persistent=False)
+
+    def forward(self, weights: Tensor) -> Tensor:
+        """Return the weights of the classes, ``(classes, dim)``, from those of nodes and classes, ``(nodes, dim)``."""
+        return self.on_path @ weights
+
+    def right_inverse(self, weights: Tensor) -> Tensor:
+        """Return what gives these weights of the classes ``(classes, dim)``: nothing is shared yet."""
+        inner = self.on_path.shape[1] - len(weights)
+        return torch.cat([weights.new_zeros(inner, weights.shape[1]), weights])
 
 
 def level_losses(
