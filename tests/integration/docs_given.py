@@ -12,6 +12,7 @@ import cv2
 import yaml
 
 from tests import made_datasets
+from tests.painted_attributes import write_leukemia_attri
 from tests.unit.models.counter_card import CARD as COUNTER
 from tests.unit.train.small_fields import painted_fields
 from wsi_patches.geometry import Size
@@ -162,6 +163,7 @@ MAKERS = {
     "counts": counts,
     "field.jpg": field,
     "field.png": field,
+    "LEUKEMIA_ATTRI": lambda _given, path: write_leukemia_attri(path, 3),
     "marked": lambda given, path: shutil.copytree(given("slides"), path),
     "marks": lambda given, _path: given("slides"),
     "patches.safetensors": partial(weights, network=partial(ALLNet, widths=(4, 8), seed=11), card=PRESENCE),

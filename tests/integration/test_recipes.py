@@ -12,6 +12,7 @@ import yaml
 from torchvision.models import resnet50
 
 from tests.conftest import ROOT
+from tests.painted_attributes import write_leukemia_attri
 from tests.painted_kinds import write_kinds
 from tests.painted_sets import write_all_idb2, write_class_folders
 from tests.painted_tissue import write_tissue
@@ -36,6 +37,7 @@ SMALL = {
     "cnn_gru": ["train", "cnn_gru", "--data", "ALL_IDB2", "-o", "out", "--epochs", "1"],
     "masked_cells": ["train", "masked_cells", "--data", "ALL_IDB2", "-o", "out", "--epochs", "1"],
     "hematogones": ["train", "hematogones", "--data", "FIELDS", "--data", "C_NMC", "-o", "out", "--epochs", "1"],
+    "leukemia_attri": ["train", "leukemia_attri", "--data", "LEUKEMIA_ATTRI", "-o", "out", "--epochs", "1"],
     "dss_xai": ["train", "dss_xai", "--data", "CELLS", "-o", "out", "--epochs", "1"],
     "all_four_classes": ["train", "all_four_classes", "--data", "FIELDS", "-o", "out", "--epochs", "2"],
     "allnet_adp": ["train", "allnet_adp", "--data", "ADP", "-o", "out", "--epochs", "1"],
@@ -64,6 +66,7 @@ MADE = {
     "all_idb1_counts": "weights.safetensors",
     "all_idb1_detector": "weights.safetensors",
     "all_four_classes": "training.html",
+    "leukemia_attri": "weights.safetensors",
     "cnn_gru": "weights.safetensors",
     "masked_cells": "weights.safetensors",
     "hematogones": "weights.safetensors",
@@ -174,6 +177,7 @@ DATA = {
     "all_idb1_blasts": write_marked,
     "all_idb1_counts": write_marked,
     "all_idb1_detector": write_marked,
+    "leukemia_attri": lambda folder: write_leukemia_attri(folder / "LEUKEMIA_ATTRI", 3),
     "all_four_classes": lambda folder: write_four_classes(folder / "FIELDS"),
     "dss_xai": lambda folder: write_class_folders(folder / "CELLS", ("lymphoblast", "normal"), 32),
     "allnet_adp": write_patches_of_tissue,
@@ -193,6 +197,7 @@ DATA = {
 """What paints what a recipe learns from; those that are not here need nothing."""
 PICTURES = {"patch_cell_diameters": 1.5, "input_px": 32}
 SMALLER = {
+    "leukemia_attri": {"width": 32, "convs": 1, "crop_px": 96, "training": {"epochs": 1, "steps_per_epoch": 2}},
     "cnn_gru": {**PICTURES, "network": {"hidden": 16}},
     "masked_cells": PICTURES,
     "hematogones": PICTURES,

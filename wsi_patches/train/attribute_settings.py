@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from wsi_patches.annotations.attributes import numbered_columns
 from wsi_patches.annotations.words import ANNOTATED_AREA, BLAST_CLASSES, IGNORE, NOT_WHITE_CELLS, our_class
@@ -202,6 +205,36 @@ class AttributeDetectorSettings(NetworkOfBoxes):
         wanted = self.train_domains
         return tuple(one for one in fields if one.split == TEST or not wanted or domain_of(one.item) in wanted)
 
+    def fitted(self, fields: Sequence[SplitField]) -> tuple[Self, tuple[SplitField, ...], tuple[str, ...]]:
+        """Return the settings and fields without the attributes that cannot be learnt from these, and which they are.
+
+        It takes cells of two values to learn one: a network that never saw them would tell it all the same.
+        """
+        known = [one.marked.details.attributes for one in fields if one.split == TRAIN and one.marked.details]
+        table = np.concatenate([np.empty((0, len(self.morphology)), np.int64), *known])
+        seen = np.array([len(np.unique(column[column >= 0])) > 1 for column in table.T], bool)
+        if seen.all():
+            return self, tuple(fields), ()
+        names = [one.name for one, kept in zip(self.morphology, seen, strict=True) if not kept]
+        told = f"not told, since the fields learnt from do not say it of cells of two kinds: {', '.join(names)}"
+        return self.telling([one for one in self.attributes if one not in names]), _without(fields, seen), (told,)
+
+    def telling(self, names: Collection[str]) -> Self:
+        """Return the settings with some of the attributes, once fields are read."""
+        values = {name: said for name, said in self.attributes.items() if name in names}
+        return replace(self, attributes=values, attribute_columns=())
+
     def learnt(self, fields: Sequence[SplitField]) -> tuple[str, ...]:
         """Return the domains of the fields that were learnt from, by name."""
         return tuple(sorted({domain_of(one.item) for one in fields if one.split == TRAIN} - {""}))
+
+
+def _without(fields: Sequence[SplitField], seen: NDArray[np.bool_]) -> tuple[SplitField, ...]:
+    """Return fields with some columns of their attributes alone."""
+    kept = []
+    for one in fields:
+        details = one.marked.details
+        assert details is not None
+        marked = replace(one.marked, details=replace(details, attributes=details.attributes[:, seen]))
+        kept.append(replace(one, marked=marked))
+    return tuple(kept)

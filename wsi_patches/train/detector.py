@@ -108,7 +108,7 @@ def train_detector(
     on_slide = None if progress is None else lambda done, total: progress("slides", done, total)
     read = measured_fields(counted_fields(items, reading, folder, on_slide), finder, on_slide)
     dealt, split = split_fields(settings, read)
-    fields = settings.kept(dealt)
+    settings, fields, untold = settings.fitted(settings.kept(dealt))
     _check(settings, fields)
     if not resume:
         write_split(split, folder)
@@ -121,7 +121,7 @@ def train_detector(
     ready = network.to(device).eval()
     held_out = [one.marked for one in fields if one.split == VALIDATION]
     card = calibrated_card(ready, _card(settings, fields), held_out, device)
-    return TrainedDetector(ready, card, fields, split, fitted.history, fitted.best_epoch, read.left_out)
+    return TrainedDetector(ready, card, fields, split, fitted.history, fitted.best_epoch, (*read.left_out, *untold))
 
 
 def _check(settings: NetworkOfBoxes, fields: Sequence[SplitField]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from wsi_patches.errors import UsageError
 from wsi_patches.models.finder_network import DEEPEST
@@ -69,6 +69,10 @@ class NetworkOfBoxes(MarkedFieldSettings):
     def title(self) -> str:
         """What the network finds, for a card."""
         return "Blasts and other white cells" if self.counts == "blasts" else "White cells"
+
+    def fitted(self, fields: Sequence[SplitField]) -> tuple[Self, tuple[SplitField, ...], tuple[str, ...]]:
+        """Return the settings and fields with what can be learnt from these, and sentences on what cannot: all."""
+        return self, tuple(fields), ()
 
     def lacks(self, split: str, absent: Sequence[str]) -> Sequence[str]:  # noqa: ARG002
         """Return which of the classes that a split has no cell of make it useless: all."""

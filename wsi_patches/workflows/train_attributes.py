@@ -57,6 +57,7 @@ def train_attributes_on_folder(
     items, notes = open_training(data, out, existing)
     settings = settings.for_items(items)
     done = detected_test(settings, settings.grouped(items), out, existing, progress)
+    settings = settings.telling(done.card.attributes)
     learnt = settings.learnt(done.trained.fields)
     card = replace(done.card, learnt_domains=learnt)
     results: dict[str, Result] = {**done.results, **_told_results(settings, done)}
