@@ -116,7 +116,8 @@ def _with_levels(
     if not isinstance(result, ClassificationResult):
         return done
     slides = np.array([record.id for record in patches.store.slides], str)[patches.slides]
-    levels = write_levels(out, card, result, slides, details)
+    several = len(set(slides.tolist())) < len(slides)  # where each slide is one picture, patients vote
+    levels = write_levels(out, card, result, slides if several else patches.groups, details)
     results = {**done.results, **{name: one for name, (one, _) in levels.items()}}
     return replace(done, results=results, pages={**done.pages, **{name: page for name, (_, page) in levels.items()}})
 

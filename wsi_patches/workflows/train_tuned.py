@@ -34,7 +34,10 @@ from wsi_patches.workflows.train_folder import (
 __all__ = ["Search", "TunedTraining", "format_trials", "tune_on_folder"]
 
 TRIALS, RECIPE = "trials.csv", "tuned.yaml"
-SHARED = ("task", "name", "by", "shares", "split_seed", "watched", "classes", "calibration", "licence", "slide_mpp")
+SHARED = (
+    "task", "name", "by", "shares", "split_seed", "watched", "classes", "calibration", "licence", "slide_mpp", "tree",
+    "levels", "level_weights",
+)  # fmt: skip
 """What trials must have in common to be compared, or what makes no difference to them."""
 
 

@@ -1,0 +1,82 @@
+"""`evaluate` and `train` of classes in a tree: figures of levels, votes of patients, and one sentence where it is wrong."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from tests.painted_patients import write_patients
+from wsi_patches.models import ModelCard, save_weights
+from wsi_patches.models.plain_cnn import PlainCNN
+from wsi_patches.workflows.evaluate import EvaluateSettings, evaluate
+from wsi_patches.workflows.extract import ExtractSettings, extract
+
+CLASSES = ("NPM1", "PML_RARA", "control")
+TREE = {"aml": {"NPM1": {}, "PML_RARA": {}}, "control": {}}
+CARD = ModelCard(
+    name="tree", title="t", architecture="plain_cnn", settings={"widths": [4, 8]}, classes=CLASSES, input_px=32,
+    mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), trained_on="nothing", limits="none", licence="MIT",
+    patch_cell_diameters=1.5, tree=TREE,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Pictures of eighteen painted patients, a store of them, and a network drawn by chance."""
+    folder = tmp_path_factory.mktemp("levels")
+    rng = np.random.default_rng(0)
+    for row in range(54):
+        patient = row // 3
+        path = folder / "cells" / CLASSES[patient % 3] / f"P{patient:02d}_{row % 3}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), rng.integers(0, 255, (32, 32, 3), dtype=np.uint8))
+    torch.manual_seed(0)
+    save_weights(folder / "w.safetensors", PlainCNN(3, (4, 8)), CARD)
+    extract(ExtractSettings((folder / "cells",), folder / "cells.zarr", group_pattern="^(?P<patient>P[0-9]+)"))
+    return folder
+
+
+def test_a_model_with_a_tree_is_evaluated_at_each_level_and_patients_vote(folder):
+    done = evaluate(EvaluateSettings(folder / "cells.zarr", folder / "out", model=folder / "w.safetensors", draws=20))
+    assert list(done.results) == ["classes", "levels"]
+    metrics = done.results["levels"].metrics
+    leaves = done.results["classes"].metrics["balanced_accuracy"].value
+    assert metrics["balanced_accuracy_level_2"].value == pytest.approx(leaves)
+    assert metrics["balanced_accuracy_level_1"].groups == 18
+    assert metrics["vote_accuracy"].n == 18
+    assert done.pages["levels"] == folder / "out" / "levels" / "evaluation.html"
+    with (folder / "out" / "levels" / "votes.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 18
+    assert all(row["path"].endswith(row["voted"]) and row["patches"] == "3" for row in rows)
+    assert {row["tie"] for row in rows} <= {"0", "1"}
+
+
+def test_a_tree_that_is_none_is_one_sentence_and_exit_code_2(tmp_path):
+    write_patients(tmp_path / "data")
+    recipe = {"command": "train", "task": "taxonomy", "patch_cell_diameters": 1.5, "architecture": "plain_cnn"}
+    for tree, told in (
+        ({"aml": ["NPM1"], "control": None}, "'aml' has one kind alone, 'NPM1'"),
+        ({"aml": ["NPM1", "CBFB"], "control": None}, "class 'PML_RARA' is not in the tree"),
+    ):
+        (tmp_path / "r.yaml").write_text(yaml.safe_dump({**recipe, "tree": tree}))
+        command = [sys.executable, "-m", "wsi_patches", "train", "r.yaml", "--data", "data", "-o", "out"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, told in done.stderr) == (2, True), done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_the_summary_for_scripts_has_the_levels(folder):
+    command = [
+        sys.executable, "-m", "wsi_patches", "evaluate", "cells.zarr", "--model", "w.safetensors", "-o", "json", "--json",
+        "--draws", "20",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "hierarchical_f1" in json.loads(done.stdout)["results"]["levels"]["metrics"]

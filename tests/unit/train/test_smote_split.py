@@ -1,0 +1,116 @@
+"""SMOTE and augmentation to a count touch the training split alone; the networks of their recipes learn."""
+
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from tests.two_painted_sets import write_c_nmc
+from wsi_patches.datasets import find_inputs
+from wsi_patches.errors import ModelError, UsageError
+from wsi_patches.models import load_weights
+from wsi_patches.models.plain_cnn import PlainCNN
+from wsi_patches.recipe import find_recipe, read_recipe, settings_from
+from wsi_patches.train import refit
+from wsi_patches.train.augment import Augmentation
+from wsi_patches.train.engine import EngineSettings
+from wsi_patches.train.fields import FieldSettings, train_fields
+from wsi_patches.train.patch_task import balanced_accuracy
+
+TURNED = Augmentation(
+    stain=0, brightness=0, lamp=0, contrast=0, gamma=0, saturation=0, blur_share=0, noise=0, jpeg_share=0
+)
+SMALL = FieldSettings(
+    architecture="plain_cnn", network={"widths": [8, 16]}, input_px=32, batch_size=8, balance="smote", by="slide",
+    patch_cell_diameters=1.5, shares={"train": 0.5, "validation": 0.2, "test": 0.3}, augmentation=TURNED,
+    training=EngineSettings(epochs=1, learning_rate=0.01, device="cpu", keep="last"),
+)  # fmt: skip
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    """Forty-eight cells, of which one class lacks a third."""
+    folder = write_c_nmc(tmp_path_factory.mktemp("cells"), 48)
+    for path in sorted((folder / "fold_0" / "hem").iterdir())[::3]:
+        path.unlink()
+    return folder
+
+
+def trained(folder, out):
+    return train_fields(SMALL, find_inputs([folder]).items, out)
+
+
+def weights_of(training):
+    return {name: value.numpy() for name, value in load_weights(training.weights)[0].items()}
+
+
+def inverted(folder, copy, training, splits):
+    """Copy the cells, with other pixels in the pictures of some splits."""
+    shutil.copytree(folder, copy)
+    rows = [row for row, split in zip(training.split.rows, training.split.names, strict=True) if split in splits]
+    assert rows
+    for row in rows:
+        path = copy / row.path[len(str(folder)) + 1 :]
+        assert cv2.imwrite(str(path), 255 - cv2.imread(str(path)))
+    return copy
+
+
+def test_smote_is_handed_the_training_split_and_nothing_else(cells, tmp_path, monkeypatch):
+    handed, smote = [], refit.smote
+    monkeypatch.setattr(refit, "smote", lambda *given: handed.append(given) or smote(*given))
+    training = trained(cells, tmp_path / "out")
+    ((features, truth, _),) = handed
+    patches = training.test.images.patches
+    names = np.array(training.split.names)
+    assert len(features) == (names == "train").sum() < len(patches)
+    assert truth.tolist() == patches.truth[names == "train"].tolist()
+
+
+def test_pictures_of_validation_and_test_change_no_weight(cells, tmp_path):
+    first = trained(cells, tmp_path / "first")
+    others = trained(inverted(cells, tmp_path / "a", first, {"validation", "test"}), tmp_path / "others")
+    of_train = trained(inverted(cells, tmp_path / "b", first, {"train"}), tmp_path / "of_train")
+    assert first.split.names == others.split.names
+    began, same, changed = map(weights_of, (first, others, of_train))
+    assert all(np.array_equal(began[name], same[name]) for name in began)
+    assert not np.array_equal(began["fc.weight"], changed["fc.weight"])
+
+
+@pytest.mark.parametrize("architecture", ["plain_cnn", "mobilenet_v2", "efficientnet_b0"])
+def test_it_learns_and_its_control_of_shuffled_labels_does_not(architecture, tmp_path):
+    values = {"epochs": 6, "learning_rate": 0.003}
+    settings = {
+        "architecture": architecture, "network": {}, "training": EngineSettings(device="cpu", keep="last", **values)
+    }  # fmt: skip
+    if architecture == "efficientnet_b0":
+        settings |= {"balance": "oversample", "oversample_to": 40}
+    figures = []
+    for shuffled in (False, True):
+        data = write_c_nmc(tmp_path / f"data{shuffled}", 64, shuffled=shuffled)
+        asked = FieldSettings(**{**vars(SMALL), **settings})
+        test = train_fields(asked, find_inputs([data]).items, tmp_path / f"out{shuffled}").test
+        figures.append(balanced_accuracy(test.probabilities.argmax(axis=1), test.truth))
+    assert figures[0] > max(0.8, figures[1] + 0.2)
+
+
+def test_a_plain_cnn_takes_any_side_and_refuses_no_stage():
+    assert PlainCNN(3)(torch.zeros(2, 3, 9, 9)).shape == (2, 3)
+    with pytest.raises(ModelError, match="stages of 1 channel or more"):
+        PlainCNN(3, widths=())
+
+
+def test_the_recipes_are_as_their_papers_say():
+    def asked(name):
+        values = read_recipe(find_recipe(name))
+        assert values.pop("command") == "train"
+        return settings_from(FieldSettings, {}, values)
+
+    smote, counted = asked("mobilenet_smote"), asked("efficientnet_c_nmc")
+    assert (smote.architecture, smote.balance) == ("mobilenet_v2", "smote")
+    assert (counted.architecture, counted.balance, counted.oversample_to) == ("efficientnet_b3", "oversample", 10_000)
+    assert counted.by == "patient"
+    with pytest.raises(UsageError, match="oversample_to is a count"):
+        FieldSettings(balance="smote", oversample_to=10_000)
