@@ -19,6 +19,7 @@ PIPELINE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 MISSING = {
     "inputs": "no INPUT was given: name a slide, a folder of slides or a dataset's folder",
     "source": "no store or folder was given",
+    "model": "no model was given: name it with --model",
     "store": "no store was given: name one that wsi-patches extract wrote",
     "out": "no output was given: say with -o where it goes",
 }

@@ -13,6 +13,7 @@ import yaml
 
 from tests import made_datasets
 from tests.painted_attributes import write_leukemia_attri
+from tests.tiny_blip import write_tiny_blip
 from tests.unit.models.counter_card import CARD as COUNTER
 from tests.unit.train.small_fields import painted_fields
 from wsi_patches.geometry import Size
@@ -151,8 +152,15 @@ def corrected(given, path):
     shutil.copy2(counted / "slide" / "cells.geojson", path / "slide.geojson")
 
 
+def blip(_given, path):
+    """A captioner of some thousand weights, drawn by chance."""
+    path.mkdir()
+    write_tiny_blip(path)
+
+
 MAKERS = {
     "ALL_IDB1": lambda _given, path: write_all_idb1(path, painted_fields(10)),
+    "blip": blip,
     "BCCD": lambda _given, path: made_datasets.bccd(path),
     "C-NMC": lambda _given, path: made_datasets.c_nmc(path),
     "cells.zarr": labelled_cells,

@@ -16,6 +16,7 @@ from tests.painted_attributes import write_leukemia_attri
 from tests.painted_kinds import write_kinds
 from tests.painted_sets import write_all_idb2, write_class_folders
 from tests.painted_tissue import write_tissue
+from tests.tiny_blip import write_tiny_blip
 from tests.two_painted_sets import write_adp, write_c_nmc
 from tests.unit.train.small_fields import painted_fields
 from wsi_patches.geometry import Size
@@ -30,6 +31,7 @@ SMALL = {
     "adaptive_unsharpening": ["preprocess", "out", "--recipe", "adaptive_unsharpening"],
     "cnn_all": ["effect", "ALL_IDB2", "-o", "out", "--recipe", "cnn_all", "--repetitions", "2", "--draws", "20"],
     "adnf": ["cluster", "cells.zarr", "-o", "out", "--recipe", "adnf", "--start", "16"],
+    "hemblip": ["train", "hemblip", "--data", "captions", "--start", "blip", "-o", "out", "--epochs", "1"],
     "demo_cells": ["train", "demo_cells", "-o", "out", "--epochs", "1", "--cells", "300"],
     "all_idb1_blasts": ["train", "all_idb1_blasts", "--data", "ALL_IDB1", "-o", "out", "--epochs", "1"],
     "all_idb1_counts": ["train", "all_idb1_counts", "--data", "ALL_IDB1", "-o", "out", "--epochs", "1"],
@@ -61,6 +63,7 @@ MADE = {
     "adaptive_unsharpening": "focus",
     "cnn_all": "effect.html",
     "adnf": "clusters.html",
+    "hemblip": "adapter",
     "demo_cells": "weights.safetensors",
     "all_idb1_blasts": "weights.safetensors",
     "all_idb1_counts": "weights.safetensors",
@@ -165,7 +168,14 @@ def write_hematogones(folder):
     write_c_nmc(folder / "C_NMC", 24, side_px=96)
 
 
+def write_captions(folder):
+    write_stored_cells(folder)
+    run_cli(folder, "export", "cells.zarr", "-o", "captions", "--format", "captions")
+    write_tiny_blip(folder / "blip")
+
+
 DATA = {
+    "hemblip": write_captions,
     "cnn_gru": write_cells,
     "masked_cells": write_cells,
     "hematogones": write_hematogones,

@@ -36,6 +36,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "effect": "Say what a preprocessing step does for a classifier, with and without it.",
         "cluster": "Cluster the patches of a store as they arrive, without labels.",
         "explain": "Show the most similar known patches of a query, and where they are alike.",
+        "caption": "Say in words what patches look like, by a captioner on this machine.",
         "models": "List the models that come with the package.",
     },
     "Work": {

@@ -105,6 +105,9 @@ TRAINABLE: dict[str, Trainable] = {
         "wsi_patches.train.diagnosis:DiagnosisSettings",
         "wsi_patches.workflows.train_diagnosis:train_diagnosis_on_counts",
     ),
+    "caption": Trainable(
+        "wsi_patches.train.captions:CaptionSettings", "wsi_patches.workflows.train_captions:train_captions_on_folder"
+    ),
     "counts": Trainable(
         "wsi_patches.train.counter_settings:CounterSettings",
         "wsi_patches.workflows.train_counter:train_counter_on_folder",
