@@ -17,7 +17,7 @@ from wsi_patches.workflows.extract import ExtractSettings, extract
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 COUNT = 60
-SMALL = ["--clusters", "2", "--start", "24"]
+SMALL = ["--clusters", "2", "--first", "24"]
 
 
 def cluster(*arguments):

@@ -30,7 +30,7 @@ SMALL = {
     "all_idb1_patches": ["extract", "ALL_IDB1", "-o", "out", "--recipe", "all_idb1_patches"],
     "adaptive_unsharpening": ["preprocess", "out", "--recipe", "adaptive_unsharpening"],
     "cnn_all": ["effect", "ALL_IDB2", "-o", "out", "--recipe", "cnn_all", "--repetitions", "2", "--draws", "20"],
-    "adnf": ["cluster", "cells.zarr", "-o", "out", "--recipe", "adnf", "--start", "16"],
+    "adnf": ["cluster", "cells.zarr", "-o", "out", "--recipe", "adnf", "--first", "16"],
     "hemblip": ["train", "hemblip", "--data", "captions", "--start", "blip", "-o", "out", "--epochs", "1"],
     "demo_cells": ["train", "demo_cells", "-o", "out", "--epochs", "1", "--cells", "300"],
     "all_idb1_blasts": ["train", "all_idb1_blasts", "--data", "ALL_IDB1", "-o", "out", "--epochs", "1"],

@@ -24,7 +24,7 @@ from wsi_patches.recipe import settings_from
 
 __all__ = ["command"]
 
-FLAGS = ("clusters", "start", "half_life", "seed")
+FLAGS = {"clusters": "clusters", "first": "start", "half_life": "half_life", "seed": "seed"}
 """Options that stand for settings of a recipe's ``stream``."""
 
 
@@ -53,9 +53,7 @@ FLAGS = ("clusters", "start", "half_life", "seed")
     help="When each slide arrives: a column image and a column time, order or date.  [default: the store's order]",
 )
 @click.option("--clusters", type=int, metavar="N", help="How many there are at the start, 2 or more.  [default: 4]")
-@click.option(
-    "--start", type=int, metavar="N", help="Patches that the components are fitted to, and that start.  [default: 256]"
-)
+@click.option("--first", type=int, metavar="N", help="Patches that components and clusters begin with.  [default: 256]")
 @click.option(
     "--half-life", type=float, metavar="N", help="Patches after which what a cluster holds counts half. [default: 2000]"
 )
@@ -81,7 +79,7 @@ def command(recipe: str | None, as_json: bool, quiet: bool, **options: Any) -> N
     from wsi_patches.workflows.cluster import ClusterSettings, cluster_store, figures_rows
 
     values = read_command_recipe(recipe, "cluster")
-    flags = {name: options.pop(name) for name in FLAGS}
+    flags = {setting: options.pop(name) for name, setting in FLAGS.items()}
     stream = values.get("stream", {})
     if isinstance(stream, Mapping):  # what is no mapping is refused with the recipe
         values["stream"] = {**stream, **{name: value for name, value in flags.items() if value is not None}}

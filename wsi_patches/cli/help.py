@@ -13,12 +13,13 @@ SHORT = 10
 HEADINGS = {
     "Output": "out format image quality codec shard_patches features box_px write_calibration fsync resume overwrite "
     "dry_run",
-    "What is read": "layout slide_mpp reader channels annotations data source patches",
+    "What is read": "layout slide_mpp reader channels annotations attributes order data source patches",
     "Patches": "patch_size patch_px overlap stride level mpp magnification edge tolerance foreground where label_by "
     "target",
     "Focus and colour": "focus sharpen step mask_by keep amount colour colour_reference out_of_focus",
+    "Clusters": "clusters first half_life",
     "Models": "model method ensemble tta finder patch_calibration encoder network how weights layer epochs cells tune "
-    "tune_space start",
+    "tune_space start lora",
     "Neighbours": "reference k tie space approximate_above cell_diameters",
     "Classifier and selection": "classifier rank select population generations price",
     "Pictures": "cam pool map show",

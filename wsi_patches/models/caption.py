@@ -170,8 +170,8 @@ def load_captioner(folder: Path) -> Captioner:
         raise ModelError(msg)
     logging.disable_progress_bar()
     try:
-        blip = BlipForConditionalGeneration.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
+        blip, told = BlipForConditionalGeneration.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
         tokenizer = BertTokenizerFast.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -179,6 +179,10 @@ def load_captioner(folder: Path) -> Captioner:
         raise ModelError(msg) from error
     finally:
         logging.enable_progress_bar()
+    absent = sorted(map(str, told["missing_keys"]))
+    if absent:  # transformers would draw them by chance
+        msg = f"{folder} lacks {len(absent)} tensors of a captioner, such as {absent[0]}: give a checkpoint of captions"
+        raise ModelError(msg)
     blip.requires_grad_(requires_grad=False)
     return Captioner(blip, tokenizer, _frame(folder, blip.config.vision_config.image_size)).eval()
 

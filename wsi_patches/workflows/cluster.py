@@ -242,8 +242,8 @@ def _warnings(stream: StreamClusters, timeline: Timeline) -> tuple[str, ...]:
         return ()
     return (
         f"Up to {100 * later:.0f} % of the scatter of later patches lies outside of the components that were fitted to "
-        f"the first {stream.first.arrived} ({100 * seen:.0f} % of the batch after these): kinds that differ there alone "
-        "are not seen. Start with more patches (--start), or in an order that mixes slides.",
+        f"the first {stream.first.arrived} ({100 * seen:.0f} % of the batch after these): kinds that differ there "
+        "alone are not seen. Begin with more patches (--first), or in an order that mixes slides.",
     )
 
 

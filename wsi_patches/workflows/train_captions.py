@@ -93,8 +93,9 @@ def train_captions_on_folder(
     assert settings.start is not None
     pictures, captioner = read_captioned(data.inputs[0]), load_captioner(settings.start)
     splits = split_captions(pictures, settings)
-    torch.manual_seed(settings.training.seed)
-    captioner.add_adapters(settings.lora)
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.training.seed)
+        captioner.add_adapters(settings.lora)
     if there and existing.overwrite:
         shutil.rmtree(out)
     parts = {

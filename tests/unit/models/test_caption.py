@@ -5,6 +5,7 @@ import socket
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from tests.tiny_blip import SIDE_PX, write_tiny_blip
 from wsi_patches.errors import ModelError
@@ -123,7 +124,6 @@ def test_new_adapters_change_no_answer_and_trained_ones_come_back_to_the_bit(bli
 
 def test_peft_reads_what_is_written(blip, images, tmp_path):
     from peft import LoraConfig, inject_adapter_in_model, set_peft_model_state_dict
-    from safetensors.torch import load_file
 
     captioner = load_captioner(blip)
     captioner.add_adapters(SHAPE)
@@ -155,6 +155,17 @@ def test_what_is_no_folder_of_safetensors_is_refused_in_a_sentence(blip, tmp_pat
     (other / "config.json").write_text((blip / "config.json").read_text())
     with pytest.raises(ModelError, match=r"neither vocab\.txt nor tokenizer\.json"):
         load_captioner(other)
+
+
+def test_a_checkpoint_without_some_of_the_weights_is_refused_and_never_drawn_by_chance(blip, tmp_path):
+    for file in blip.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    tensors = load_file(blip / "model.safetensors")
+    kept = {name: one for name, one in tensors.items() if "crossattention.self.value" not in name}
+    assert len(kept) < len(tensors)
+    save_file(kept, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks 4 tensors of a captioner, such as .*crossattention"):
+        load_captioner(tmp_path)
 
 
 def test_adapters_that_do_not_belong_are_refused(blip, images, tmp_path):
