@@ -117,6 +117,7 @@ FAMILIES = (
     Family("histotnet resnet18", "histotnet", 96, 24, FROM_CHANCE, {}),
     Family("histotnet six_conv", "histotnet", 224, 6, {**FROM_CHANCE, "architecture": "six_conv"}, {}),
     Family("dss_xai", "dss_xai", 96, 24, {"batch_size": 16}, {}),
+    Family("cotconet", "cotconet", 96, 24, {"batch_size": 16, "augmentation": TURNED}, {}),
     Family("dl4all regular", "dl4all", 64, 16, {**BESIDE, "strategy": "regular"}, {"learning_rate": 0.01}),
     Family("dl4all self", "dl4all", 64, 16, {**BESIDE, "strategy": "self"}, {"learning_rate": 0.01}),
     Family("dl4all greedy", "dl4all", 64, 16, {**BESIDE, "strategy": "greedy"}, {"learning_rate": 0.01}),

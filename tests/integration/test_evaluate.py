@@ -107,6 +107,61 @@ def test_a_probe_learns_more_than_chance_and_keeps_its_features(store, tmp_path)
         probe_store(ProbeSettings(store, tmp_path / "probe"))
 
 
+def test_a_selection_stands_beside_all_features_and_as_many_by_chance(store, tmp_path):
+    few = {"folds": 3, "draws": 20, "population": 6, "generations": 3, "price": 0.2}
+    settings = ProbeSettings(store, tmp_path / "probe", classifier="knn", select="ga", **few)
+    done = probe_store(settings)
+    beside = ["all features", "as many features by chance", "linear probe", "colour alone"]
+    assert list(done.baselines)[:4] == beside
+    plain = probe_store(replace(settings, out=tmp_path / "plain", select="none"))
+    everything = done.baselines["all features"].predictions.probabilities
+    assert np.array_equal(everything, plain.result.predictions.probabilities)
+    assert not np.array_equal(everything, done.result.predictions.probabilities)
+    rows = rows_of(tmp_path / "probe" / "selected_features.csv")
+    of_folds = np.array([[int(row[f"fold_{fold}"]) for row in rows] for fold in range(3)])
+    assert np.array_equal(of_folds, done.selection.kept)
+    assert [int(row["folds_kept"]) for row in rows] == of_folds.sum(axis=0).tolist()
+    assert (len(rows), rows[7]["feature"]) == (1280, "7")
+    page = done.page.read_text()
+    assert "Nearest neighbours on frozen lite0 features" in page
+    assert f"{of_folds.sum(axis=1).min()} to {of_folds.sum(axis=1).max()} of 1280, selected for each fold" in page
+    assert "so no figure of how good they are" in page
+    assert cv2.imread(str(tmp_path / "probe" / "selection.png")).shape[2] == 3
+    again = probe_store(replace(settings, select="none", overwrite=True))
+    assert again.selection is None
+    assert not {"selected_features.csv", "selection.png"} & {path.name for path in again.page.parent.iterdir()}
+
+
+def test_a_hosvd_classifier_stands_beside_the_probes_and_its_rank_fits_every_class(store, tmp_path):
+    settings = ProbeSettings(store, tmp_path / "probe", classifier="hosvd", rank=4, folds=3, draws=20)
+    done = probe_store(settings)
+    assert list(done.baselines)[:3] == ["linear probe", "nearest neighbours", "colour alone"]
+    assert "HOSVD classifier on frozen lite0 features" in done.page.read_text()
+    assert not np.array_equal(
+        done.result.predictions.probabilities, done.baselines["linear probe"].predictions.probabilities
+    )
+    with pytest.raises(UsageError, match="basis of 50 vectors a class was asked for, where a class has as few as"):
+        probe_store(replace(settings, out=tmp_path / "large", rank=50))
+    assert not (tmp_path / "large").exists()
+    with pytest.raises(UsageError, match="cut 3 or more, found 2"):
+        probe_store(replace(settings, out=tmp_path / "two", rank=None, classifier="knn", select="pso", folds=2))
+    with pytest.raises(UsageError, match="generations of a selection of features is 1 or more, got 0"):
+        probe_store(ProbeSettings(Path("not looked at"), tmp_path / "none", select="ga", generations=0))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"rank": 4}, "--rank is the size of a class's basis, 1 or more, for --classifier hosvd; got 4 for linear"),
+        ({"rank": 0, "classifier": "hosvd"}, "got 0 for hosvd"),
+        ({"select": "ga", "classifier": "hosvd"}, "--select ga keeps features for --classifier linear or knn"),
+    ],
+)
+def test_a_probe_that_cannot_be_is_told_before_anything_is_described(values, message):
+    with pytest.raises(UsageError, match=message):
+        ProbeSettings(Path("cells.zarr"), Path("out"), **values)
+
+
 def test_a_probe_on_an_encoder_of_ones_own_describes_anew_what_other_weights_described(store, tmp_path):
     def described(seed):
         save_weights(tmp_path / "w.safetensors", ALLNet(widths=(4, 8), seed=seed), ENCODER_CARD)

@@ -17,7 +17,7 @@ from wsi_patches.workflows.evaluation_files import PAGE, write_evaluation
 from wsi_patches.workflows.folded import COLOUR, Folded, Labelled, colour_alone, fold_patches
 from wsi_patches.workflows.labelled import labelled_patches
 from wsi_patches.workflows.output import Existing, check_output, make_folder
-from wsi_patches.workflows.probe_measures import asked, beside, selected
+from wsi_patches.workflows.probe_measures import asked, beside, searched, selected
 from wsi_patches.workflows.probe_selection import FEATURES, SELECTION, Selection
 from wsi_patches.workflows.probe_settings import ProbeSettings
 
@@ -77,13 +77,14 @@ def probe_store(settings: ProbeSettings, progress: Progress | None = None) -> Pr
     ours = (settings.out / PAGE).is_file()
     existing = Existing(overwrite=settings.overwrite)
     check_output(settings.out, existing, ours=ours, what="an evaluation", resumable=False)
+    search = searched(settings)
     encoder = FrozenEncoder.load(settings.encoder, settings.device)
     name = encoder.encoder.name
     patches = labelled_patches(open_store(settings.store), settings.target)
     made = read_split(settings.split) if settings.split is not None else None
     folded = fold_patches(patches, settings.by, settings.folds, settings.seed, made)
     features = store_features(patches.store, encoder, progress, describe=in_engine(encoder))[patches.positions]
-    selection = selected(settings, folded, features, progress) if settings.select != "none" else None
+    selection = None if search is None else selected(search, folded, features, progress)
     result = asked(settings, folded, features, encoder.encoder.shape, selection)
     baselines = beside(settings, folded, features, selection)
     make_folder(settings.out)

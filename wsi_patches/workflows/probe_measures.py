@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,26 +13,43 @@ from wsi_patches.workflows.folded import NEIGHBOURS, Folded, colour_alone
 from wsi_patches.workflows.probe_selection import Selection
 from wsi_patches.workflows.probe_settings import ProbeSettings
 
-__all__ = ["ALL_FEATURES", "BY_CHANCE", "LINE", "asked", "beside", "selected"]
+if TYPE_CHECKING:
+    from wsi_patches.train.selection import SelectionSettings
+
+__all__ = ["ALL_FEATURES", "BY_CHANCE", "LINE", "asked", "beside", "searched", "selected"]
 
 LINE = "linear probe"
 ALL_FEATURES, BY_CHANCE = "all features", "as many features by chance"
 
 
-def selected(
-    settings: ProbeSettings, folded: Folded, features: NDArray[np.float32], progress: Progress | None
-) -> Selection:
-    """Select features for each fold from the others."""
-    from wsi_patches.train.selection import SelectionSettings, select_in_folds
+def searched(settings: ProbeSettings) -> SelectionSettings | None:
+    """Return how features are to be searched, if they are.
 
-    how = SelectionSettings(
-        search=settings.select,  # type: ignore[arg-type] # it was asked for
-        judged_by=settings.classifier,  # type: ignore[arg-type] # the settings refuse hosvd
+    Raises
+    ------
+    UsageError
+        A value is out of range.
+    """
+    from wsi_patches.train.selection import SelectionSettings
+
+    if settings.select == "none" or settings.classifier == "hosvd":
+        return None
+    return SelectionSettings(
+        search=settings.select,
+        judged_by=settings.classifier,
         population=settings.population,
         generations=settings.generations,
         price=settings.price,
         seed=settings.seed,
     )
+
+
+def selected(
+    how: SelectionSettings, folded: Folded, features: NDArray[np.float32], progress: Progress | None
+) -> Selection:
+    """Select features for each fold from the others."""
+    from wsi_patches.train.selection import select_in_folds
+
     return Selection(select_in_folds(features, folded.patches.truth, folded.folds, how, progress))
 
 

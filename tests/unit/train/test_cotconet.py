@@ -1,0 +1,50 @@
+"""CoTCoNet learns painted cells, and nothing from the same labels dealt by chance; then it is an encoder."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import yaml
+from sklearn.metrics import roc_auc_score
+
+from tests.painted_sets import painted_cells, write_class_folders
+from wsi_patches.datasets import find_inputs
+from wsi_patches.models.encoders import FrozenEncoder
+from wsi_patches.train import classifier_network
+from wsi_patches.train.engine_settings import EngineSettings
+from wsi_patches.train.fields import FieldSettings, train_fields
+from wsi_patches.train.label_settings import FLIPS
+
+NETWORK = {"width": 8, "dim": 32, "heads": 2, "depth": 1}
+SMALL = FieldSettings(
+    architecture="cotconet", network=NETWORK, input_px=32, batch_size=8, augmentation=FLIPS, by="slide",
+    shares={"train": 0.5, "validation": 0.1, "test": 0.4}, split_seed=1, patch_cell_diameters=1.5, calibration="none",
+    training=EngineSettings(
+        epochs=10, learning_rate=0.001, warmup_epochs=1, ema_decay=None, keep="last", seed=1, device="cpu"
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_it_learns_and_its_control_of_shuffled_labels_does_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(classifier_network, "BATCH_NORM_MOMENTUM", 0.3)  # to follow within the few steps of a run
+    figures = []
+    for shuffled in (False, True):
+        folder = tmp_path / str(shuffled)
+        items = find_inputs([write_class_folders(folder / "data", count=400, shuffled=shuffled)]).items
+        test = train_fields(SMALL, items, folder / "out").test
+        figures.append(roc_auc_score(test.truth, test.probabilities[:, 1]))
+    assert figures[0] > 0.75
+    assert figures[0] > figures[1] + 0.2
+
+    weights = tmp_path / "False" / "out" / "weights.safetensors"
+    told = {
+        "name": "cotconet", "library": "wsi-patches", "network": "cotconet", "options": NETWORK, "dim": 32 + 32,
+        "weights": str(weights), "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(), "input_px": 32,
+        "mean": [0.8, 0.7, 0.8], "std": [0.2, 0.2, 0.2],
+    }  # fmt: skip
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(told))
+    features = FrozenEncoder.load(str(tmp_path / "mine.yaml"), "cpu").features(painted_cells(4)[0])
+    assert features.shape == (4, 64)
+    assert (np.ptp(features, axis=0) > 0).all(axis=None)
