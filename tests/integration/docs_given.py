@@ -9,16 +9,19 @@ import shutil
 from functools import partial
 
 import cv2
+import numpy as np
 import yaml
 
 from tests import made_datasets
 from tests.painted_attributes import write_leukemia_attri
+from tests.painted_diagnoses import TYPES, write_counts
 from tests.tiny_blip import write_tiny_blip
 from tests.unit.models.counter_card import CARD as COUNTER
 from tests.unit.train.small_fields import painted_fields
 from wsi_patches.geometry import Size
 from wsi_patches.models import ALLNet, ModelCard, save_weights
 from wsi_patches.models.count_network import CellCountNet
+from wsi_patches.models.patient_labels import PatientCard, PatientModel
 from wsi_patches.models.table import find_model
 from wsi_patches.stores import open_store
 from wsi_patches.synthetic import SmearSettings, paint_cell_patches, paint_smear, write_all_idb1, write_slide
@@ -158,6 +161,16 @@ def blip(_given, path):
     write_tiny_blip(path)
 
 
+def patients_model(_given, path):
+    """Write a model of patients that learnt nothing."""
+    labels = ("painted_all", "painted_normal")
+    card = PatientCard(
+        name="labels", title="Two labels", architecture="logistic_regression", settings={}, classes=labels,
+        types=tuple(TYPES), trained_on="nothing", limits="knows nothing", licence="Apache-2.0", split="none",
+    )  # fmt: skip
+    PatientModel(card, np.zeros((len(TYPES), 2)), np.zeros(2)).save(path)
+
+
 MAKERS = {
     "ALL_IDB1": lambda _given, path: write_all_idb1(path, painted_fields(10)),
     "blip": blip,
@@ -182,6 +195,8 @@ MAKERS = {
     "slide.svs": one_slide,
     "slide.tif": one_slide,
     "slides": slides,
+    "type-counts": lambda _given, path: write_counts(path, 30),
+    "diagnosis.safetensors": patients_model,
     "weights.safetensors": weights,
 }
 """Name to what makes it."""

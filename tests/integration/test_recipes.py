@@ -13,6 +13,7 @@ from torchvision.models import resnet50
 
 from tests.conftest import ROOT
 from tests.painted_attributes import write_leukemia_attri
+from tests.painted_diagnoses import write_counts
 from tests.painted_kinds import write_kinds
 from tests.painted_sets import write_all_idb2, write_class_folders
 from tests.painted_tissue import write_tissue
@@ -21,7 +22,8 @@ from tests.two_painted_sets import write_adp, write_c_nmc
 from tests.unit.train.small_fields import painted_fields
 from wsi_patches.geometry import Size
 from wsi_patches.stores import open_store
-from wsi_patches.synthetic import KINDS, SmearSettings, paint_smear, write_all_idb1
+from wsi_patches.synthetic import KINDS, SmearSettings, paint_patients, paint_smear, write_all_idb1
+from wsi_patches.synthetic import write_patients as write_painted_patients
 
 QUICK_PROBE = ("--by", "slide", "--folds", "3", "--draws", "20")
 SMALL = {
@@ -34,6 +36,19 @@ SMALL = {
     "hemblip": ["train", "hemblip", "--data", "captions", "--start", "blip", "-o", "out", "--epochs", "1"],
     "demo_cells": ["train", "demo_cells", "-o", "out", "--epochs", "1", "--cells", "300"],
     "all_idb1_blasts": ["train", "all_idb1_blasts", "--data", "ALL_IDB1", "-o", "out", "--epochs", "1"],
+    "cell_types": [
+        "train",
+        "cell_types",
+        "--data",
+        "PATIENTS/slides",
+        "--annotations",
+        "PATIENTS/cells",
+        "-o",
+        "out",
+        "--epochs",
+        "1",
+    ],
+    "diagnosis": ["train", "diagnosis", "--data", "COUNTS", "--labels", "COUNTS/patients.csv", "-o", "out"],
     "all_idb1_counts": ["train", "all_idb1_counts", "--data", "ALL_IDB1", "-o", "out", "--epochs", "1"],
     "all_idb1_detector": ["train", "all_idb1_detector", "--data", "ALL_IDB1", "-o", "out", "--epochs", "1"],
     "cnn_gru": ["train", "cnn_gru", "--data", "ALL_IDB2", "-o", "out", "--epochs", "1"],
@@ -66,6 +81,8 @@ MADE = {
     "hemblip": "adapter",
     "demo_cells": "weights.safetensors",
     "all_idb1_blasts": "weights.safetensors",
+    "cell_types": "weights.safetensors",
+    "diagnosis": "weights.safetensors",
     "all_idb1_counts": "weights.safetensors",
     "all_idb1_detector": "weights.safetensors",
     "all_four_classes": "training.html",
@@ -174,7 +191,15 @@ def write_captions(folder):
     write_tiny_blip(folder / "blip")
 
 
+def write_types_of_cells(folder):
+    shares = {"painted": (0.4, 0.0, 0.3, 0.3, 0.0, 0.0, 0.0)}
+    drawn = paint_patients(6, slides_each=1, cells=(12, 12), diagnoses=shares)
+    write_painted_patients(folder / "PATIENTS", drawn, side_px=384)
+
+
 DATA = {
+    "cell_types": write_types_of_cells,
+    "diagnosis": lambda folder: write_counts(folder / "COUNTS", 20),
     "hemblip": write_captions,
     "cnn_gru": write_cells,
     "masked_cells": write_cells,
@@ -207,6 +232,8 @@ DATA = {
 """What paints what a recipe learns from; those that are not here need nothing."""
 PICTURES = {"patch_cell_diameters": 1.5, "input_px": 32}
 SMALLER = {
+    "cell_types": {"input_px": 32, "least_cells": 4, "architecture": "allnet", "network": {"widths": [4, 8]}},
+    "diagnosis": {"draws": 40, "learnt_draws": 4, "resamples": 20},
     "leukemia_attri": {"width": 32, "convs": 1, "crop_px": 96, "training": {"epochs": 1, "steps_per_epoch": 2}},
     "cnn_gru": {**PICTURES, "network": {"hidden": 16}},
     "masked_cells": PICTURES,

@@ -57,17 +57,19 @@ class DiagnosisSettings:
     """Learn from draws of the shares; without, from the shares as they were counted."""
     agreement: float = 0.8
     """Least share of the draws that must say the same label, or the model abstains."""
+    resamples: int = 1000
+    """Of the patients, for the intervals of what is measured."""
     unmatched: Literal["refuse", "leave_out"] = "refuse"
     """What becomes of patients without a label, or without counted cells."""
     seed: int = 0
     licence: str = "not stated"
 
     def __post_init__(self) -> None:
-        wrong = [name for name in ("draws", "learnt_draws") if getattr(self, name) < 1]
+        wrong = [name for name in ("draws", "learnt_draws", "resamples") if getattr(self, name) < 1]
         wrong += ["folds"] if self.folds < 2 else []
         wrong += [] if 0 <= self.agreement <= 1 else ["agreement"]
         if wrong:
-            msg = f"{', '.join(wrong)} out of range: draws are 1 or more, folds 2 or more, agreement lies in 0..1"
+            msg = f"{', '.join(wrong)} out of range: counts are 1 or more, folds 2 or more, agreement lies in 0..1"
             raise UsageError(msg)
 
 

@@ -28,7 +28,6 @@ WEIGHTS, CARD, EVALUATION = "weights.safetensors", "card.json", "evaluation.html
 RESULT = "patients"
 WITHOUT, MAJORITY, BLASTS = "counts as they are", "majority label", "blast fraction alone"
 NAMED = 5
-DRAWS = 1000
 LIMITS = (
     "for research use: it repeats the labels of the patients that it learnt from, knows no others, and is to be "
     "measured anew where cells are counted by another classifier, on other stains or of other patients"
@@ -178,7 +177,7 @@ def _measured(patients: Patients, said: Sequence[PatientSaid], settings: Diagnos
     names = np.array(patients.names, str)
     chances = np.array([one.probabilities for one in said], np.float32)
     predictions = Predictions(patients.labels, names, names, patients.truth, chances)
-    return measure_classes(predictions, draws=DRAWS, seed=settings.seed, group_kind="patient", unit="patient")
+    return measure_classes(predictions, draws=settings.resamples, seed=settings.seed, group_kind="patient", unit="patient")
 
 
 def _abstained(said: Sequence[PatientSaid], patients: Patients, agreement: float) -> str:
