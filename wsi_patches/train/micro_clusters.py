@@ -84,7 +84,7 @@ def valley(one: MicroCluster, other: MicroCluster) -> float:
     length = float(np.sqrt(line @ line))
     if length < TINY:
         return 1.0
-    spread = [float(np.sqrt(max(line @ each.scatter @ line, 0.0))) / length for each in (one, other)]
+    spread = [float(np.sqrt(np.maximum(line @ each.scatter @ line, 0.0))) / length for each in (one, other)]
     width = np.maximum(spread, 1e-3 * length)
     apart = (STEPS - np.array([0.0, 1.0])) * length / width
     density = (np.array([one.weight, other.weight]) / width * np.exp(-(apart**2) / 2)).sum(axis=1)
