@@ -23,7 +23,7 @@ from wsi_patches.slide import AS_IT_IS
 from wsi_patches.slides.pool import borrow_slide, close_idle_slides
 from wsi_patches.workflows.calibrate_presence import calibrated
 from wsi_patches.workflows.counted import BLASTS, WHITE_CELLS, Counted, CountedSlide, detections, read_counted
-from wsi_patches.workflows.evaluate_morphology import domains_of, measured_attributes
+from wsi_patches.workflows.evaluate_morphology import check_columns, domains_of, measured_attributes
 from wsi_patches.workflows.evaluate_settings import EvaluateSettings
 from wsi_patches.workflows.evaluation_files import PAGE, write_evaluation
 
@@ -53,6 +53,7 @@ def evaluate_counts(settings: EvaluateSettings) -> tuple[dict[str, Result], dict
         msg = f"{settings.source} holds counts: say with --annotations what people marked on the same slides"
         raise UsageError(msg)
     counted = read_counted(settings.source, settings.annotations, settings.group_rule())
+    check_columns(settings, counted)
     if settings.write_calibration is not None:
         counted = calibrated(counted, settings.write_calibration)
     results: dict[str, Result] = {}

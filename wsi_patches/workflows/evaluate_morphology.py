@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from wsi_patches.annotations.attributes import attribute_numbers, named_attributes, numbered_columns
+from wsi_patches.cells import Cells
 from wsi_patches.evaluate.attributes import AttributesResult, ToldCells, measure_attributes
 from wsi_patches.evaluate.detection import FieldDetections, measure_detection
 from wsi_patches.evaluate.domains import DomainFigures
@@ -15,7 +16,7 @@ from wsi_patches.outcome import ATTRIBUTES, LEARNT_DOMAINS
 from wsi_patches.workflows.counted import WHITE_CELLS, Counted, CountedSlide, of_target
 from wsi_patches.workflows.evaluate_settings import EvaluateSettings
 
-__all__ = ["attributes_of", "domains_of", "measured_attributes"]
+__all__ = ["attributes_of", "check_columns", "domains_of", "measured_attributes"]
 
 DOMAIN = "domain"
 
@@ -26,6 +27,18 @@ def attributes_of(counted: Counted) -> tuple[Attribute, ...]:
         name: tuple(values) for one in counted.slides for name, values in one.report.extra.get(ATTRIBUTES, {}).items()
     }
     return tuple(Attribute(name, values) for name, values in told.items())
+
+
+def check_columns(settings: EvaluateSettings, counted: Counted) -> None:
+    """Refuse names of columns that are no attributes of the counted cells, before anything is measured.
+
+    Raises
+    ------
+    UsageError
+        There is one.
+    """
+    none = Cells.at(np.empty((0, 2)), ())
+    named_attributes(none, attributes_of(counted), numbered_columns(settings.attribute_columns))
 
 
 def measured_attributes(
@@ -47,11 +60,6 @@ def measured_attributes(
     Returns
     -------
     None where no attribute was told, or none is known of a cell that was found.
-
-    Raises
-    ------
-    UsageError
-        A column is said to be an attribute that was not told.
     """
     attributes = attributes_of(counted)
     none = np.empty((0, len(attributes)), np.int64)

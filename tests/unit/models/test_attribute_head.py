@@ -9,6 +9,8 @@ from wsi_patches.models.card import DetectorCard
 from wsi_patches.models.detector_network import BoxTargets, CellDetectorNet
 from wsi_patches.models.weights import build_detector, save_weights
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 VALUES = (2, 3)
 KNOWN = torch.tensor([[60.0, 10.0, 90.0, 40.0]])
 """A cell at the right; the left 48 px of the image are unknown."""
