@@ -37,7 +37,7 @@ class Regions:
         """Return at which points ``(n, 2)`` nothing is known, ``(n,)``."""
         points = np.asarray(xy, np.float64).reshape(-1, 2)
         outside = ~_within(points, self.areas) if len(self.areas) else np.zeros(len(points), bool)
-        return outside | _within(points, self.ignored)
+        return np.asarray(outside | _within(points, self.ignored), np.bool_)
 
     def scaled(self, step_x: float, step_y: float) -> Regions:
         """Return the same in an image that is so many times wider and higher."""
@@ -83,7 +83,9 @@ def _boxes(marked: Cells, path: str | Path, word: str) -> NDArray[np.float64]:
 
 
 def _within(points: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    # A pixel reaches half a pixel to each side of its middle.
-    low, high = boxes[:, :2] - 0.5, boxes[:, 2:] + 0.5
-    inside: NDArray[np.bool_] = np.all((low <= points[:, None]) & (points[:, None] < high), axis=2)
-    return np.asarray(inside.any(axis=1), np.bool_)
+    within = np.zeros(len(points), np.bool_)
+    for left, top, right, bottom in boxes.tolist():
+        # A pixel reaches half a pixel to each side of its middle.
+        across = (left - 0.5 <= points[:, 0]) & (points[:, 0] < right + 0.5)
+        within |= across & (top - 0.5 <= points[:, 1]) & (points[:, 1] < bottom + 0.5)
+    return within

@@ -49,9 +49,10 @@ class CountedSlide:
     def known(self) -> Cells:
         """The found cells but those of which nobody knows whether they are any: in a region, and in no marked box."""
         unknown = self.regions.unknown(self.found.xy)
-        boxed = set(BOX_COLUMNS) <= set(self.marked.attributes)
-        cells = boxes_of(of_target(self.marked, WHITE_CELLS)) if boxed else np.empty((0, 4))
-        return self.found.take(~unknown | Regions(cells, np.empty((0, 4))).unknown(self.found.xy))
+        if unknown.any() and set(BOX_COLUMNS) <= set(self.marked.attributes):
+            boxes = Regions(boxes_of(of_target(self.marked, WHITE_CELLS)), np.empty((0, 4)))
+            unknown[unknown] = ~boxes.unknown(self.found.xy[unknown])
+        return self.found.take(~unknown)
 
     @property
     def group(self) -> str:
