@@ -17,7 +17,7 @@ from wsi_patches.errors import UsageError
 from wsi_patches.patch import SlideRecord
 from wsi_patches.stores import Store
 
-__all__ = ["Bag", "BagKind", "BagSet", "find_bags", "mean_vectors"]
+__all__ = ["Bag", "BagKind", "BagSet", "find_bags", "mean_vectors", "record_row"]
 
 BagKind = Literal["patient", "slide"]
 """What a bag is: a patient's patches (of one whose patient nobody says, the slide's), or a slide's."""
@@ -104,7 +104,7 @@ def find_bags(
     offsets = np.cumsum([0, *(len(store) for store in stores)])
     members: dict[str, list[tuple[int, SlideRecord]]] = {}
     for number, store in enumerate(stores):
-        rows = [_row(record) for record in store.slides]
+        rows = [record_row(record) for record in store.slides]
         for record, name in zip(store.slides, keep_together(rows, kind), strict=True):
             members.setdefault(name, []).append((number, record))
     _check_names(stores)
@@ -128,7 +128,8 @@ def mean_vectors(features: NDArray[np.float32], bags: Sequence[Bag]) -> NDArray[
     return np.stack([features[bag.rows].mean(axis=0) for bag in bags])
 
 
-def _row(record: SlideRecord) -> SplitRow:
+def record_row(record: SlideRecord) -> SplitRow:
+    """Return what a split is told of a slide of a store."""
     kind: GroupKind | None = None
     if record.group is not None:
         kind = "patient" if record.group_kind == "patient" else "slide"
@@ -156,7 +157,7 @@ def _bag(name: str, slides: list[tuple[int, SlideRecord]], rows: NDArray[np.int6
         found = ", ".join(sorted(map(str, said)))
         msg = f"the slides of {name} are labelled {found}: let `bag: slide` make a bag of each, or give their --labels"
         raise UsageError(msg)
-    of = _row(first)
+    of = record_row(first)
     own = tuple((number, record.id) for number, record in slides)
     return Bag(name, of.group, of.group_kind, next(iter(said), None), own, first.path, rows)
 
