@@ -129,8 +129,8 @@ def read_types(path: Path) -> TypeCounts:
     names, rows = _rows(table)
     sums: dict[str, NDArray[np.int64]] = {}
     for line, row in enumerate(rows, start=2):
-        if row.get("status") == FAILED:
-            continue
+        if row.get("status") == FAILED or not any(row[COUNT + name] for name in names):
+            continue  # failed, or of cells that a person marked and no model told
         patient = next((row[name] for name in PATIENT if row.get(name)), "")
         if not patient:
             msg = f"{table}, line {line}: nothing names the patient; fill the column {' or '.join(PATIENT)}"
