@@ -28,7 +28,7 @@ from wsi_patches.train.selection import SelectionSettings, chance_masks, select_
 
 DRAWS = 1000
 PENALTY = (0.1,)
-CELLS, CELL_PX = 200, 64
+CELLS, CELL_PX = 120, 64
 
 
 class Table:
@@ -110,19 +110,27 @@ def measured(images: np.ndarray, truth: np.ndarray, folds: np.ndarray, names: tu
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     shared = os.environ.get("WSI_PATCHES_SHARED")
     parser.add_argument("--data", type=Path, default=None if shared is None else Path(shared) / "data")
+    parser.add_argument("--only", choices=("real", "painted"), help="one of the two tables")
     options = parser.parse_args()
-    if options.data is None or not options.data.is_dir():
-        parser.error(f"no folder of data at {options.data}: give --data FOLDER, or set WSI_PATCHES_SHARED")
-    images, truth, folds = read_set(options.data / "all_smears" / "images")
+    if options.only != "painted":
+        real_fields(parser, options.data)
+    if options.only != "real":
+        cells, classes = paint_cell_patches(CELLS, 0, CELL_PX, 1.5)
+        print(f"{CELLS} painted cells, blast and other, dealt to {FOLDS} folds")
+        measured(cells, np.asarray(classes), np.arange(CELLS) % FOLDS, ("blast", "other"))
+
+
+def real_fields(parser: argparse.ArgumentParser, data: Path | None) -> None:
+    """Print the table of the four-class set."""
+    if data is None or not data.is_dir():
+        parser.error(f"no folder of data at {data}: give --data FOLDER, or set WSI_PATCHES_SHARED")
+    images, truth, folds = read_set(data / "all_smears" / "images")
     print(f"{len(images)} real fields of {', '.join(CLASSES)}; the last column but one is the gain over all features")
     measured(images, truth, folds, CLASSES)
-    cells, classes = paint_cell_patches(CELLS, 0, CELL_PX, 1.5)
-    print(f"\n{CELLS} painted cells, blast and other, dealt to {FOLDS} folds")
-    measured(cells, np.asarray(classes), np.arange(CELLS) % FOLDS, ("blast", "other"))
 
 
 if __name__ == "__main__":

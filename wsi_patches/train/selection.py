@@ -77,7 +77,7 @@ class Selected:
     kept: Masks
     """Shape ``(dim,)``."""
     history: tuple[Generation, ...] = field(repr=False)
-    """After each generation; the last one is what is kept."""
+    """After each generation, fewer than asked for where every mask was tried; the last one is what is kept."""
     of_all: float
     """Balanced accuracy of all features, measured as the score is."""
 
@@ -143,10 +143,11 @@ def select(
     rng = np.random.default_rng(seed)
     rows = _drawn(truth, settings.most_patches, rng)
     judge = fitness_of(features[rows], truth[rows], folds[rows], settings.judged_by)
-    dim, everything = features.shape[1], np.ones(features.shape[1], np.bool_)
-    best, best_score = everything, judge(everything)
-    of_all, best_fitness, history = best_score, best_score - settings.price, []
+    dim, best = features.shape[1], np.ones(features.shape[1], np.bool_)
+    history: list[Generation] = []
     with threadpool_limits(1):
+        best_score = of_all = judge(best)
+        best_fitness = of_all - settings.price
         for masks, tell in _generations(settings, dim, rng):
             scores = np.array([judge(mask) if mask.any() else 0.0 for mask in masks])
             fitness = scores - settings.price * masks.mean(axis=1)
@@ -169,7 +170,10 @@ def chance_masks(selected: tuple[Selected, ...], seed: int = 0) -> Masks:
 def _generations(
     settings: SelectionSettings, dim: int, rng: np.random.Generator
 ) -> Iterator[tuple[Masks, Callable[[NDArray[np.float64]], None]]]:
-    """Yield masks ``(population, dim)``, and what takes their prices, the lower the better, of each generation."""
+    """Yield masks ``(population, dim)``, and what takes their prices, the lower the better, of each generation.
+
+    It ends early where there is no mask that was not tried.
+    """
     with needs_extra("selection", "a selection of features"):
         from pymoo.config import Config
         from pymoo.core.evaluator import Evaluator
@@ -184,6 +188,8 @@ def _generations(
     algorithm.setup(problem, termination=("n_gen", settings.generations), seed=int(rng.integers(2**31)), verbose=False)
     for _ in range(settings.generations):
         asked = algorithm.ask()
+        if asked is None or not len(asked):  # of few features every mask was tried
+            return
 
         def tell(prices: NDArray[np.float64], asked: Any = asked) -> None:
             Evaluator().eval(StaticProblem(problem, F=prices[:, None]), asked)

@@ -159,6 +159,15 @@ def test_what_cannot_be_selected_from_is_told(features, truth, folds, change, me
         select_in_folds(**given, settings=SelectionSettings(**QUICK))
 
 
+@SEARCHES
+def test_of_three_features_the_one_that_tells_is_kept(features, folds, search):
+    """There are eight masks, fewer than a population has."""
+    truth = (features[:, 0] > 1).astype(int)
+    found = select(features[:, [0, 8, 9]], truth, folds, SelectionSettings(search=search, price=0.1, **QUICK))
+    assert found.kept[0]
+    assert found.kept.sum() == (1 if search == "ga" else found.history[-1].kept)
+
+
 def test_too_few_patches_are_told(features, truth):
     with pytest.raises(UsageError, match="5 patches or more beside each fold, found 4"):
         select(features[:8], np.arange(8) % 2, np.arange(8) // 4, SelectionSettings(**QUICK))
