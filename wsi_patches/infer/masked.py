@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 from wsi_patches.cells import Cells
 from wsi_patches.imaging.painted_outside import paint_outside
 from wsi_patches.outcome import SlideReport
-from wsi_patches.torch_data import PatchReader
 
 if TYPE_CHECKING:
     from wsi_patches.models import CellClassifier
     from wsi_patches.models.card import ModelCard
     from wsi_patches.models.committee import Committee
+    from wsi_patches.torch_data import PatchReader
 
 __all__ = ["NUCLEUS_SEEN", "NucleiLooked", "masked_card", "with_blanks"]
 
