@@ -14,19 +14,20 @@ from torch import nn
 
 from wsi_patches.datasets.split_file import write_split
 from wsi_patches.datasets.splits import Split
-from wsi_patches.errors import UsageError, needs_extra
+from wsi_patches.errors import UsageError
 from wsi_patches.models.card import ModelCard
 from wsi_patches.models.classifier import choose_device, meant
 from wsi_patches.models.weights import save_weights
 from wsi_patches.train.calibrate import calibration_error, fit_isotonic, fit_slide_shift, fit_temperature, tempered
+from wsi_patches.train.class_scores import class_scores
 from wsi_patches.train.classifier_network import CardWords, first_card, first_network
 from wsi_patches.train.classifier_settings import SHARES, TEST, TRAIN, VALIDATION, ClassifierSettings
 from wsi_patches.train.engine import Epoch, fit
-from wsi_patches.train.head_first import learn_head_first
+from wsi_patches.train.head_first import freeze_all_but_head, learn_head_first
 from wsi_patches.train.looks import reference_of
 from wsi_patches.train.masked import masked_patches
 from wsi_patches.train.patch_set import PatchSet, PatchSplit, split_patches
-from wsi_patches.train.patch_task import PatchTask, PatchView, TaskMaker, balanced_accuracy, logits_of
+from wsi_patches.train.patch_task import PatchTask, PatchView, TaskMaker, logits_of
 from wsi_patches.train.refit import refit_head
 
 __all__ = [
@@ -188,6 +189,8 @@ def fit_classifier(
     _check(settings, views)
     network, training = first_network(settings, len(patches.class_names)), settings.training
     card = replace(first_card(settings, patches, views[TRAIN], words), mask=mask)
+    if settings.frozen:
+        freeze_all_but_head(network, settings.architecture)
     task = (make_task or settings.patch_task)(network, card, views[TRAIN], views[VALIDATION])
     depends_on = {"classifier": _identity(settings, patches, names), **task.depends_on}
     if not resume:
@@ -287,27 +290,3 @@ def _confusion(said: NDArray[np.int64], truth: NDArray[np.int32], classes: int) 
     """Return how many patches of each class (row) were taken for each (column)."""
     counts = np.bincount(truth.astype(np.int64) * classes + said, minlength=classes**2).reshape(classes, classes)
     return tuple(tuple(row) for row in counts.tolist())
-
-
-def class_scores(
-    class_names: tuple[str, ...], probabilities: NDArray[np.float32], truth: NDArray[np.int32]
-) -> dict[str, float]:
-    """Return how good probabilities ``(n, classes)`` are on a test split, for the card.
-
-    Raises
-    ------
-    MissingExtra
-        scikit-learn is not installed.
-    """
-    with needs_extra("train", "train"):
-        from sklearn.metrics import f1_score, roc_auc_score
-
-    predicted = probabilities.argmax(axis=1)
-    f1 = f1_score(truth, predicted, labels=range(len(class_names)), average=None, zero_division=0.0).tolist()
-    auc = [roc_auc_score(truth == index, probabilities[:, index]) for index in range(len(class_names))]
-    return {
-        "test_balanced_accuracy": balanced_accuracy(predicted, truth),
-        "test_roc_auc": float(np.mean(auc)),
-        **{f"test_f1_{name}": value for name, value in zip(class_names, f1, strict=True)},
-        "test_calibration_error": calibration_error(probabilities, truth),
-    }
