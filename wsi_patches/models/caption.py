@@ -114,8 +114,9 @@ class Captioner(nn.Module):
         """
         with needs_extra("caption", "LoRA"):
             from peft import LoraConfig, inject_adapter_in_model
+        alpha: Any = shape.alpha  # peft's type is a whole number, and it takes any
         config = LoraConfig(
-            r=shape.rank, lora_alpha=shape.alpha, lora_dropout=shape.dropout, target_modules=list(shape.targets)
+            r=shape.rank, lora_alpha=alpha, lora_dropout=shape.dropout, target_modules=list(shape.targets)
         )
         try:
             inject_adapter_in_model(config, self.blip)
@@ -158,9 +159,6 @@ def load_captioner(folder: Path) -> Captioner:
         transformers is not installed.
     """
     _check_folder(folder, "config.json", "*.safetensors", "a BLIP checkpoint")
-    with needs_extra("caption", "captions"):
-        from transformers import BertTokenizerFast, BlipForConditionalGeneration
-        from transformers.utils import logging
     kind = _json(folder / "config.json").get("model_type")
     if kind != "blip":
         msg = f"{folder} holds a model of the type {kind!r}, and captions are made by one of the type 'blip'"
@@ -168,23 +166,32 @@ def load_captioner(folder: Path) -> Captioner:
     if not any((folder / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
         msg = f"{folder} has neither vocab.txt nor tokenizer.json: save the tokenizer of the checkpoint there too"
         raise ModelError(msg)
-    logging.disable_progress_bar()
-    try:
-        blip, told = BlipForConditionalGeneration.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-        )
-        tokenizer = BertTokenizerFast.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        msg = f"{folder} cannot be loaded as BLIP: {' '.join(str(error).split())[:300]}"
-        raise ModelError(msg) from error
-    finally:
-        logging.enable_progress_bar()
-    absent = sorted(map(str, told["missing_keys"]))
+    blip, absent, tokenizer = _opened(folder)
     if absent:  # transformers would draw them by chance
         msg = f"{folder} lacks {len(absent)} tensors of a captioner, such as {absent[0]}: give a checkpoint of captions"
         raise ModelError(msg)
     blip.requires_grad_(requires_grad=False)
     return Captioner(blip, tokenizer, _frame(folder, blip.config.vision_config.image_size)).eval()
+
+
+def _opened(folder: Path) -> tuple[Any, list[str], Any]:
+    """Return the network, the names of tensors that its file lacks, and the tokenizer; nothing is fetched."""
+    with needs_extra("caption", "captions"):
+        import transformers
+    loader: Any = transformers
+    bars = loader.utils.logging
+    bars.disable_progress_bar()
+    try:
+        blip, told = loader.BlipForConditionalGeneration.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        )
+        tokenizer = loader.BertTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        msg = f"{folder} cannot be loaded as BLIP: {' '.join(str(error).split())[:300]}"
+        raise ModelError(msg) from error
+    finally:
+        bars.enable_progress_bar()
+    return blip, sorted(map(str, told["missing_keys"])), tokenizer
 
 
 def _frame(folder: Path, side_px: int) -> tuple[int, Sequence[float], Sequence[float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import cv2
 import numpy as np
@@ -81,7 +82,7 @@ class StreamPicture:
     """Places of some patches, shape ``(n, 2)``."""
     since: NDArray[np.int64]
     """How many patches had arrived with each, shape ``(n,)``."""
-    clusters: NDArray[np.int64]
+    clusters: NDArray[np.integer[Any]]
     """Number of each one's cluster; 0 where it is not known yet."""
     frames: Sequence[Frame]
     """In the order of time, one or more."""

@@ -119,7 +119,7 @@ class CaptionTask:
         seed = np.random.SeedSequence([self.settings.training.seed, epoch])
         order = np.random.default_rng(seed).permutation(len(self.train))
         size = min(self.settings.batch_size, len(order))
-        return Batches(len(order) // size, lambda: self._drawn(order, size))  # type: ignore[arg-type, return-value]
+        return Batches(len(order) // size, lambda: self._drawn(order, size))
 
     def _drawn(self, order: NDArray[np.int64], size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         texts = self.train.texts

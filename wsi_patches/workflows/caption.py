@@ -89,8 +89,6 @@ def caption(request: CaptionRequest, progress: Progress | None = None) -> Captio
     captioner = captioner.to(device)
     model, lora = hash_of(request.model), None if request.lora is None else hash_of(request.lora)
     make_folder(request.out)
-    about = {"model": request.model.name, "model_sha256": model, "lora_sha256": lora, "limits": LIMITS}
-    write_json(request.out / ABOUT, about, durable=False)
     done = 0
     with replacing(request.out / CAPTIONS) as path, path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
@@ -101,6 +99,8 @@ def caption(request: CaptionRequest, progress: Progress | None = None) -> Captio
                 done += 1
             if progress is not None:
                 progress(done, len(names))
+    about = {"model": request.model.name, "model_sha256": model, "lora_sha256": lora, "limits": LIMITS}
+    write_json(request.out / ABOUT, about, durable=False)
     return CaptionResult(request.out, done, model, lora)
 
 
