@@ -1,7 +1,6 @@
-"""`evaluate` and `train` of classes in a tree: figures of levels, votes of patients, and one sentence where it is wrong."""
+"""Classes in a tree, by command: figures of levels, votes of patients, and one sentence where the tree is wrong."""
 
 import csv
-import json
 import subprocess
 import sys
 
@@ -11,7 +10,6 @@ import pytest
 import torch
 import yaml
 
-from tests.painted_patients import write_patients
 from wsi_patches.models import ModelCard, save_weights
 from wsi_patches.models.plain_cnn import PlainCNN
 from wsi_patches.workflows.evaluate import EvaluateSettings, evaluate
@@ -58,25 +56,11 @@ def test_a_model_with_a_tree_is_evaluated_at_each_level_and_patients_vote(folder
     assert {row["tie"] for row in rows} <= {"0", "1"}
 
 
-def test_a_tree_that_is_none_is_one_sentence_and_exit_code_2(tmp_path):
-    write_patients(tmp_path / "data")
+def test_a_tree_that_is_none_is_one_sentence_and_exit_code_2(folder, tmp_path):
     recipe = {"command": "train", "task": "taxonomy", "patch_cell_diameters": 1.5, "architecture": "plain_cnn"}
-    for tree, told in (
-        ({"aml": ["NPM1"], "control": None}, "'aml' has one kind alone, 'NPM1'"),
-        ({"aml": ["NPM1", "CBFB"], "control": None}, "class 'PML_RARA' is not in the tree"),
-    ):
-        (tmp_path / "r.yaml").write_text(yaml.safe_dump({**recipe, "tree": tree}))
-        command = [sys.executable, "-m", "wsi_patches", "train", "r.yaml", "--data", "data", "-o", "out"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert (done.returncode, told in done.stderr) == (2, True), done.stderr
-        assert "Traceback" not in done.stderr
-
-
-def test_the_summary_for_scripts_has_the_levels(folder):
-    command = [
-        sys.executable, "-m", "wsi_patches", "evaluate", "cells.zarr", "--model", "w.safetensors", "-o", "json", "--json",
-        "--draws", "20",
-    ]  # fmt: skip
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "hierarchical_f1" in json.loads(done.stdout)["results"]["levels"]["metrics"]
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump({**recipe, "tree": {"aml": ["NPM1", "CBFB"], "control": None}}))
+    command = [sys.executable, "-m", "wsi_patches", "train", "r.yaml", "--data", str(folder / "cells"), "-o", "out"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "class 'PML_RARA' is not in the tree; leaves are NPM1, CBFB, control" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -188,8 +188,9 @@ def _kinds(branch: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     """Yield what lies right below a branch: names, with what lies below them."""
     entries = list(branch.items()) if isinstance(branch, Mapping) else branch
     if not isinstance(entries, list):
-        where = f"below {' > '.join(path)}" if path else "in the tree"
-        msg = f"{where} a mapping or a list of names is expected, found {_shown(branch)}"
+        msg = (
+            f"below {' > '.join(path) or 'the root'}, a mapping or a list of names is expected, found {_shown(branch)}"
+        )
         raise UsageError(msg)
     for entry in entries:
         if isinstance(branch, Mapping):

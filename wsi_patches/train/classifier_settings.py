@@ -42,7 +42,9 @@ class ClassifierSettings(NetworkSettings):
     """Epochs in which the last layer learns alone, before all others do."""
     head_learning_rate: float | None = None
     """Of these epochs; that of the training if None."""
-
+    frozen: bool = False
+    """Whether the last layer learns and nothing else, ever: all others stay as they began, but for running means and
+    variances. Of use with weights to start from."""
     mask: Literal["none"] | MaskPart = "none"
     """What the network is shown of the cell in a patch: all of the patch, or the ``cell`` or its ``nucleus`` alone, the
     rest being black, in training and wherever the model is asked. Where no nucleus stands out all is black, and

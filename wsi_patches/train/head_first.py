@@ -7,14 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from wsi_patches.models.systems import find_system
 from wsi_patches.train.classifier_settings import ClassifierSettings
 from wsi_patches.train.engine import fit
 from wsi_patches.train.patch_task import PatchTask
 
-__all__ = ["learn_head_first"]
+__all__ = ["freeze_all_but_head", "learn_head_first"]
 
 FOLDER = "head"
+
+
+def freeze_all_but_head(network: nn.Module, architecture: str) -> list[nn.Parameter]:
+    """Let nothing learn but a network's last layer; return what would have learnt."""
+    head = {id(one) for one in network.get_submodule(find_system(architecture).head).parameters()}
+    others = [one for one in network.parameters() if one.requires_grad and id(one) not in head]
+    for one in others:
+        one.requires_grad_(False)
+    return others
 
 
 def learn_head_first(
@@ -42,8 +53,7 @@ def learn_head_first(
     """
     if not settings.head_epochs:
         return
-    head = {id(one) for one in task.network.get_submodule(find_system(settings.architecture).head).parameters()}
-    others = [one for one in task.network.parameters() if one.requires_grad and id(one) not in head]
+    others = freeze_all_but_head(task.network, settings.architecture)
     short = replace(
         settings.training,
         epochs=settings.head_epochs,
@@ -54,8 +64,6 @@ def learn_head_first(
         patience=None,
         keep="last",
     )
-    for one in others:
-        one.requires_grad_(False)
     fitted = fit(task, short, folder / FOLDER, resume=True, depends_on=depends_on)
     for one in others:
         one.requires_grad_(True)

@@ -88,10 +88,10 @@ class TwoSetSettings(FieldSettings):
             found = f"{self.head_factor} and {self.settle_batches}"
             msg = f"head_factor lies above 0 and settle_batches is a count of 0 or more, found {found}"
             raise UsageError(msg)
-        if self.balance in ("weights", "effective", "smote") or self.head_epochs:
+        if self.balance in ("weights", "effective", "smote") or self.head_epochs or self.frozen:
             msg = (
                 "task: two_sets weighs classes in both losses and warms its last layers up by itself: leave balance "
-                f"{self.balance!r} and head_epochs {self.head_epochs} out"
+                f"{self.balance!r}, frozen and head_epochs {self.head_epochs} out"
             )
             raise UsageError(msg)
 

@@ -51,7 +51,7 @@ def cycle():
         ({"a": ["x"], "b": None}, "'a' has one kind alone, 'x'"),
         ({"a": ["x", "y"], "b": ["y", "z"]}, "'y' stands twice in the tree, as a > y and b > y"),
         ({"a": ["a", "y"], "b": None}, "'a' stands twice in the tree, as a and a > a"),
-        ({"a": 3, "b": None}, "below a a mapping or a list of names is expected, found int '3'"),
+        ({"a": 3, "b": None}, "below a, a mapping or a list of names is expected, found int '3'"),
         ({"a": [1, 2], "b": None}, "a label is a word, found int '1' below a: quote it"),
         ({False: None, "b": None}, "found bool 'False' below the root"),
     ],

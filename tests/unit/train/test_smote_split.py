@@ -1,6 +1,7 @@
 """SMOTE and augmentation to a count touch the training split alone; the networks of their recipes learn."""
 
 import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from wsi_patches.models.plain_cnn import PlainCNN
 from wsi_patches.recipe import find_recipe, read_recipe, settings_from
 from wsi_patches.train import refit
 from wsi_patches.train.augment import Augmentation
+from wsi_patches.train.classifier_network import first_network
 from wsi_patches.train.engine import EngineSettings
 from wsi_patches.train.fields import FieldSettings, train_fields
 from wsi_patches.train.patch_task import balanced_accuracy
@@ -77,6 +79,15 @@ def test_pictures_of_validation_and_test_change_no_weight(cells, tmp_path):
     began, same, changed = map(weights_of, (first, others, of_train))
     assert all(np.array_equal(began[name], same[name]) for name in began)
     assert not np.array_equal(began["fc.weight"], changed["fc.weight"])
+
+
+def test_of_a_frozen_network_the_last_layer_alone_learns(cells, tmp_path):
+    asked = replace(SMALL, balance="none", frozen=True, head_epochs=1)
+    began = first_network(asked, 2).state_dict()
+    ended = weights_of(train_fields(asked, find_inputs([cells]).items, tmp_path / "out"))
+    moved = {name for name in began if not np.array_equal(began[name].numpy(), ended[name])}
+    assert {"fc.weight", "fc.bias"} <= moved
+    assert all(name.startswith("fc.") or "running_" in name or "num_batches" in name for name in moved)
 
 
 @pytest.mark.parametrize("architecture", ["plain_cnn", "mobilenet_v2", "efficientnet_b0"])
