@@ -20,7 +20,10 @@ from tests.unit.models.counter_card import CARD as COUNTER
 from tests.unit.train.small_fields import painted_fields
 from wsi_patches.geometry import Size
 from wsi_patches.models import ALLNet, ModelCard, save_weights
+from wsi_patches.models.aggregators import AttentionMil
+from wsi_patches.models.bag_card import BagCard
 from wsi_patches.models.count_network import CellCountNet
+from wsi_patches.models.encoders import ENCODERS
 from wsi_patches.models.patient_labels import PatientCard, PatientModel
 from wsi_patches.models.table import find_model
 from wsi_patches.stores import open_store
@@ -171,9 +174,21 @@ def patients_model(_given, path):
     PatientModel(card, np.zeros((len(TYPES), 2)), np.zeros(2)).save(path)
 
 
+def bags_model(_given, path):
+    """Write a model of slide bags that learnt nothing, for features of the encoder that comes with the package."""
+    encoder = ENCODERS["lite0"]
+    card = BagCard(
+        name="bags", title="Two labels", architecture="attention_mil", settings={"dim": encoder.dim, "gated": True},
+        classes=("control", "leukemic"), trained_on="nothing", limits="knows nothing", licence="Apache-2.0",
+        bag="patient", encoder=encoder.identity, patches={"size_px": 128}, split="none",
+    )  # fmt: skip
+    save_weights(path, AttentionMil(2, encoder.dim, gated=True), card)
+
+
 MAKERS = {
     "ALL_IDB1": lambda _given, path: write_all_idb1(path, painted_fields(10)),
     "blip": blip,
+    "bags.safetensors": bags_model,
     "BCCD": lambda _given, path: made_datasets.bccd(path),
     "C-NMC": lambda _given, path: made_datasets.c_nmc(path),
     "cells.zarr": labelled_cells,

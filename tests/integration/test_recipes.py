@@ -15,6 +15,7 @@ from tests.conftest import ROOT
 from tests.painted_attributes import write_leukemia_attri
 from tests.painted_diagnoses import write_counts
 from tests.painted_kinds import write_kinds
+from tests.painted_bags import write_bags
 from tests.painted_sets import write_all_idb2, write_class_folders
 from tests.painted_tissue import write_tissue
 from tests.tiny_blip import write_tiny_blip
@@ -69,6 +70,20 @@ SMALL = {
     "taxonomy": ["train", "taxonomy", "--data", "TREE", "-o", "out", "--epochs", "2"],
     "mobilenet_smote": ["train", "mobilenet_smote", "--data", "CELLS", "-o", "out", "--epochs", "2"],
     "efficientnet_c_nmc": ["train", "efficientnet_c_nmc", "--data", "C_NMC", "-o", "out", "--epochs", "2"],
+    "slide_bags": [
+        "train",
+        "slide_bags",
+        "--data",
+        "bags.zarr",
+        "--labels",
+        "labels.csv",
+        "-o",
+        "out",
+        "--epochs",
+        "2",
+    ],
+    "simclr": ["train", "simclr", "--data", "bags.zarr", "-o", "out"],
+    "dino": ["train", "dino", "--data", "bags.zarr", "-o", "out"],
     "aml_resnet50": ["train", "aml_resnet50", "--data", "AML", "-o", "out", "--epochs", "1", "--start"],
 }
 MADE = {
@@ -101,6 +116,9 @@ MADE = {
     "feature_selection": "selected_features.csv",
     "hosvd": "evaluation.html",
     "aml_resnet50": "weights.safetensors",
+    "slide_bags": "weights.safetensors",
+    "simclr": "encoder.yaml",
+    "dino": "encoder.yaml",
     "taxonomy": "weights.safetensors",
     "mobilenet_smote": "weights.safetensors",
     "efficientnet_c_nmc": "weights.safetensors",
@@ -225,11 +243,16 @@ DATA = {
     "feature_selection": write_stored_cells,
     "hosvd": write_stored_cells,
     "aml_resnet50": write_patients,
+    "slide_bags": lambda folder: write_bags(folder, patients=12),
+    "simclr": lambda folder: write_bags(folder, patients=8),
+    "dino": lambda folder: write_bags(folder, patients=8),
     "taxonomy": write_leaves,
     "mobilenet_smote": lambda folder: write_class_folders(folder / "CELLS", count=40, side_px=32),
     "efficientnet_c_nmc": lambda folder: write_c_nmc(folder / "C_NMC", 36),
 }
 """What paints what a recipe learns from; those that are not here need nothing."""
+SHORT = {"epochs": 1, "learning_rate": 0.001, "keep": "last"}
+SMALL_RESNET = {"architecture": "dss_xai", "network": {"depth": 18, "width": 8}, "input_px": 32, "training": SHORT}
 PICTURES = {"patch_cell_diameters": 1.5, "input_px": 32}
 SMALLER = {
     "cell_types": {"input_px": 32, "least_cells": 4, "architecture": "allnet", "network": {"widths": [4, 8]}},
@@ -247,6 +270,8 @@ SMALLER = {
     "aml_one_against_control": {**PICTURES, "network": {"image_px": 32}},
     "cotconet": {"input_px": 32, "network": {"width": 8, "dim": 24, "heads": 2, "depth": 1}},
     "feature_selection": {"population": 8, "generations": 3},
+    "simclr": SMALL_RESNET,
+    "dino": {**SMALL_RESNET, "projection": 64},
     "aml_resnet50": {**PICTURES, "network": {"image_px": 32, "hidden": 16}},
     "taxonomy": {**PICTURES, "architecture": "plain_cnn"},
     "mobilenet_smote": {**PICTURES, "head_epochs": 1},

@@ -111,6 +111,10 @@ def test_a_rare_label_weighs_more_though_a_batch_is_one_bag():
     assert losses[1] == pytest.approx(3 * losses[0])
 
 
+def says_nothing(features, mask):
+    return Said(torch.zeros(len(features), 2), mask)
+
+
 def test_patients_are_whole_though_their_slides_are_bags():
     bags, _ = made(24)
     two = [
