@@ -13,7 +13,8 @@ SHORT = 10
 HEADINGS = {
     "Output": "out format image quality codec shard_patches features box_px write_calibration fsync resume overwrite "
     "dry_run",
-    "What is read": "layout slide_mpp reader channels annotations attributes order data source patches",
+    "What is read": "layout slide_mpp reader channels annotations attribute_columns attributes order data source "
+    "patches",
     "Patches": "patch_size patch_px overlap stride level mpp magnification edge tolerance foreground where label_by "
     "target",
     "Focus and colour": "focus sharpen step mask_by keep amount colour colour_reference out_of_focus",
