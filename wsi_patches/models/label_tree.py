@@ -25,7 +25,9 @@ class Level:
 
     def summed(self, probabilities: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Return the probability of each node, ``(n, nodes)``, from those of the classes, ``(n, classes)``."""
-        return np.asarray(probabilities, np.float64) @ (self.of_class[:, None] == np.arange(len(self.names)))
+        members = self.of_class[:, None] == np.arange(len(self.names))
+        sums: NDArray[np.float64] = np.asarray(probabilities, np.float64) @ members
+        return sums
 
 
 @dataclass(frozen=True)

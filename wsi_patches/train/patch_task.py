@@ -214,11 +214,11 @@ def logits_of(network: nn.Module, frame: InputFrame, view: Pixels, device: torch
     return np.concatenate(out)
 
 
-def cross_entropy(logits: NDArray[np.float32], truth: NDArray[np.int32]) -> float:
+def cross_entropy(logits: NDArray[np.float32], truth: NDArray[np.integer[Any]]) -> float:
     """Return the mean cross entropy of logits ``(n, classes)``, nats."""
     return -float(log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(truth)), truth].mean())
 
 
-def balanced_accuracy(predicted: NDArray[np.int64], truth: NDArray[np.int32]) -> float:
+def balanced_accuracy(predicted: NDArray[np.int64], truth: NDArray[np.integer[Any]]) -> float:
     """Return the mean recall of the classes that occur in the truth."""
     return float(np.mean([(predicted[truth == one] == one).mean() for one in np.unique(truth)]))
