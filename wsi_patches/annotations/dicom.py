@@ -205,4 +205,4 @@ def _scores(group: Any, count: int) -> NDArray[np.float64]:
     if not rows:
         return np.ones(count)
     told = np.asarray(values, np.float64)[:, rows[0]]
-    return np.round(np.where(np.isnan(told), 1.0, told), 6)
+    return np.asarray(np.round(np.where(np.isnan(told), 1.0, told), 6), np.float64)

@@ -155,10 +155,10 @@ def _types(settings: TypeSettings, items: Sequence[SlideItem]) -> tuple[tuple[st
 def _marked(item: SlideItem) -> dict[str, int]:
     """Return how many cells of each class are marked on a slide; a file that cannot be read fails its slide later."""
     try:
-        marked = read_annotations(item.annotations, None, UNITY) if item.annotations else None
+        marked = read_annotations(item.annotations, None, UNITY)
     except AnnotationError:
         return {}
     counts: dict[str, int] = {}
-    for name in marked.class_names if marked is not None else ():
+    for name in marked.class_names:
         counts[our_class(name)] = counts.get(our_class(name), 0) + marked.count(name)
     return {name: count for name, count in counts.items() if count}
