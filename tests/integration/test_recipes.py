@@ -13,9 +13,9 @@ from torchvision.models import resnet50
 
 from tests.conftest import ROOT
 from tests.painted_attributes import write_leukemia_attri
+from tests.painted_bags import write_bags
 from tests.painted_diagnoses import write_counts
 from tests.painted_kinds import write_kinds
-from tests.painted_bags import write_bags
 from tests.painted_sets import write_all_idb2, write_class_folders
 from tests.painted_tissue import write_tissue
 from tests.tiny_blip import write_tiny_blip

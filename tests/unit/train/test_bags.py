@@ -21,7 +21,8 @@ SMALL = BagSettings(
     aggregator="gated",
     network={"width": 16, "hidden": 8, "dropout": 0.0},
     shares={"train": 0.5, "validation": 0.2, "test": 0.3},
-    training=EngineSettings(epochs=25, learning_rate=5e-3, device="cpu"),
+    batch_size=4,
+    training=EngineSettings(epochs=16, learning_rate=0.01, device="cpu"),
 )
 
 
@@ -69,6 +70,8 @@ def test_attention_finds_what_the_mean_does_not_show(aggregator, tmp_path):
     said = simpler(bags, trained.sides, mean_vectors(bags.features, bags.bags))
     of_mean = float((said.argmax(axis=1) == bags.truth[trained.sides["test"]]).mean())
     assert accuracy(trained) >= 0.85 > 0.75 >= of_mean
+    if aggregator == "set_transformer":  # whose patches have looked at the whole bag before they are weighed
+        return
     leukemic = [number for number in trained.sides["test"].tolist() if bags.truth[number]]
     own = [said_of(trained.network, bags.instances(number), torch.device("cpu"))[1] for number in leukemic]
     held = np.mean([one[keys[bags.bags[number].rows]].sum() for number, one in zip(leukemic, own, strict=True)])
@@ -104,10 +107,8 @@ def test_a_rare_label_weighs_more_though_a_batch_is_one_bag():
     task = BagTask(
         lambda features, mask: Said(torch.zeros(len(features), 2), mask), few, np.arange(12), np.arange(12), SMALL
     )
-    losses = [
-        float(task.loss(((torch.zeros(1, 2, DIM), None), torch.tensor([label])), torch.device("cpu")))
-        for label in (0, 1)
-    ]
+    bag = torch.zeros(1, 2, DIM), torch.ones(1, 2, dtype=torch.bool)
+    losses = [float(task.loss((bag, torch.tensor([label])), torch.device("cpu"))) for label in (0, 1)]
     assert losses[1] == pytest.approx(3 * losses[0])
 
 
