@@ -104,7 +104,8 @@ class CnnGru(nn.Module):
         self.name, plan = backbone, BACKBONES[backbone]
         settings = {"init_weights": True} if backbone == "inception_v3" else {}
         published: nn.Module = getattr(models, backbone)(weights=None, **settings)
-        self.parts, self.head, self.least_px = [], plan.head, plan.least_px
+        self.parts: list[str] = []
+        self.head, self.least_px = plan.head, plan.least_px
         for name, part in published.named_children():
             if name != AUXILIARY:
                 self.add_module(name, part)

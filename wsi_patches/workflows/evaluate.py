@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from wsi_patches.workflows.output import Existing, check_output
 __all__ = ["EvaluateSettings", "Evaluation", "evaluate"]
 
 COUNTS = "counts.csv"
+NO_MEMBERS: Mapping[str, NDArray[np.float32]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,8 @@ def _classes(
         except UsageError as error:
             notes.append(f"Colour alone could not be measured beside it: {error}.")
     result = _measured(settings, predictions, folded, kind)
-    for name, said in ({} if asked is None else asked.members).items():
+    members = NO_MEMBERS if asked is None else asked.members
+    for name, said in members.items():
         baselines[f"{name} alone"] = _measured(settings, replace(predictions, probabilities=said), folded, kind)
     details = {"Evaluated": str(settings.source), **details, **({"Note": " ".join(notes)} if notes else {})}
     doubts = NO_MORE if asked is None else asked.doubts
