@@ -121,8 +121,8 @@ def _told_cells(settings: AttributeDetectorSettings, done: DetectedTest, rows: S
         said.append(attribute_numbers(one.cells.take(found), settings.morphology))
         groups += [one.field.group] * len(found)
     names = [one.name for one in settings.morphology]
-    columns = (dict(zip(names, np.concatenate(table).T, strict=True)) for table in (true, said))
-    return ToldCells(np.array(groups, str), *columns, usual=_usual(settings, done))
+    marked, told = (dict(zip(names, np.concatenate(table).T, strict=True)) for table in (true, said))
+    return ToldCells(np.array(groups, str), marked, told, _usual(settings, done))
 
 
 def _usual(settings: AttributeDetectorSettings, done: DetectedTest) -> dict[str, int]:

@@ -102,7 +102,7 @@ def detected_test(
     existing: Existing,
     progress: Progress | None = None,
 ) -> DetectedTest:
-    """Train a detector, and find the cells of its test slides as ``infer`` does it; else as below."""
+    """Train a detector and find the cells of its test slides; parameters are those of `train_detector_on_folder`."""
     told = None if progress is None else lambda _what, done, total: progress(done, total)
     finder = LearnedCellFinder.load(device=settings.training.device)
     trained = train_detector(settings, items, out, told, resume=existing.resume, finder=finder)
