@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 COUNT, SIDE = 72, 32
 SMALLER = {
     "lora": {"rank": 8, "alpha": 32.0, "dropout": 0.0, "targets": ["query", "key", "value", "dense"]},
-    "training": {"epochs": 24, "learning_rate": 0.02, "weight_decay": 0.0, "device": "cpu"},
+    "training": {"epochs": 16, "learning_rate": 0.02, "weight_decay": 0.0, "device": "cpu"},
     "batch_size": 12,
 }
 

@@ -49,7 +49,16 @@ SHORTER = {
     "explain": "--show 2 --draws 20",
 }
 """Options that are added to a command, so that it takes seconds."""
-SLOW = {"README.md", "docs/effect.md", "docs/evaluation.md", "docs/explain.md", "docs/models.md", "docs/patients.md"}
+SLOW = {
+    "README.md",
+    "docs/captions.md",
+    "docs/clustering.md",
+    "docs/effect.md",
+    "docs/evaluation.md",
+    "docs/explain.md",
+    "docs/models.md",
+    "docs/patients.md",
+}
 """Pages that take over ten seconds."""
 
 FENCE = re.compile(r"^( *)```(\w*)\s*$")
