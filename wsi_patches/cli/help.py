@@ -14,7 +14,7 @@ HEADINGS = {
     "Output": "out format image quality codec shard_patches features box_px write_calibration fsync resume overwrite "
     "dry_run",
     "What is read": "layout slide_mpp reader channels annotations attribute_columns attributes order data source "
-    "patches",
+    "patches labels",
     "Patches": "patch_size patch_px overlap stride level mpp magnification edge tolerance foreground where label_by "
     "target",
     "Focus and colour": "focus sharpen step mask_by keep amount colour colour_reference out_of_focus",
@@ -23,7 +23,7 @@ HEADINGS = {
     "tune_space start lora",
     "Neighbours": "reference k tie space approximate_above cell_diameters",
     "Classifier and selection": "classifier rank select population generations price",
-    "Pictures": "cam pool map show",
+    "Pictures": "cam pool map show top",
     "Measuring": "radius threshold positive min_blasts repetitions draws",
     "Groups and splits": "group_table group_pattern group_by split shares folds by use copies seed",
     "Running": "recipe workers cluster shard device precision backend compile batch_size",
