@@ -67,9 +67,7 @@ def predicted(bags: BagSet, vectors: dict[str, np.ndarray], folds: np.ndarray, f
         write_sides(folder / "sides.csv", bags, folds, fold)
         for name in AGGREGATORS:
             shutil.rmtree(folder / "training", ignore_errors=True)
-            asked = replace(
-                settings(), aggregator=name, split=folder / "sides.csv", network={}, training=settings().training
-            )
+            asked = replace(settings(), aggregator=name, split=folder / "sides.csv", network={})
             origin = {"encoder": {"encoder": "of the benchmark"}, "patches": {}}
             trained = train_bags(asked, bags, origin, folder / "training")
             said[name][folds == fold] = trained.probabilities

@@ -171,7 +171,7 @@ def simpler(bags: BagSet, sides: Mapping[str, NDArray[np.int64]], vectors: NDArr
     order = np.concatenate([sides[name] for name in SHARES])
     folds = np.repeat(np.arange(len(SHARES)), [len(sides[name]) for name in SHARES])
     said = probe(vectors[order], bags.truth[order], bags.ids[order], folds, bags.class_names)
-    return said[folds == list(SHARES).index(TEST)]
+    return np.asarray(said[folds == list(SHARES).index(TEST)], np.float32)
 
 
 def _read_sides(path: Path, bags: BagSet) -> tuple[str, ...]:
@@ -243,7 +243,8 @@ def _card(
         doi=PAPER[name][1],
         bag=settings.bag,
         split=f"validation chose the epoch and calibrated, and test was held back: {together}",
-        **origin,
+        encoder=origin["encoder"],
+        patches=origin["patches"],
     )
 
 

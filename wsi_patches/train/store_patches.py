@@ -76,4 +76,5 @@ def _cut(store: Store) -> dict[str, Any]:
 
 def some_of(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """Return at most so many of some positions, evenly spaced."""
-    return rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(int))]
+    chosen = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(int))
+    return np.asarray(rows[chosen], np.int64)

@@ -58,7 +58,7 @@ def train_encoder_on_stores(
         shutil.rmtree(out)
     told = None if progress is None else lambda _what, done, total: progress(done, total)
     trained = train_encoder(settings, patches, kept, out, told, resume=existing.resume)
-    done = write_measured(settings, trained, trained.card, {}, out, notes=_told(trained, out))
+    done: EncoderTraining = write_measured(settings, trained, trained.card, {}, out, notes=_told(trained, out))
     _write_encoder(settings, trained.card, out)
     return done
 
