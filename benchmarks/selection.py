@@ -96,8 +96,6 @@ def measured(images: np.ndarray, truth: np.ndarray, folds: np.ndarray, names: tu
         table.tell(f"colour alone, {kind}", f"{colour.shape[1]}", table.figure(table.predicted(colour, kind)))
     described = {name: features_of(source, FrozenEncoder.load(name, "cpu")) for name in ("lite0", "lite0-map")}
     table.tell("(features)", "", "")
-    for kind in ("linear", "knn"):
-        selections(table, described["lite0"], kind)
     shapes = {name: ENCODERS[name].shape or None for name in described}
     line = table.predicted(described["lite0"], "linear")
     for name, features in described.items():
@@ -107,6 +105,8 @@ def measured(images: np.ndarray, truth: np.ndarray, folds: np.ndarray, names: tu
     table.tell("lite0-map as a vector, hosvd", "", table.figure(flat))
     for kind in ("linear", "knn"):
         table.tell(f"lite0-map, {kind}", "", table.figure(table.predicted(described["lite0-map"], kind)))
+    for kind in ("linear", "knn"):
+        selections(table, described["lite0"], kind)
 
 
 def main() -> None:
