@@ -160,7 +160,7 @@ def _stream(picture: StreamPicture) -> str:
     moments = "".join(_moment(number, frame, low, scale, last) for number, frame in enumerate(frames))
     return (
         '<figure class="stream"><div class="controls"><label><button type="button">Play</button>'
-        f'<input type="range" min="0" max="{last}" value="{last}" aria-label="How far the stream has come">'
+        f'<input type="range" min="0" max="{last}" value="{last}" aria-label="How far the stream has come"/>'
         f"<output>{escape(_told(frames[-1]))}</output></label></div>"
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Patches as they arrive, and the clusters then">'
         f"{points}{moments}</svg><figcaption>Patches in the first two principal components, as they arrive; their "
