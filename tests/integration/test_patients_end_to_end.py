@@ -22,7 +22,8 @@ network: {widths: [8, 16, 32]}
 input_px: 32
 patch_um: 16
 augmentation: {shift: 0, scale: 0, blur_share: 0, jpeg_share: 0}
-training: {epochs: 14, learning_rate: 0.01, batch_size: 16}
+batch_size: 16
+training: {epochs: 14, learning_rate: 0.01}
 """
 LABELS = "command: train\ntask: diagnosis\nfolds: 3\ndraws: 60\nlearnt_draws: 6\nresamples: 20\n"
 
