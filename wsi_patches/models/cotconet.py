@@ -130,7 +130,7 @@ class Exchange(nn.Module):
 
     def to_tokens(self, maps: Tensor, tokens: Tensor) -> Tensor:
         """Return what the maps add to the tokens: averages over each token's place."""
-        told: Tensor = self.down(nn.functional.adaptive_avg_pool2d(maps, tokens.shape[2:]))
+        told: Tensor = self.down(nn.functional.adaptive_avg_pool2d(maps, (tokens.shape[2], tokens.shape[3])))
         return told
 
     def to_maps(self, maps: Tensor, tokens: Tensor) -> Tensor:

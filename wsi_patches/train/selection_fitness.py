@@ -69,7 +69,8 @@ def _by_neighbours(products: NDArray[np.float32], classes: NDArray[Any], folds: 
     nearest = np.argpartition(distances, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]
     weights = 1 / np.maximum(np.take_along_axis(distances, nearest, axis=1), TINY)
     votes = [np.where(classes[nearest] == one, weights, 0).sum(axis=1) for one in range(int(classes.max()) + 1)]
-    return np.argmax(votes, axis=0)
+    predicted: NDArray[np.int64] = np.argmax(votes, axis=0)
+    return predicted
 
 
 def _by_line(products: NDArray[np.float32], classes: NDArray[Any], folds: NDArray[Any]) -> NDArray[np.int64]:
