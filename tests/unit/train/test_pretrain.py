@@ -105,8 +105,8 @@ def test_simclr_brings_views_of_a_patch_together_and_others_apart(tmp_path):
         before = margin(task)
         fit(task, TINY.training, tmp_path / kind.__name__)
         margins[kind] = margin(task)
-    assert margins[SimClrTask] > 2 * before
-    assert margins[SimClrTask] > 1.5 * margins[MixedUp]
+    assert margins[SimClrTask] > 2.6 * before > margins[MixedUp]
+    assert margins[SimClrTask] > 1.3 * margins[MixedUp]
 
 
 @pytest.mark.usefixtures("one_thread")
