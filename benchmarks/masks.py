@@ -88,8 +88,9 @@ def main() -> None:
     torch.set_num_threads(1)
     print("set | step | by | n | accuracy without | with | difference | balanced without | with | difference | black")
     with tempfile.TemporaryDirectory() as name:
-        counts = write_cells(asked.data / "all_smears", Path(name, "cells"))
-        print("cells:", ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())), flush=True)
+        if asked.only != "fields":
+            counts = write_cells(asked.data / "all_smears", Path(name, "cells"))
+            print("cells:", ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())), flush=True)
         sources = {"cells": Path(name, "cells"), "fields": asked.data / "all_smears"}
         for kind, step, method in product(sources, MASK_STEPS, METHODS):
             if asked.only in (None, kind):
