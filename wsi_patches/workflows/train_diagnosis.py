@@ -177,7 +177,9 @@ def _measured(patients: Patients, said: Sequence[PatientSaid], settings: Diagnos
     names = np.array(patients.names, str)
     chances = np.array([one.probabilities for one in said], np.float32)
     predictions = Predictions(patients.labels, names, names, patients.truth, chances)
-    return measure_classes(predictions, draws=settings.resamples, seed=settings.seed, group_kind="patient", unit="patient")
+    return measure_classes(
+        predictions, draws=settings.resamples, seed=settings.seed, group_kind="patient", unit="patient"
+    )
 
 
 def _abstained(said: Sequence[PatientSaid], patients: Patients, agreement: float) -> str:
