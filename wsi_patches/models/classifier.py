@@ -127,9 +127,7 @@ class CellClassifier:
         network, card, sha256 = build_model(path)
         check_sha256(path, sha256, expected)
         network = network.to(where)
-        loaded = cls(
-            network, card, sha256, where, precision=precision, backend=backend, compiled=compiled, paint=paint
-        )
+        loaded = cls(network, card, sha256, where, precision=precision, backend=backend, compiled=compiled, paint=paint)
         _ = loaded.runner  # made now, so that what cannot be is said before any slide is read
         return loaded
 
