@@ -11,7 +11,7 @@ PRINTED = "What is printed"
 SHORT = 10
 """A command with fewer options than this needs no headings."""
 HEADINGS = {
-    "Output": "out format image quality codec shard_patches features box_px write_calibration fsync resume overwrite "
+    "Output": "out format annotations_format image quality codec shard_patches features box_px write_calibration fsync resume overwrite "
     "dry_run",
     "What is read": "layout slide_mpp reader channels annotations attribute_columns attributes order data source "
     "patches labels",

@@ -33,7 +33,7 @@ from wsi_patches.models.table import DEFAULT_FINDER, MODELS
 from wsi_patches.slide import Slide
 
 if TYPE_CHECKING:
-    from wsi_patches.models.card import DetectorCard
+    from wsi_patches.models.detector_card import DetectorCard
 
 __all__ = ["DETECTED", "ChosenDetector", "detect_cells", "detected", "load_detector", "search"]
 

@@ -35,7 +35,7 @@ from wsi_patches.outcome import ATTRIBUTES, LEARNT_DOMAINS, SlideReport
 from wsi_patches.slide import Slide
 
 if TYPE_CHECKING:
-    from wsi_patches.models.card import DetectorCard
+    from wsi_patches.models.detector_card import DetectorCard
 
 __all__ = ["Counted", "ask_patches", "count_by", "lay_patches"]
 

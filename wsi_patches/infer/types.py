@@ -18,7 +18,8 @@ from wsi_patches.errors import ModelError
 from wsi_patches.outcome import SlideReport
 
 if TYPE_CHECKING:
-    from wsi_patches.models.card import DetectorCard, ModelCard
+    from wsi_patches.models.card import ModelCard
+    from wsi_patches.models.detector_card import DetectorCard
 
 __all__ = ["TYPE", "TYPES", "TYPE_SCORE", "are_blasts", "tells_types", "type_columns", "with_types"]
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from wsi_patches.cells import Cells
 from wsi_patches.counting.centred import patch_side
 from wsi_patches.infer.classify import CellPatches
-from wsi_patches.models.card import CounterCard, DetectorCard, ModelCard
+from wsi_patches.models.card import CounterCard, ModelCard
+from wsi_patches.models.detector_card import DetectorCard
 from wsi_patches.models.reference import SIDE_PX, look_of
 from wsi_patches.outcome import SlideReport
 from wsi_patches.slide import Slide

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from wsi_patches.errors import ModelError
-from wsi_patches.models.card import DetectorCard
 from wsi_patches.models.cell_finder import BORDER_PX, NEAR_ENOUGH, RED_CELL_UM, FieldScale, LearnedCellFinder
 from wsi_patches.models.cell_scale import resized
 from wsi_patches.models.classifier import choose_device
+from wsi_patches.models.detector_card import DetectorCard
 from wsi_patches.models.detector_network import SeenBoxes
 from wsi_patches.models.finder_network import DEEPEST, GREY, as_input
 from wsi_patches.models.found_boxes import AS_LINES, FoundBoxes

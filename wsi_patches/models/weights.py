@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from wsi_patches.errors import ModelError
 from wsi_patches.models.aggregators import AGGREGATORS
 from wsi_patches.models.bag_card import BagCard
-from wsi_patches.models.card import Card, CounterCard, DetectorCard, FinderCard, LabelCard, ModelCard
+from wsi_patches.models.card import Card, CounterCard, FinderCard, LabelCard, ModelCard
 from wsi_patches.models.count_network import CellCountNet
+from wsi_patches.models.detector_card import DetectorCard
 from wsi_patches.models.encoder_card import EncoderCard
 from wsi_patches.models.finder_network import CellFinderNet
 from wsi_patches.models.systems import SYSTEMS

@@ -16,8 +16,8 @@ from wsi_patches.datasets.split_file import write_split
 from wsi_patches.datasets.splits import Split
 from wsi_patches.errors import UsageError
 from wsi_patches.models import LearnedCellFinder
-from wsi_patches.models.card import DetectorCard
 from wsi_patches.models.classifier import choose_device
+from wsi_patches.models.detector_card import DetectorCard
 from wsi_patches.models.detector_network import CellDetectorNet, begin_from_imagenet
 from wsi_patches.models.efficientnet_lite0 import load_imagenet
 from wsi_patches.models.finder_network import RED_CELL_PX

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from wsi_patches.counting.boxes import SlideBoxes, find_boxes, square_edges
 from wsi_patches.counting.matching import assign_points_to_boxes
-from wsi_patches.models.card import DetectorCard
 from wsi_patches.models.cell_finder import RED_CELL_UM, FieldScale
 from wsi_patches.models.detector import CellDetector
+from wsi_patches.models.detector_card import DetectorCard
 from wsi_patches.models.detector_network import CellDetectorNet
 from wsi_patches.slides import ArraySlide
 from wsi_patches.train.calibrate import fit_temperature

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,15 +23,12 @@ from wsi_patches.pipeline import Progress
 from wsi_patches.report import read_report
 from wsi_patches.slides import open_slide
 from wsi_patches.stores.files import write_json, write_whole
+from wsi_patches.workflows.export_settings import LEUKEMIA_ATTRI, ExportSettings
 from wsi_patches.workflows.output import Existing, check_output, clear_output
 from wsi_patches.workflows.output_lock import lock_output
 
-if TYPE_CHECKING:
-    from wsi_patches.workflows.export import ExportSettings
+__all__ = ["CountsExport", "export_counts"]
 
-__all__ = ["LEUKEMIA_ATTRI", "CountsExport", "export_counts"]
-
-LEUKEMIA_ATTRI = "leukemia-attri"
 COUNTS, CELLS, CARD, MANIFEST = "counts.csv", "cells.geojson", "README.md", "export.json"
 LARGEST_PX = 16384
 CountsExport = tuple[Mapping[str, Mapping[str, int]], int]

@@ -23,9 +23,9 @@ from wsi_patches.geometry import Box, Size
 from wsi_patches.infer.classify import FINDER_SCORE
 from wsi_patches.infer.detect import detect_cells
 from wsi_patches.models import LearnedCellFinder
-from wsi_patches.models.card import DetectorCard
 from wsi_patches.models.classifier import choose_device
 from wsi_patches.models.detector import CellDetector
+from wsi_patches.models.detector_card import DetectorCard
 from wsi_patches.pipeline import Progress
 from wsi_patches.slides import ArraySlide, open_slide
 from wsi_patches.train.calibrate import fit_isotonic, fit_slide_shift

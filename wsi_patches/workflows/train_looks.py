@@ -8,7 +8,8 @@ import numpy as np
 
 from wsi_patches.cells import WHITE_CELL, Cells
 from wsi_patches.infer.unlike import look_of_cells
-from wsi_patches.models.card import CounterCard, DetectorCard
+from wsi_patches.models.card import CounterCard
+from wsi_patches.models.detector_card import DetectorCard
 from wsi_patches.models.reference import InputReference
 from wsi_patches.slides import open_slide
 from wsi_patches.train.finder_fields import HELD_RED_CELL_PX

@@ -15,7 +15,8 @@ from wsi_patches.evaluate.classification import ClassificationResult
 from wsi_patches.evaluate.page import NO_BASELINES
 from wsi_patches.evaluate.result import Result
 from wsi_patches.models.bag_card import BagCard
-from wsi_patches.models.card import CounterCard, DetectorCard, LabelCard
+from wsi_patches.models.card import CounterCard, LabelCard
+from wsi_patches.models.detector_card import DetectorCard
 from wsi_patches.models.encoder_card import EncoderCard
 from wsi_patches.models.weights import save_weights
 from wsi_patches.stores.files import write_json

@@ -5,7 +5,7 @@ import torch
 
 from wsi_patches.cells import ALL_IDB_CLASSES
 from wsi_patches.errors import ModelError
-from wsi_patches.models.card import DetectorCard
+from wsi_patches.models.detector_card import DetectorCard
 from wsi_patches.models.detector_network import BoxTargets, CellDetectorNet
 from wsi_patches.models.weights import build_detector, save_weights
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsi_patches.errors import ModelError
-from wsi_patches.models.card import CounterCard, DetectorCard, ModelCard
+from wsi_patches.models.card import CounterCard, ModelCard
 from wsi_patches.models.count_calibration import CountCalibration
+from wsi_patches.models.detector_card import DetectorCard
 from wsi_patches.models.reference import InputReference
 
 shares = st.floats(0.01, 1)

@@ -11,9 +11,9 @@ from wsi_patches.cells import ALL_IDB_CLASSES, WHITE_CELL
 from wsi_patches.counting import find_cells
 from wsi_patches.counting.boxes import BoxFinder
 from wsi_patches.errors import ModelError
-from wsi_patches.models.card import DetectorCard
 from wsi_patches.models.cell_finder import RED_CELL_UM, FieldScale
 from wsi_patches.models.detector import CellDetector
+from wsi_patches.models.detector_card import DetectorCard
 from wsi_patches.models.detector_network import BoxTargets, CellDetectorNet, SeenBoxes, begin_from_imagenet
 from wsi_patches.models.efficientnet_lite0 import EfficientNetLite0
 from wsi_patches.models.weights import build_detector, build_finder, build_model, save_weights
