@@ -11,8 +11,8 @@ PRINTED = "What is printed"
 SHORT = 10
 """A command with fewer options than this needs no headings."""
 HEADINGS = {
-    "Output": "out format annotations_format image quality codec shard_patches features box_px write_calibration fsync resume overwrite "
-    "dry_run",
+    "Output": "out format annotations_format image quality codec shard_patches features box_px write_calibration fsync "
+    "resume overwrite dry_run",
     "What is read": "layout slide_mpp reader channels annotations attribute_columns attributes order data source "
     "patches labels",
     "Patches": "patch_size patch_px overlap stride level mpp magnification edge tolerance foreground where label_by "
