@@ -176,7 +176,8 @@ def test_what_is_tried_is_told_with_how_often(tmp_path):
     assert "--tune N" in done.output
     done = run("train", "demo_cells", "-o", tmp_path / "out", "--tune", 3)
     assert done.exit_code == 2
-    assert "takes no --data, --resume, --tune or --start" in done.output
+    assert "takes no --tune" in done.output
+    assert "--data" not in done.output.partition("takes no")[2]
 
 
 @pytest.mark.parametrize("kind", ["geojson", "voc", "coco"])
