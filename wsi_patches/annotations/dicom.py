@@ -8,7 +8,11 @@ types of cells.
 
 from __future__ import annotations
 
+import struct
+import warnings
+import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +46,12 @@ MAY_LACK = (
     "ReferringPhysicianName",
 )
 """What an image that lost its patient's name may lack, and annotations must have: it is left empty."""
+
+NOT_INTACT = (
+    AttributeError, EOFError, LookupError, NotImplementedError, OSError, OverflowError, RecursionError, TypeError,
+    ValueError, struct.error, zlib.error,
+)  # fmt: skip
+"""What pydicom and highdicom raise over a file that is cut or changed."""
 
 
 def write_dicom(path: Path, cells: Cells, source: Path) -> None:
@@ -161,29 +171,39 @@ def read_dicom(path: Path) -> Cells:
     with needs_extra("dicom", "reading DICOM annotations"):
         from highdicom.ann import MicroscopyBulkSimpleAnnotations
         from pydicom import dcmread
-        from pydicom.errors import InvalidDicomError
-    try:
+    with _intact(path):
         content = dcmread(path)
-    except (OSError, InvalidDicomError) as error:
-        msg = f"{path} cannot be read as DICOM: {error}"
-        raise AnnotationError(msg) from error
-    if content.get("SOPClassUID") != SOP_CLASS:
-        msg = f"{path} holds {_kind(content)}: cells are read from Microscopy Bulk Simple Annotations"
+        kind, frame = content.get("SOPClassUID"), content.get("AnnotationCoordinateType")
+    if kind != SOP_CLASS:
+        msg = f"{path} holds {_named(kind)}: cells are read from Microscopy Bulk Simple Annotations"
         raise AnnotationError(msg)
-    if content.get("AnnotationCoordinateType") != "2D":
+    if frame != "2D":
         msg = f"{path} marks places in space (mm), not on the image: write its annotations in 2D coordinates"
         raise AnnotationError(msg)
-    try:
+    with _intact(path):
         annotations = MicroscopyBulkSimpleAnnotations.from_dataset(content)
         marks = [mark for group in annotations.get_annotation_groups() for mark in _marks(group)]
-    except (AttributeError, ValueError, TypeError, KeyError, IndexError) as error:
-        msg = f"{path} is no intact file of annotations: {error}"
-        raise AnnotationError(msg) from error
     return cells_of(marks, path)
 
 
-def _kind(content: Any) -> str:
-    uid = content.get("SOPClassUID")
+@contextmanager
+def _intact(path: Path) -> Iterator[None]:
+    """Turn what pydicom and highdicom say of a damaged file into one error; their warnings of it say no more."""
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            yield
+    except InvalidDicomError as error:
+        msg = f"{path} cannot be read as DICOM: {error}"
+        raise AnnotationError(msg) from error
+    except NOT_INTACT as error:
+        msg = f"{path} is no intact file of annotations: {error}"
+        raise AnnotationError(msg) from error
+
+
+def _named(uid: Any) -> str:
     return "no DICOM object" if uid is None else str(getattr(uid, "name", uid))
 
 

@@ -9,12 +9,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.painted_dicom import write_dicom_slide
 from tests.unit.annotations.made_boxes import cells_with_boxes
-from wsi_patches.annotations import FORMATS, AnnotationFile, classes_in, write_coco, write_voc, write_yolo
+from wsi_patches.annotations import FORMATS, AnnotationFile, classes_in, write_coco, write_dicom, write_voc, write_yolo
 from wsi_patches.errors import AnnotationError
 from wsi_patches.geometry import Size
 
 KEYS = sorted(FORMATS)
+GLASS = np.full((48, 64, 3), 230, np.uint8)
 
 
 def sound_file(folder: Path, key: str) -> Path:
@@ -32,6 +34,7 @@ def sound_file(folder: Path, key: str) -> Path:
         "voc": lambda: write_voc(path, cells, size, "a.png"),
         "yolo": lambda: write_yolo(path, cells, size),
         "coco": lambda: write_coco(path, [("a.png", size, cells)]),
+        "dicom": lambda: write_dicom(path, cells, write_dicom_slide(folder / "slide", GLASS)),
     }
     if key in texts:
         path.write_text(texts[key])
