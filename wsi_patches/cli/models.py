@@ -69,4 +69,4 @@ def _in_full(systems: list[PublishedSystem]) -> Iterator[str]:
 
 
 def _indented(text: str) -> str:
-    return fill(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
+    return fill(text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
