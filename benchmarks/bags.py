@@ -1,28 +1,38 @@
 """Painted patients of five diagnoses, told by all patches of their slides: attention beside the mean, a row a model.
 
     python benchmarks/bags.py --folder WORK [--patients 60] [--slides-each 2] [--encoder lite0]
+    python benchmarks/bags.py --folder WORK --counted WORK_OF_PATIENTS
 
-WORK gets the slides, their store and its features, which a second run takes as they are. Each of five folds of patients
-is predicted from the others: the next fold chooses the epoch and calibrates, the rest is learnt from. Figures are over
-all patients, intervals over 1000 draws of patients, seed 0.
+WORK gets the slides, their store and its features, which a second run takes as they are. The second command takes the
+slides, counts and classifier of types that ``benchmarks/patients.py --folder WORK_OF_PATIENTS`` left: a bag is then the
+cells that ``infer`` found, a patch each, and the features are that classifier's, before its last layer. Each of five
+folds of patients is predicted from the others: the next fold chooses the epoch and calibrates, the rest is learnt from.
+Figures are over all patients, intervals over 1000 draws of patients, seed 0.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
+import json
 import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
+import yaml
 
+from wsi_patches.counting.centred import centred_patch
 from wsi_patches.datasets.splits import make_folds
 from wsi_patches.evaluate.classification import measure_classes
 from wsi_patches.evaluate.predictions import Predictions
 from wsi_patches.models.encoders import FrozenEncoder
 from wsi_patches.recipe import find_recipe, read_recipe, settings_from
+from wsi_patches.slides import open_slide
 from wsi_patches.synthetic.patients import paint_patients, write_patients
 from wsi_patches.train.bag_settings import BagSettings
 from wsi_patches.train.bag_training import simpler, split_bags, train_bags
@@ -44,6 +54,42 @@ def painted(folder: Path, patients: int, slides_each: int, seed: int) -> FoundBa
         whose = "^(?P<patient>P[0-9]+)"
         extract(ExtractSettings((folder / "slides",), store, patch_size=PATCH_PX, group_pattern=whose, fsync=False))
     return find_store_bags([store], "patient", folder / "patients.csv")
+
+
+def counted(work: Path, folder: Path) -> FoundBags:
+    """Bags of the cells that were found on the slides of `benchmarks/patients.py`."""
+    store, card = folder / "cells.zarr", json.loads((work / "types" / "card.json").read_text())
+    if not store.exists():
+        (folder / "cells").mkdir(parents=True)
+        for table in sorted((work / "counts").glob("*/cells.csv")):
+            cut_cells(work / "cohort" / "slides" / f"{table.parent.name}.svs", table, card, folder / "cells")
+        whose = "^(?P<patient>P[0-9]+)"
+        asked = ExtractSettings((folder / "cells",), store, patch_size=card["input_px"], group_pattern=whose)
+        extract(replace(asked, fsync=False))
+    return find_store_bags([store], "patient", work / "cohort" / "patients.csv")
+
+
+def cut_cells(path: Path, table: Path, card: dict[str, Any], out: Path) -> None:
+    """Write one picture around each cell of a slide, as its type was told from."""
+    with open_slide(path) as slide, table.open(encoding="utf-8") as rows:
+        side = card["patch_um"] / slide.info.mpp
+        for number, row in enumerate(csv.DictReader(rows)):
+            patch = centred_patch(slide, float(row["x"]), float(row["y"]), side, card["input_px"])
+            cv2.imwrite(str(out / f"{path.stem}_{number:03d}.png"), patch[..., ::-1])
+
+
+def types_encoder(work: Path, folder: Path) -> Path:
+    """Describe the classifier of types as an encoder."""
+    weights = work / "types" / "weights.safetensors"
+    card = json.loads((work / "types" / "card.json").read_text())
+    values = {
+        "name": "types", "library": "wsi-patches", "network": card["architecture"], "dim": 1280,
+        "weights": str(weights.absolute()), "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "input_px": card["input_px"], "mean": card["mean"], "std": card["std"],
+    }  # fmt: skip
+    path = folder / "types.yaml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
 
 
 def settings() -> BagSettings:
@@ -86,14 +132,19 @@ def main() -> None:
     parser.add_argument("--slides-each", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--encoder", default="lite0")
+    parser.add_argument("--counted", type=Path, help="what benchmarks/patients.py left")
     options = parser.parse_args()
     began = time.process_time()
-    found = painted(options.folder, options.patients, options.slides_each, options.seed)
-    bags = bag_set(found.bags, describe_stores(found.patches, FrozenEncoder.load(options.encoder, "cpu")))
+    if options.counted:
+        found, encoder = counted(options.counted, options.folder), str(types_encoder(options.counted, options.folder))
+    else:
+        found = painted(options.folder, options.patients, options.slides_each, options.seed)
+        encoder = options.encoder
+    bags = bag_set(found.bags, describe_stores(found.patches, FrozenEncoder.load(encoder, "cpu")))
     labels = [bags.class_names[one] for one in bags.truth.tolist()]
     folds = make_folds(labels, bags.groups.tolist(), FOLDS, options.seed)
     said = predicted(bags, bag_vectors(bags, found.patches), folds, options.folder)
-    print(f"{len(bags)} patients, {len(bags.features)} patches of {PATCH_PX} px, features: {options.encoder}")
+    print(f"{len(bags)} patients, {len(bags.features)} patches, features: {Path(encoder).name}")
     print(f"{'model':28} " + " ".join(f"{name:>27}" for name in SHOWN))
     for name, probabilities in said.items():
         predictions = Predictions(bags.class_names, bags.ids, bags.groups, bags.truth, probabilities)

@@ -144,7 +144,8 @@ def shorter_recipe(name):
     """Write a recipe anew with a training of a few steps."""
     recipe = read_recipe(find_recipe(name))
     few = {"epochs": 1, "steps_per_epoch": 2}
-    recipe["training"] |= {key: few[key] for key in few.keys() & recipe["training"].keys()}
+    if "training" in recipe:
+        recipe["training"] |= {key: few[key] for key in few.keys() & recipe["training"].keys()}
     path = Path("shorter", f"{name}.yaml")
     path.parent.mkdir(exist_ok=True)
     path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
