@@ -17,13 +17,12 @@ TYPES = """
 command: train
 task: cell_types
 classes: {large_blast: blast}
-architecture: allnet
-network: {widths: [8, 16, 32]}
-input_px: 32
+architecture: efficientnet_lite0
+input_px: 64
 patch_um: 16
 augmentation: {shift: 0, scale: 0, blur_share: 0, jpeg_share: 0}
 batch_size: 16
-training: {epochs: 14, learning_rate: 0.01}
+training: {epochs: 6, learning_rate: 0.001}
 """
 LABELS = "command: train\ntask: diagnosis\nfolds: 3\ndraws: 60\nlearnt_draws: 6\nresamples: 20\n"
 
