@@ -255,7 +255,7 @@ SHORT = {"epochs": 1, "learning_rate": 0.001, "keep": "last"}
 SMALL_RESNET = {"architecture": "dss_xai", "network": {"depth": 18, "width": 8}, "input_px": 32, "training": SHORT}
 PICTURES = {"patch_cell_diameters": 1.5, "input_px": 32}
 SMALLER = {
-    "cell_types": {"input_px": 32, "least_cells": 4, "architecture": "plain_cnn"},
+    "cell_types": {"input_px": 32, "least_cells": 4, "architecture": "allnet", "network": {"widths": [4, 8]}},
     "diagnosis": {"draws": 40, "learnt_draws": 4, "resamples": 20},
     "leukemia_attri": {"width": 32, "convs": 1, "crop_px": 96, "training": {"epochs": 1, "steps_per_epoch": 2}},
     "cnn_gru": {**PICTURES, "network": {"hidden": 16}},

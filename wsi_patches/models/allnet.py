@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from wsi_patches.errors import ModelError
+from wsi_patches.models.shortcut import StridedShortcut
 from wsi_patches.models.system import System
 
 __all__ = ["SYSTEM", "ALLNet", "FixedKernel", "LBPConv2d", "ParameterCounts", "count_parameters", "lbp_convolution"]
@@ -120,7 +121,7 @@ class LBPBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels_out)
         self.downsample: nn.Module = nn.Identity()
         if stride != 1 or channels_in != channels_out:
-            shortcut = nn.Conv2d(channels_in, channels_out, 1, stride, bias=False)
+            shortcut = StridedShortcut(channels_in, channels_out, stride)
             self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(channels_out))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from wsi_patches.errors import ModelError
+from wsi_patches.models.shortcut import StridedShortcut
 from wsi_patches.models.system import System
 
 __all__ = ["SYSTEM", "Described", "DssNet", "Overlaps", "orthogonality"]
@@ -89,11 +90,11 @@ class DssNet(nn.Module):
 
 def _stage(channels_in: int, channels_out: int, blocks: int, stride: int) -> nn.Sequential:
     # torchvision takes seconds to load, which nobody else should wait for.
-    from torchvision.models.resnet import BasicBlock, conv1x1
+    from torchvision.models.resnet import BasicBlock
 
     shortcut = None
     if stride != 1 or channels_in != channels_out:
-        shortcut = nn.Sequential(conv1x1(channels_in, channels_out, stride), nn.BatchNorm2d(channels_out))
+        shortcut = nn.Sequential(StridedShortcut(channels_in, channels_out, stride), nn.BatchNorm2d(channels_out))
     rest = (BasicBlock(channels_out, channels_out) for _ in range(blocks - 1))
     return nn.Sequential(BasicBlock(channels_in, channels_out, stride, shortcut), *rest)
 
