@@ -162,7 +162,7 @@ def _on_folder(recipe: str, task: str, values: dict[str, Any], out: Path, *, qui
         done = _tuned(_search(recipe, space, values, build, options), out, quiet=quiet, **options)
     _say(told(done.results, done.baselines, done.evaluations, done.notes), quiet=quiet)
     for warning in done.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        click.echo(f"warning: {warning.removeprefix('WARNING: ')}", err=True)
     _say([f"training: {done.page}", f"weights: {done.weights}"], quiet=quiet)
 
 
