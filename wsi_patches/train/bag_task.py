@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from wsi_patches.models.aggregators import Aggregator
 from wsi_patches.train.bag_settings import BagSettings
 from wsi_patches.train.bags import BagSet
-from wsi_patches.train.patch_task import Batches, balanced_accuracy, cross_entropy
+from wsi_patches.train.patch_task import Batches, loss_and_accuracies
 from wsi_patches.train.sampling import class_weights
 
 __all__ = ["BagTask", "padded", "said_of"]
@@ -100,11 +100,4 @@ class BagTask:
         """Return loss and accuracies on the validation bags, each with all of its patches."""
         truth = self.bags.truth[self.validation]
         logits = np.stack([said_of(network, self.bags.instances(one), device)[0] for one in self.validation.tolist()])
-        loss, predicted = cross_entropy(logits, truth), logits.argmax(axis=1)
-        right = float((predicted == truth).mean())
-        return {
-            "loss": loss,
-            "accuracy": right,
-            "balanced_accuracy": balanced_accuracy(predicted, truth),
-            "accuracy_then_loss": right - loss / (1 + loss) / len(truth),
-        }
+        return loss_and_accuracies(logits, truth)

@@ -22,7 +22,7 @@ from wsi_patches.train.task import SteppingTask
 
 __all__ = [
     "Balance", "PatchTask", "PatchView", "Pixels", "SteppingClassifier", "TaskMaker", "Watched", "balanced_accuracy",
-    "cross_entropy", "logits_of",
+    "cross_entropy", "logits_of", "loss_and_accuracies",
 ]  # fmt: skip
 
 Balance = Literal["none", "weights", "effective", "oversample", "groups", "smote"]
@@ -136,15 +136,7 @@ class PatchTask:
 
     def figures(self, logits: NDArray[np.float32], truth: NDArray[np.int32]) -> dict[str, float]:
         """Return loss and accuracies of logits ``(n, classes)``."""
-        loss, predicted = cross_entropy(logits, truth), logits.argmax(axis=1)
-        right = float((predicted == truth).mean())
-        return {
-            "loss": loss,
-            "accuracy": right,
-            "balanced_accuracy": balanced_accuracy(predicted, truth),
-            # The loss takes less from the share of right patches than one patch more or less would.
-            "accuracy_then_loss": right - loss / (1 + loss) / len(truth),
-        }
+        return loss_and_accuracies(logits, truth)
 
     @property
     def depends_on(self) -> Mapping[str, str]:
@@ -212,6 +204,19 @@ def logits_of(network: nn.Module, frame: InputFrame, view: Pixels, device: torch
         pixels = torch.tensor(images).to(device).permute(0, 3, 1, 2).float() / 255
         out.append(network(normalised(pixels, frame)).float().cpu().numpy())
     return np.concatenate(out)
+
+
+def loss_and_accuracies(logits: NDArray[np.float32], truth: NDArray[np.integer[Any]]) -> dict[str, float]:
+    """Return what `Watched` names, of logits ``(n, classes)`` and the classes ``(n,)``; the loss in nats."""
+    loss, predicted = cross_entropy(logits, truth), logits.argmax(axis=1)
+    right = float((predicted == truth).mean())
+    return {
+        "loss": loss,
+        "accuracy": right,
+        "balanced_accuracy": balanced_accuracy(predicted, truth),
+        # The loss takes less from the share of right patches than one patch more or less would.
+        "accuracy_then_loss": right - loss / (1 + loss) / len(truth),
+    }
 
 
 def cross_entropy(logits: NDArray[np.float32], truth: NDArray[np.integer[Any]]) -> float:
