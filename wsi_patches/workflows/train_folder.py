@@ -251,6 +251,9 @@ def _measured(
     held_back = _HeldBack.of(test)
     try:
         count = min(FOLDS, len(set(test.groups.tolist())))
+        if count == 1:
+            msg = f"its folds keep a {test.group_kind} together, and all test patches are of one"
+            raise UsageError(msg)
         folds = make_folds([test.class_names[one] for one in test.truth], test.groups.tolist(), count, seed)
         folded = Folded(held_back, folds, test.groups, test.group_kind, ())
         baselines, notes = colour_alone(folded, DRAWS, seed), ()
