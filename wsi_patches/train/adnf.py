@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from wsi_patches.errors import UsageError
 from wsi_patches.imaging.fcm import memberships_of, settled_centres
+from wsi_patches.train.checks import check_ranges
 from wsi_patches.train.micro_clusters import MicroCluster, halves, merged, most_alike, valley
 from wsi_patches.train.projection import Projection
 
@@ -74,10 +75,7 @@ class AdnfSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, (low, high) in RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                msg = f"{name} of a clustering must lie in {low}..{high}, got {getattr(self, name)}"
-                raise UsageError(msg)
+        check_ranges(self, RANGES, "a clustering")
         if not 1 < self.fuzziness <= HIGHEST:
             msg = f"fuzziness of a clustering must lie above 1 and up to {HIGHEST}, got {self.fuzziness}"
             raise UsageError(msg)

@@ -8,13 +8,13 @@ generator that all of the program shares; so its kernels are used here and not i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, get_args
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from wsi_patches.errors import UsageError
 from wsi_patches.models.colour_input import turn_hue
+from wsi_patches.train.checks import check_choices, check_ranges
 from wsi_patches.train.frames import Border, Frames, Turn, draw_frames, held_by, uniform
 from wsi_patches.train.jitter import StainBasis, jitter_blur, jitter_jpeg, jitter_light, jitter_stain
 
@@ -95,14 +95,8 @@ class Augmentation:
     """Share of the patches that are compressed."""
 
     def __post_init__(self) -> None:
-        for name, (low, high) in RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                msg = f"{name} of the augmentation must lie in {low}..{high}, got {getattr(self, name)}"
-                raise UsageError(msg)
-        for name, kind in (("turn", Turn), ("border", Border), ("stain_basis", StainBasis)):
-            if getattr(self, name) not in get_args(kind):
-                msg = f"no {name} {getattr(self, name)!r}: choose from {', '.join(get_args(kind))}"
-                raise UsageError(msg)
+        check_ranges(self, RANGES, "the augmentation")
+        check_choices(self, {"turn": Turn, "border": Border, "stain_basis": StainBasis})
 
     @property
     def margin(self) -> float:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 from wsi_patches.datasets.splits import By
 from wsi_patches.errors import UsageError
 from wsi_patches.train.bags import BagKind
 from wsi_patches.train.calibrate import Calibration
+from wsi_patches.train.checks import check_choices, check_ranges
 from wsi_patches.train.engine_settings import EngineSettings
 from wsi_patches.train.network_settings import SHARES
 from wsi_patches.train.patch_task import Watched
@@ -85,14 +86,8 @@ class BagSettings:
     """Of the weights, for the card."""
 
     def __post_init__(self) -> None:
-        for name, choice in CHOICES.items():
-            if getattr(self, name) not in get_args(choice):
-                msg = f"no {name} {getattr(self, name)!r}: choose from {', '.join(get_args(choice))}"
-                raise UsageError(msg)
-        for name, (low, high) in RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                msg = f"{name} of a training must lie in {low}..{high}, got {getattr(self, name)}"
-                raise UsageError(msg)
+        check_choices(self, CHOICES)
+        check_ranges(self, RANGES)
         if set(self.shares) != set(SHARES):
             msg = f"shares of a training name {', '.join(SHARES)}, found {', '.join(self.shares) or 'none'}"
             raise UsageError(msg)

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from wsi_patches.counting import CellFinder
 from wsi_patches.datasets import SlideItem
-from wsi_patches.errors import UsageError
 from wsi_patches.models import LearnedCellFinder
 from wsi_patches.train.annotated import CellCut, cell_patches
+from wsi_patches.train.checks import check_ranges
 from wsi_patches.train.classifier import Progress, TrainedClassifier, train_classifier
 from wsi_patches.train.classifier_network import CardWords
 from wsi_patches.train.classifier_settings import ClassifierSettings
@@ -23,6 +23,7 @@ LIMITS = (
     "learnt from the slides of one data set: on slides of another lab, stain or scanner it is to be measured before it "
     "is believed; for research use"
 )
+RANGES = {"patch_cell_diameters": (0.5, 5), "patch_um": (1, 200)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +48,7 @@ class BlastSettings(ClassifierSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, value, low, high in (
-            ("patch_cell_diameters", self.patch_cell_diameters, 0.5, 5),
-            ("patch_um", self.patch_um, 1, 200),
-        ):
-            if value is not None and not low <= value <= high:
-                msg = f"{name} of a training must lie in {low}..{high}, got {value}"
-                raise UsageError(msg)
+        check_ranges(self, RANGES, optional=RANGES)
 
 
 def train_blasts(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 from wsi_patches.errors import UsageError
 from wsi_patches.models.classifier import Device
+from wsi_patches.train.checks import check_choices, check_ranges
 
 __all__ = [
     "LEAST_MOMENTUM", "TRIANGLES", "Decay", "EngineSettings", "Keep", "Optimizer", "Precision", "Schedule", "Ties",
@@ -104,15 +105,8 @@ class EngineSettings:
     device: Device = "auto"
 
     def __post_init__(self) -> None:
-        for name, choice in CHOICES.items():
-            if getattr(self, name) not in get_args(choice):
-                msg = f"no {name} {getattr(self, name)!r}: choose from {', '.join(get_args(choice))}"
-                raise UsageError(msg)
-        for name, (low, high) in RANGES.items():
-            value = getattr(self, name)
-            if not (name in OPTIONAL and value is None) and not low <= value <= high:
-                msg = f"{name} of a training must lie in {low}..{high}, got {value}"
-                raise UsageError(msg)
+        check_choices(self, CHOICES)
+        check_ranges(self, RANGES, optional=OPTIONAL)
         if self.warmup_epochs >= self.epochs:
             msg = f"warmup_epochs must be fewer than the {self.epochs} epochs, got {self.warmup_epochs}"
             raise UsageError(msg)

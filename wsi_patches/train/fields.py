@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from wsi_patches.models import LearnedCellFinder
 from wsi_patches.slide import Slide
 from wsi_patches.slides import open_slide
 from wsi_patches.train.augment import HARD_COLOUR, Augmentation
+from wsi_patches.train.checks import check_choices
 from wsi_patches.train.classifier import Progress, TrainedClassifier, train_classifier
 from wsi_patches.train.classifier_network import CardWords
 from wsi_patches.train.classifier_settings import ClassifierSettings
@@ -91,9 +92,7 @@ class FieldSettings(ClassifierSettings):
         if self.crop_px is not None and not 1 <= self.crop_px <= LARGEST_FIELD_PX:
             msg = f"crop_px of a training must lie in 1..{LARGEST_FIELD_PX}, got {self.crop_px}"
             raise UsageError(msg)
-        if self.padding not in get_args(Padding):
-            msg = f"no padding {self.padding!r}: choose from {', '.join(get_args(Padding))}"
-            raise UsageError(msg)
+        check_choices(self, {"padding": Padding})
         if self.padding != "none" and self.crop_px is None:
             msg = f"padding: {self.padding} is put around pictures smaller than crop_px: say crop_px too"
             raise UsageError(msg)

@@ -14,6 +14,7 @@ from wsi_patches.datasets import SlideItem, assign_ids
 from wsi_patches.datasets.splits import By, Split, SplitRow, make_split
 from wsi_patches.errors import UsageError
 from wsi_patches.models.finder_network import RED_CELL_PX
+from wsi_patches.train.checks import check_ranges
 from wsi_patches.train.classifier_settings import SHARES, TRAIN
 from wsi_patches.train.counter_fields import (
     CountedField,
@@ -70,10 +71,7 @@ class MarkedFieldSettings:
     CROP_MULTIPLE: ClassVar[int] = 16
 
     def __post_init__(self) -> None:
-        for name, (low, high) in RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                msg = f"{name} of a training must lie in {low}..{high}, got {getattr(self, name)}"
-                raise UsageError(msg)
+        check_ranges(self, RANGES)
         if self.crop_px % self.CROP_MULTIPLE:
             msg = f"crop_px of this training must be a multiple of {self.CROP_MULTIPLE}, got {self.crop_px}"
             raise UsageError(msg)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 from wsi_patches.errors import UsageError
 from wsi_patches.models.systems import SYSTEMS
 from wsi_patches.train.augment import Augmentation
+from wsi_patches.train.checks import check_choices, check_ranges
 from wsi_patches.train.engine_settings import EngineSettings
 
 __all__ = ["SHARES", "TEST", "TRAIN", "VALIDATION", "NetworkSettings", "Normalisation"]
@@ -63,13 +64,8 @@ class NetworkSettings:
     """Level-0 pixel size in um, where the files do not state it."""
 
     def __post_init__(self) -> None:
-        for name, (low, high) in RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                msg = f"{name} of a training must lie in {low}..{high}, got {getattr(self, name)}"
-                raise UsageError(msg)
-        if self.normalisation not in get_args(Normalisation):
-            msg = f"no normalisation {self.normalisation!r}: choose from {', '.join(get_args(Normalisation))}"
-            raise UsageError(msg)
+        check_ranges(self, RANGES)
+        check_choices(self, {"normalisation": Normalisation})
         self._check_architecture()
         if set(self.shares) != set(SHARES):
             msg = f"shares of a training name {', '.join(SHARES)}, found {', '.join(self.shares) or 'none'}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from wsi_patches.datasets.splits import By
 from wsi_patches.errors import UsageError
 from wsi_patches.train.augment import Augmentation
+from wsi_patches.train.checks import check_choices, check_ranges
 from wsi_patches.train.engine_settings import EngineSettings
 from wsi_patches.train.network_settings import NetworkSettings
 
@@ -86,13 +87,8 @@ class PretrainSettings(NetworkSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.method not in get_args(Method):
-            msg = f"no method {self.method!r}: choose from {', '.join(get_args(Method))}"
-            raise UsageError(msg)
-        for name, (low, high) in OWN_RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                msg = f"{name} of a training must lie in {low}..{high}, got {getattr(self, name)}"
-                raise UsageError(msg)
+        check_choices(self, {"method": Method})
+        check_ranges(self, OWN_RANGES)
         for name in ("global_share", "local_share"):
             low, high = getattr(self, name)
             if not 0 < low <= high <= 1:

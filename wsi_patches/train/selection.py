@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from wsi_patches.errors import UsageError, needs_extra
+from wsi_patches.train.checks import check_choices
 from wsi_patches.train.selection_fitness import JudgedBy, fitness_of
 
 __all__ = ["Generation", "Search", "Selected", "SelectionSettings", "chance_masks", "select", "select_in_folds"]
@@ -48,9 +49,7 @@ class SelectionSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.search not in get_args(Search):
-            msg = f"no search {self.search!r}: choose from {', '.join(get_args(Search))}"
-            raise UsageError(msg)
+        check_choices(self, {"search": Search})
         least = {"population": 4, "generations": 1, "most_patches": 20}
         for name, value in least.items():
             if getattr(self, name) < value:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from wsi_patches.errors import UsageError
 from wsi_patches.torch_data import PatchJitter
+from wsi_patches.train.checks import check_ranges
 
 __all__ = ["TrainSettings"]
 
@@ -67,7 +67,4 @@ class TrainSettings:
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
     def __post_init__(self) -> None:
-        for name, (low, high) in RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                msg = f"{name} of a training must lie in {low}..{high}, got {getattr(self, name)}"
-                raise UsageError(msg)
+        check_ranges(self, RANGES)

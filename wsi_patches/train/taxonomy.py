@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch.nn.utils import parametrize
 from wsi_patches.errors import UsageError
 from wsi_patches.models.classifier import InputFrame, normalised
 from wsi_patches.models.label_tree import LabelTree, Level, read_tree
+from wsi_patches.train.checks import check_choices
 from wsi_patches.train.classifier_network import CardWords
 from wsi_patches.train.fields import FieldSettings
 from wsi_patches.train.patch_task import WEIGHTS, PatchTask, PatchView, balanced_accuracy, cross_entropy
@@ -56,9 +57,7 @@ class TaxonomySettings(FieldSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.levels not in get_args(Levels):
-            msg = f"no levels {self.levels!r}: choose from {', '.join(get_args(Levels))}"
-            raise UsageError(msg)
+        check_choices(self, {"levels": Levels})
         given = read_tree(Path(self.tree)) if isinstance(self.tree, str | Path) else self.tree
         object.__setattr__(self, "tree", LabelTree.of(given).to_dict())
         self._check_weights()

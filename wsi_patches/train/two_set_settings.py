@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from wsi_patches.datasets.splits import By
 from wsi_patches.errors import UsageError
 from wsi_patches.train.augment import Augmentation
+from wsi_patches.train.checks import check_choices
 from wsi_patches.train.engine_settings import EngineSettings
 from wsi_patches.train.fields import FieldSettings
 from wsi_patches.train.interleaving import Ends
@@ -77,10 +78,7 @@ class TwoSetSettings(FieldSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, choice in CHOICES.items():
-            if getattr(self, name) not in get_args(choice):
-                msg = f"no {name} {getattr(self, name)!r}: choose from {', '.join(get_args(choice))}"
-                raise UsageError(msg)
+        check_choices(self, CHOICES)
         if self.mask != "none":
             msg = f"task: two_sets shows whole pictures of both sets: leave mask: {self.mask} out, or take task: fields"
             raise UsageError(msg)
