@@ -79,7 +79,10 @@ target_option = click.option(
     help="Of a store: the slides' labels, or whether a patch holds a CLASS.  [default: what the store has]",
 )
 seed_option = click.option(
-    "--seed", type=int, metavar="N", help="Start of the random numbers: equal seeds give equal draws.  [default: 0]"
+    "--seed",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Start of the random numbers: equal seeds give equal draws.  [default: 0]",
 )
 overwrite_option = click.option("--overwrite", is_flag=True, default=None, help="Replace an output that is there.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print a machine-readable summary on stdout.")

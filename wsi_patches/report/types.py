@@ -25,6 +25,9 @@ __all__ = ["TYPES", "TypeCounts", "read_types", "write_types"]
 
 TYPES, GROUPS, FACTS = "types.csv", "types_groups.csv", "types.json"
 COUNT, EXPECTED = "count_", "expected_"
+MOST_CELLS = 1_000_000_000
+"""Of one type in one row: more is a slip of the pen, and beyond some 1e18 no whole number of numpy's."""
+OTHER_SIGNS = (";", "\t")
 PATIENT = ("patient", "group", "slide_id")
 """Columns that name the patient of a row: the first of them that the row fills."""
 IN_REPORT = "types"
@@ -128,6 +131,7 @@ def read_types(path: Path) -> TypeCounts:
         raise UsageError(msg.rstrip("; "))
     names, rows = _rows(table)
     sums: dict[str, NDArray[np.int64]] = {}
+    slides = set[str]()
     for line, row in enumerate(rows, start=2):
         if row.get("status") == FAILED or not any(row[COUNT + name] for name in names):
             continue  # failed, or of cells that a person marked and no model told
@@ -135,6 +139,11 @@ def read_types(path: Path) -> TypeCounts:
         if not patient:
             msg = f"{table}, line {line}: nothing names the patient; fill the column {' or '.join(PATIENT)}"
             raise UsageError(msg)
+        slide = row.get("slide_id", "")
+        if slide in slides:
+            msg = f"{table}, line {line}: slide {slide} is in the table already, its cells would count twice"
+            raise UsageError(msg + ": leave one row of it")
+        slides |= {slide} - {""}
         counts = np.array([_count(row[COUNT + name], f"{table}, line {line}, {COUNT}{name}") for name in names])
         sums[patient] = sums.get(patient, np.zeros(len(names), np.int64)) + counts
     if not sums:
@@ -147,7 +156,7 @@ def _rows(table: Path) -> tuple[list[str], list[dict[str, str]]]:
     try:
         with table.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
-            rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
+            told = list(reader)
             titles = reader.fieldnames or ()
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         msg = f"{table} cannot be read as CSV: {error}"
@@ -156,8 +165,23 @@ def _rows(table: Path) -> tuple[list[str], list[dict[str, str]]]:
     if not names or not set(titles) & set(PATIENT):
         found, wanted = ", ".join(titles) or "none", ", ".join(PATIENT[:-1])
         msg = f"{table} has the columns {found}: it needs {wanted} or {PATIENT[-1]}, and {COUNT}TYPE for each type"
+        commas = len(titles) == 1 and any(sign in titles[0] for sign in OTHER_SIGNS)
+        raise UsageError(msg + ("; separate the columns by commas" if commas else ""))
+    _check_clear(table, titles, told)
+    return names, [{key: (value or "").strip() for key, value in row.items() if key} for row in told]
+
+
+def _check_clear(table: Path, titles: Sequence[str], rows: Sequence[dict[str | Any, Any]]) -> None:
+    """Refuse a column that is there twice, and rows whose cells lie beside the columns: ``1,234`` without quotes."""
+    found = [f" has the column {title} twice" for title in titles if title and titles.count(title) > 1]
+    found += [
+        f", line {line} has more cells than there are columns"
+        for line, row in enumerate(rows, start=2)
+        if any(cell.strip() for cell in row.get(None, ()))
+    ]
+    if found:
+        msg = f"{table}{found[0]}: which of them counts cannot be told; mend the table"
         raise UsageError(msg)
-    return names, rows
 
 
 def _count(text: str, where: str) -> int:
@@ -165,9 +189,9 @@ def _count(text: str, where: str) -> int:
         value = float(text)
     except ValueError:
         value = -1.0
-    if value < 0 or not value.is_integer():
+    if not 0 <= value <= MOST_CELLS or not value.is_integer():
         msg = f"{where}: a count is a whole number of 0 or more, found {text!r}"
-        raise UsageError(msg)
+        raise UsageError(f"{msg}; {MOST_CELLS} is the most" if value > MOST_CELLS else msg)
     return int(value)
 
 
@@ -178,6 +202,9 @@ def _with_facts(read: TypeCounts, path: Path) -> TypeCounts:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         confusion = np.array(facts["confusion"], np.int64) if facts["confusion"] else None
+        if confusion is not None and confusion.min(initial=0) < 0:
+            msg = "how often types were taken for each other is below 0"
+            raise ValueError(msg)
         types, blasts, model = tuple(facts["types"]), tuple(facts["blasts"]), str(facts["weights_sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f"{path} is no description of types that wsi-patches infer wrote: {error}"

@@ -17,7 +17,7 @@ from wsi_patches.train.classifier_network import CardWords
 from wsi_patches.train.classifier_settings import ClassifierSettings
 from wsi_patches.train.patch_set import PatchSet
 
-__all__ = ["BlastSettings", "cut_blasts", "train_blasts"]
+__all__ = ["LIMITS", "BlastSettings", "cut_blasts", "patches_of", "train_blasts"]
 
 LIMITS = (
     "learnt from the slides of one data set: on slides of another lab, stain or scanner it is to be measured before it "
@@ -105,6 +105,23 @@ def cut_blasts(
     -------
     The patches, and what they let the model's card say.
     """
+    patches = patches_of(settings, items, folder, progress, finder=finder)
+    return patches, _words(settings, patches)
+
+
+def patches_of(
+    settings: BlastSettings,
+    items: Sequence[SlideItem],
+    folder: Path,
+    progress: Progress | None = None,
+    *,
+    types: tuple[str, ...] = (),
+    finder: CellFinder[Any] | None = None,
+) -> PatchSet:
+    """Cut one patch for each marked cell: blast or other white cell, or each of ``types`` if some are given.
+
+    Further parameters and errors are those of `train_blasts`.
+    """
     cut = CellCut(
         scale=settings,
         input_px=settings.input_px,
@@ -112,10 +129,10 @@ def cut_blasts(
         finder=LearnedCellFinder.load(device=settings.training.device) if finder is None else finder,
         classes=settings.classes,
         slide_mpp=settings.slide_mpp,
+        types=types,
     )
     on_slide = None if progress is None else lambda done, total: progress("slides", done, total)
-    patches = cell_patches(items, cut, folder, on_slide)
-    return patches, _words(settings, patches)
+    return cell_patches(items, cut, folder, on_slide)
 
 
 def _words(settings: BlastSettings, patches: PatchSet) -> CardWords:

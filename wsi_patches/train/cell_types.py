@@ -17,9 +17,7 @@ from wsi_patches.counting import CellFinder
 from wsi_patches.datasets import SlideItem
 from wsi_patches.errors import AnnotationError, UsageError
 from wsi_patches.geometry import Size
-from wsi_patches.models import LearnedCellFinder
-from wsi_patches.train.annotated import CellCut, cell_patches
-from wsi_patches.train.blasts import LIMITS, BlastSettings
+from wsi_patches.train.blasts import LIMITS, BlastSettings, patches_of
 from wsi_patches.train.classifier import Progress
 from wsi_patches.train.classifier_network import CardWords
 from wsi_patches.train.patch_set import PatchSet
@@ -82,17 +80,7 @@ def cut_types(
     """
     types, rare = _types(settings, items)
     blasts = blasts_of(types, settings)
-    cut = CellCut(
-        scale=settings,
-        input_px=settings.input_px,
-        margin=settings.augmentation.margin,
-        finder=LearnedCellFinder.load(device=settings.training.device) if finder is None else finder,
-        classes=settings.classes,
-        slide_mpp=settings.slide_mpp,
-        types=types,
-    )
-    on_slide = None if progress is None else lambda done, total: progress("slides", done, total)
-    patches = cell_patches(items, cut, folder, on_slide)
+    patches = patches_of(settings, items, folder, progress, types=types, finder=finder)
     patches = replace(patches, left_out=(*patches.left_out, *rare))
     patch_um = settings.patch_um if patches.mpp is not None else None
     title = f"{len(types)} types of cells, {len(blasts)} of them blasts, trained on annotated slides"

@@ -67,9 +67,10 @@ class DiagnosisSettings:
     def __post_init__(self) -> None:
         wrong = [name for name in ("draws", "learnt_draws", "resamples") if getattr(self, name) < 1]
         wrong += ["folds"] if self.folds < 2 else []
+        wrong += ["seed"] if self.seed < 0 else []
         wrong += [] if 0 <= self.agreement <= 1 else ["agreement"]
         if wrong:
-            msg = f"{', '.join(wrong)} out of range: counts are 1 or more, folds 2 or more, agreement lies in 0..1"
+            msg = f"{', '.join(wrong)} out of range: counts are 1 or more, folds 2 or more, the seed 0 or more, agreement lies in 0..1"
             raise UsageError(msg)
 
 

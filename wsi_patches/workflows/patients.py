@@ -67,8 +67,8 @@ class PatientsSettings:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        if self.draws < 1:
-            msg = f"draws is a count of 1 or more, found {self.draws}"
+        if self.draws < 1 or self.seed < 0:
+            msg = f"draws is a count of 1 or more and the seed 0 or more, found {self.draws} and {self.seed}"
             raise UsageError(msg)
 
 

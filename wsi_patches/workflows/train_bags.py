@@ -21,14 +21,13 @@ from wsi_patches.train.bag_settings import BagSettings
 from wsi_patches.train.bag_training import TrainedBags, simpler, train_bags
 from wsi_patches.train.bags import Bag, BagSet, mean_vectors
 from wsi_patches.train.features import colour_of
-from wsi_patches.train.logs import HISTORY
 from wsi_patches.train.network_settings import TEST
 from wsi_patches.train.store_patches import StorePatches, some_of
-from wsi_patches.workflows.output import Existing, check_output
+from wsi_patches.workflows.output import Existing
 from wsi_patches.workflows.probe import COLOUR
 from wsi_patches.workflows.store_bags import describe_stores, find_store_bags
 from wsi_patches.workflows.train_folder import DRAWS, TEST_SPLIT, TrainingData
-from wsi_patches.workflows.train_measured import WEIGHTS, MeasuredTraining, write_measured
+from wsi_patches.workflows.train_measured import MeasuredTraining, check_training, write_measured
 
 __all__ = ["MEAN", "BagTraining", "bag_set", "bag_vectors", "train_bags_on_stores"]
 
@@ -56,8 +55,7 @@ def train_bags_on_stores(
             "--group-pattern to extract, and labels with --labels TABLE.csv"
         )
         raise UsageError(msg)
-    ours = any((out / name).exists() for name in (HISTORY, WEIGHTS, "checkpoint.pt"))
-    there = check_output(out, existing, ours=ours, what="a training")
+    there = check_training(out, existing)
     found = find_store_bags(data.inputs, settings.bag, settings.labels)
     labelled, notes = _labelled(found.bags)
     encoder = FrozenEncoder.load(settings.encoder, settings.training.device)

@@ -114,9 +114,14 @@ def _together(parts: Sequence[TypeCounts]) -> TypeCounts:
     """Join tables of the same types, counted by one model."""
     first = parts[0]
     for other in parts[1:]:
-        if (other.types, other.model) != (first.types, first.model) or set(other.patients) & set(first.patients):
+        both = sorted(set(other.patients) & set(first.patients))
+        found = [f"other types: {', '.join(sorted(set(other.types) ^ set(first.types)) or other.types)}"]
+        found = found if other.types != first.types else []
+        found += [f"counts by the weights {other.model[:12]} and {first.model[:12]}"] * (other.model != first.model)
+        found += [f"{len(both)} patients in both: {', '.join(both[:NAMED])}"] if both else []
+        if found:
             msg = "counts that are learnt from together are of the same types, of one model, and of different patients"
-            raise UsageError(msg)
+            raise UsageError(f"{msg}; found {'; '.join(found)}")
         first = replace(
             first, patients=first.patients + other.patients, counts=np.concatenate([first.counts, other.counts])
         )
@@ -142,7 +147,7 @@ def _labelled(
     known = tuple(sorted({labels[one] for one in kept}))
     if len(known) < 2:
         msg = f"two labels or more are told apart, found {', '.join(known) or 'none'} of {len(kept)} patients"
-        raise UsageError(msg)
+        raise UsageError("; ".join([msg, *(f"left out: {one}" for one in told)]))
     truth = np.array([known.index(labels[one]) for one in kept], np.int32)
     counts = np.array([cells[one] for one in kept])
     return Patients(tuple(kept), counted.types, counts, known, truth, counted.confusion), tuple(

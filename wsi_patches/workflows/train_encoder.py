@@ -17,14 +17,13 @@ from wsi_patches.models.encoder_file import NAME
 from wsi_patches.models.encoders import ENCODERS, find_encoder
 from wsi_patches.pipeline import Progress
 from wsi_patches.stores.files import write_whole
-from wsi_patches.train.logs import HISTORY
 from wsi_patches.train.pretrain import TrainedEncoder, train_encoder
 from wsi_patches.train.pretrain_settings import PretrainSettings
 from wsi_patches.workflows.labelled import readable_patches
-from wsi_patches.workflows.output import Existing, check_output
+from wsi_patches.workflows.output import Existing
 from wsi_patches.workflows.store_bags import open_stores
 from wsi_patches.workflows.train_folder import TrainingData
-from wsi_patches.workflows.train_measured import WEIGHTS, MeasuredTraining, write_measured
+from wsi_patches.workflows.train_measured import WEIGHTS, MeasuredTraining, check_training, write_measured
 
 __all__ = ["ENCODER_FILE", "EncoderTraining", "train_encoder_on_stores"]
 
@@ -50,8 +49,7 @@ def train_encoder_on_stores(
     if not NAME.fullmatch(settings.name) or settings.name in ENCODERS:
         msg = f"{settings.name!r} cannot be an encoder's name: small letters, digits, - and _, and none that is taken"
         raise UsageError(msg)
-    ours = any((out / name).exists() for name in (HISTORY, WEIGHTS, "checkpoint.pt"))
-    there = check_output(out, existing, ours=ours, what="a training")
+    there = check_training(out, existing)
     patches = open_stores(data.inputs)
     kept = np.concatenate([readable_patches(store) for store in patches.stores])
     if there and existing.overwrite:

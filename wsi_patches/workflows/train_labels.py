@@ -18,10 +18,9 @@ from wsi_patches.pipeline import Progress
 from wsi_patches.train.label_set import cut_labels
 from wsi_patches.train.label_settings import LabelSettings
 from wsi_patches.train.labels import TrainedLabels, train_labels
-from wsi_patches.train.logs import HISTORY
-from wsi_patches.workflows.output import Existing, check_output
+from wsi_patches.workflows.output import Existing
 from wsi_patches.workflows.train_folder import DRAWS, TEST_SPLIT, TrainingData
-from wsi_patches.workflows.train_measured import WEIGHTS, MeasuredTraining, write_measured
+from wsi_patches.workflows.train_measured import MeasuredTraining, check_training, write_measured
 
 __all__ = ["LabelTraining", "train_labels_on_folder"]
 
@@ -45,8 +44,7 @@ def train_labels_on_folder(
     if len(data.inputs) != 1 or data.annotations is not None:
         msg = "task: labels learns from one folder, given with --data: a table of labels (CSV) and its images"
         raise UsageError(msg)
-    ours = any((out / name).exists() for name in (HISTORY, WEIGHTS, "checkpoint.pt"))
-    there = check_output(out, existing, ours=ours, what="a training")
+    there = check_training(out, existing)
     table, images = find_label_table(data.inputs[0])
     rule = BEFORE_FIRST_DOT if data.groups == GroupRule() else data.groups
     labels = read_multi_labels(table, images, settings.columns, rule)

@@ -21,11 +21,12 @@ from wsi_patches.models.encoder_card import EncoderCard
 from wsi_patches.models.weights import save_weights
 from wsi_patches.stores.files import write_json
 from wsi_patches.train.curves import write_training_page
-from wsi_patches.train.logs import Epoch
+from wsi_patches.train.logs import HISTORY, Epoch
 from wsi_patches.workflows.evaluation_files import write_evaluation
+from wsi_patches.workflows.output import Existing, check_output
 from wsi_patches.workflows.train_folder import PAGE, TEST_SPLIT, plain
 
-__all__ = ["WEIGHTS", "MeasuredTraining", "Trained", "write_measured"]
+__all__ = ["WEIGHTS", "MeasuredTraining", "Trained", "check_training", "write_measured"]
 
 WEIGHTS = "weights.safetensors"
 
@@ -78,6 +79,12 @@ class MeasuredTraining(Generic[TrainedT, CardT, ResultT]):
     def warnings(self) -> tuple[str, ...]:
         """What a reader of the figures must know."""
         return self.trained.warnings
+
+
+def check_training(out: Path, existing: Existing) -> bool:
+    """Return whether a folder holds an earlier training to go on from or to replace; errors are `check_output`'s."""
+    ours = any((out / name).exists() for name in (HISTORY, WEIGHTS, "checkpoint.pt"))
+    return check_output(out, existing, ours=ours, what="a training")
 
 
 def write_measured(

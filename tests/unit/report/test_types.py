@@ -1,6 +1,7 @@
 """types.csv: what is written of slides is read back as counts of patients."""
 
 import csv
+import json
 
 import pytest
 
@@ -52,4 +53,35 @@ def test_what_lies_beside_another_table_is_refused(tmp_path):
         read_types(tmp_path)
     (tmp_path / "types.json").write_text("{}")
     with pytest.raises(UsageError, match="no description of types"):
+        read_types(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("patient;count_a\nP1;3\n", "separate the columns by commas"),
+        ("slide_id,count_a\nS1,3\nS1,3\n", "line 3: slide S1 is in the table already"),
+        ("patient,count_a,count_a\nP1,3,4\n", "has the column count_a twice"),
+        ("patient,count_a,count_b\nP1,1,234,5\n", "line 2 has more cells than there are columns"),
+        ("patient,count_a\nP1,1e300\n", "found '1e300'; 1000000000 is the most"),
+        ("patient,count_a\nP1,1e17\n", "found '1e17'; 1000000000 is the most"),
+        ("patient,count_a\nP1,inf\n", "found 'inf'"),
+    ],
+)
+def test_tables_whose_counts_cannot_be_told_are_refused(tmp_path, table, told):
+    (tmp_path / "lab.csv").write_text(table)
+    with pytest.raises(UsageError, match=told):
+        read_types(tmp_path / "lab.csv")
+
+
+def test_a_table_as_office_programs_write_it_is_read(tmp_path):
+    (tmp_path / "lab.csv").write_text("\ufeffpatient,count_a,,\nP1,3,,\nP1,4,,\n", encoding="utf-8")
+    assert read_types(tmp_path / "lab.csv").counts.tolist() == [[7]]
+
+
+def test_a_confusion_below_nothing_is_refused(tmp_path):
+    write_types(tmp_path, [report("A1", "A", [3, 4])])
+    facts = json.loads((tmp_path / "types.json").read_text())
+    (tmp_path / "types.json").write_text(json.dumps({**facts, "confusion": [[5, -1], [0, 6]]}))
+    with pytest.raises(UsageError, match="taken for each other is below 0"):
         read_types(tmp_path)
