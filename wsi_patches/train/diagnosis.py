@@ -70,8 +70,8 @@ class DiagnosisSettings:
         wrong += ["seed"] if self.seed < 0 else []
         wrong += [] if 0 <= self.agreement <= 1 else ["agreement"]
         if wrong:
-            msg = f"{', '.join(wrong)} out of range: counts are 1 or more, folds 2 or more, the seed 0 or more, agreement lies in 0..1"
-            raise UsageError(msg)
+            msg = "counts are 1 or more, folds 2 or more, the seed 0 or more, agreement lies in 0..1"
+            raise UsageError(f"{', '.join(wrong)} out of range: " + msg)
 
 
 @dataclass(frozen=True)

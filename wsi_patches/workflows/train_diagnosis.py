@@ -121,7 +121,7 @@ def _together(parts: Sequence[TypeCounts]) -> TypeCounts:
         found += [f"{len(both)} patients in both: {', '.join(both[:NAMED])}"] if both else []
         if found:
             msg = "counts that are learnt from together are of the same types, of one model, and of different patients"
-            raise UsageError(f"{msg}; found {'; '.join(found)}")
+            raise UsageError("; found ".join([msg, *found]))
         first = replace(
             first, patients=first.patients + other.patients, counts=np.concatenate([first.counts, other.counts])
         )
