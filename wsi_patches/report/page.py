@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_patches.html_page import details_table, embedded_picture, html_document, warnings_box
+from wsi_patches.html_page import details_table, embedded_picture, figures_table, html_document, warnings_box
 from wsi_patches.outcome import DONE, OUT_OF_FOCUS, Interval, SlideReport
 from wsi_patches.report.album import Crop, Gallery
+from wsi_patches.report.types import IN_REPORT as TYPES
 
 __all__ = ["render_page"]
 
@@ -64,6 +65,7 @@ def render_page(
         f'<p class="path">{escape(report.path)}</p>',
         _counts(report),
         f"<p>{escape(report.interval_method)}</p>" if report.interval_method else "",
+        _types(report),
         warnings_box(report.warnings),
         f"<h2>Morphology</h2>\n<p>{escape(words)} {BY_MODEL}</p>" if words else "",
         "<h2>Overview</h2>",
@@ -105,6 +107,24 @@ def _figure_row(name: str, interval: Interval | None, absent: str, *, share: boo
 
 def _values(interval: Interval) -> tuple[float, float, float]:
     return interval.value, interval.low, interval.high
+
+
+def _types(report: SlideReport) -> str:
+    """Return a table of the types of cells that occur, the most frequent first; nothing where none was told."""
+    told = report.extra.get(TYPES)
+    if told is None or not any(told["counts"]):
+        return ""
+    every = sorted(zip(told["counts"], told["names"], told["expected"], strict=True), key=lambda one: -one[0])
+    cells = sum(told["counts"])
+    rows = [["Type", "Cells", "Share", "Expected", "Counts as"]]
+    for count, name, expected in every:
+        if count:
+            kind = "blast" if name in told["blasts"] else "other"
+            rows.append([name.replace("_", " "), str(count), f"{100 * count / cells:.1f} %", f"{expected:.1f}", kind])
+    none = ", ".join(name.replace("_", " ") for count, name, _ in every if not count)
+    table = figures_table(rows, "Cells by their most probable type; expected is the sum of their probabilities of it")
+    absent = f"<p>No cell is most probably: {escape(none)}.</p>" if none else ""
+    return f'<h3>Types</h3>\n<div class="wide">{table}</div>\n{absent}'
 
 
 def _seen(report: SlideReport) -> str:
@@ -180,7 +200,7 @@ def _focus_figure(report: SlideReport, focus: NDArray[np.uint8] | None) -> str:
 
 
 def _details(report: SlideReport) -> dict[str, str]:
-    more = {name: value for name, value in report.extra.items() if name not in OF_QUALITY}
+    more = {name: value for name, value in report.extra.items() if name not in (*OF_QUALITY, TYPES)}
     return {
         "Method": report.method,
         "Model": report.model or "none",
@@ -195,6 +215,8 @@ def _plain(value: object) -> str:
         return "not stated"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, dict):
+        return "; ".join(f"{str(name).replace('_', ' ')}: {_plain(one)}" for name, one in value.items())
     if isinstance(value, list | tuple):
         return (" x " if all(isinstance(one, int) for one in value) else ", ").join(str(one) for one in value)
     return str(value)

@@ -134,3 +134,18 @@ def test_further_figures_are_told_as_people_read_them():
         assert told in page
     assert "None" not in page
     assert "False" not in page
+
+
+def test_the_types_of_the_cells_are_a_table_and_no_heap_of_figures():
+    told = {"names": ["small_blast", "monocyte", "eosinophil"], "counts": [3, 9, 0], "expected": [3.24, 8.5, 0.26]}
+    types = {**told, "blasts": ["small_blast"], "confusion": [[71, 2, 0], [1, 83, 4], [0, 5, 97]]}
+    extra = {"types": types, "attributes": {"cell_size": ["small", "large"]}}
+    page = check_readable(render_page(replace(REPORT, extra=extra), np.zeros((9, 9, 3), np.uint8)))
+    words = " ".join(page.text.split())
+    assert words.index("monocyte 9 75.0 % 8.5 other") < words.index("small blast 3 25.0 % 3.2 blast")
+    assert "No cell is most probably: eosinophil." in words
+    assert "cell size: small, large" in words
+    assert "97" not in words  # how often types are taken for each other is in types.json
+    for none in ({}, {"types": {**types, "counts": [0, 0, 0]}}):
+        page = check_readable(render_page(replace(REPORT, extra=none), np.zeros((9, 9, 3), np.uint8)))
+        assert "Types" not in [text for _, text in page.headings]
