@@ -102,11 +102,20 @@ class AttentionMil(Aggregator):
         Whether that layer is multiplied by a gate (equation 9) or not (equation 8).
     dropout
         Share of the features that are left out while training.
+
+    Raises
+    ------
+    UsageError
+        A setting cannot be.
     """
 
     def __init__(
         self, classes: int, dim: int, width: int = 128, hidden: int = 64, *, gated: bool = False, dropout: float = 0.25
     ) -> None:
+        _check_counts(width=width, hidden=hidden)
+        if not 0 <= dropout < 1:
+            msg = f"an aggregator's dropout lies from 0 to below 1, found {dropout}"
+            raise UsageError(msg)
         super().__init__(classes, dim, width)
         self.embed = nn.Sequential(nn.Dropout(dropout), nn.Linear(dim, width), nn.ReLU())
         self.seen = nn.Linear(width, hidden)
@@ -146,12 +155,13 @@ class SetTransformer(Aggregator):
     Raises
     ------
     UsageError
-        ``heads`` does not divide ``width``.
+        ``heads`` does not divide ``width``, or a setting is no count.
     """
 
     def __init__(
         self, classes: int, dim: int, width: int = 64, heads: int = 4, inducing: int = 16, blocks: int = 1
     ) -> None:
+        _check_counts(width=width, heads=heads, inducing=inducing, blocks=blocks)
         if width % heads:
             msg = f"a set transformer's heads divide its width, found {heads} heads and a width of {width}"
             raise UsageError(msg)
@@ -201,6 +211,14 @@ class _Induced(nn.Module):
         gathered, _ = self.gather(self.points.expand(len(instances), -1, -1), instances, mask)
         spread: Tensor = self.spread(instances, gathered, None)[0]
         return spread
+
+
+def _check_counts(**counts: int) -> None:
+    """Refuse counts of nothing, of which torch would make a network that knows nothing."""
+    for name, count in counts.items():
+        if count < 1:
+            msg = f"an aggregator's {name} is 1 or more, found {count}"
+            raise UsageError(msg)
 
 
 def _weighed(weights: Tensor, instances: Tensor) -> Tensor:

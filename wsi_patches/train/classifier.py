@@ -29,6 +29,7 @@ from wsi_patches.train.masked import masked_patches
 from wsi_patches.train.patch_set import PatchSet, PatchSplit, split_patches
 from wsi_patches.train.patch_task import PatchTask, PatchView, TaskMaker, logits_of
 from wsi_patches.train.refit import refit_head
+from wsi_patches.train.sampling import check_smote
 
 __all__ = [
     "WEIGHTS",
@@ -226,6 +227,8 @@ def _check(settings: ClassifierSettings, views: Mapping[str, PatchView]) -> None
                 "more slides"
             )
             raise UsageError(msg)
+    if settings.balance == "smote":
+        check_smote(views[TRAIN].truth, class_names)
     if settings.calibration == "isotonic" and len(class_names) != 2:
         msg = f"isotonic calibration is for two classes, found {', '.join(class_names)}: use temperature"
         raise UsageError(msg)

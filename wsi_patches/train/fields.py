@@ -31,6 +31,8 @@ __all__ = ["FieldSettings", "add_field", "cut_fields", "field_patches", "train_f
 
 LARGEST_FIELD_PX = 4096
 MOST_MEASURED = 24
+FOLDERS = ": give a folder for each class, in which plain pictures lie and nothing else, and which is not empty"
+"""What is asked for where no picture has a class."""
 LIMITS = (
     "says what whole fields of one data set look like, stain and lamp included; on fields of another lab it is to be "
     "measured before it is believed, and it counts no cells; for research use"
@@ -173,7 +175,8 @@ def field_patches(
     named = [(item, name) for item in items if (name := _class_of(item, settings.classes)) is not None]
     labelled = _drawn(named, settings.most_per_class, settings.split_seed)
     class_names = tuple(sorted({name for _, name in labelled}))
-    settings.check_classes(class_names)
+    if class_names:
+        settings.check_classes(class_names)
     with PatchWriter(folder, settings.input_px) as writer:
         for row, (item, name) in enumerate(labelled):
             with writer.slide(item.path), open_slide(item.path, mpp=settings.slide_mpp) as slide:
@@ -181,7 +184,8 @@ def field_patches(
             if progress is not None:
                 progress(row + 1, len(labelled))
         if len(named) < len(items):
-            writer.left_out.append(f"{len(items) - len(named)} of {len(items)} pictures have no class")
+            rule = "" if any(item.label for item in items) else FOLDERS
+            writer.left_out.append(f"{len(items) - len(named)} of {len(items)} pictures have no class{rule}")
         writer.left_out += _of_one_set(labelled)
         if len(labelled) < len(named):
             writer.left_out.append(

@@ -5,6 +5,7 @@ All of it is for the training split only: pass it nothing of what is judged.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from wsi_patches.errors import UsageError, needs_extra
 
-__all__ = ["ClassWeights", "balanced_draws", "class_weights", "oversampled", "smote"]
+__all__ = ["ClassWeights", "balanced_draws", "check_smote", "class_weights", "oversampled", "smote"]
 
 ClassWeights = Literal["none", "inverse", "effective"]
 Indices = NDArray[np.int64]
@@ -165,6 +166,39 @@ def smote(
         raise UsageError(msg)
     grown, classes = SMOTE(random_state=seed, k_neighbors=neighbours).fit_resample(features, truth)
     return np.asarray(grown, np.float32), np.asarray(classes, np.int64)
+
+
+def check_smote(truth: ArrayLike, class_names: Sequence[str]) -> None:
+    """Refuse a training split that `smote` cannot grow, before anything is learnt from it.
+
+    Parameters
+    ----------
+    truth
+        Class of each sample of the training split, ``(n,)``.
+    class_names
+        Of the classes.
+
+    Raises
+    ------
+    UsageError
+        A class that must grow has too few samples.
+    MissingExtra
+        imbalanced-learn is not installed.
+    """
+    with needs_extra("train", "SMOTE"):
+        import imblearn.over_sampling  # noqa: F401  # to be told now, and not after the training
+    counts = np.bincount(np.asarray(truth), minlength=len(class_names)).tolist()
+    short = [
+        f"{count} of {name}"
+        for name, count in zip(class_names, counts, strict=True)
+        if count <= SMOTE_NEIGHBOURS and count < max(counts)
+    ]
+    if short:
+        msg = (
+            f"balance: smote needs {SMOTE_NEIGHBOURS + 1} patches or more of each class in the training split, found "
+            f"{', '.join(short)}: give more, leave the class out, or take balance: weights or oversample"
+        )
+        raise UsageError(msg)
 
 
 def _counts(truth: NDArray[Any], classes: int) -> NDArray[np.int64]:

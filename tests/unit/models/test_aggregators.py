@@ -91,3 +91,19 @@ def test_the_set_transformers_instances_look_at_each_other():
 def test_heads_that_do_not_divide_are_refused():
     with pytest.raises(UsageError, match="heads divide its width"):
         AGGREGATORS["set_transformer"](2, dim=4, width=10, heads=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "told"),
+    [
+        ("attention_mil", {"width": 0}, "width is 1 or more, found 0"),
+        ("attention_mil", {"hidden": -2}, "hidden is 1 or more, found -2"),
+        ("attention_mil", {"dropout": 2}, "dropout lies from 0 to below 1, found 2"),
+        ("set_transformer", {"heads": 0}, "heads is 1 or more, found 0"),
+        ("set_transformer", {"inducing": 0}, "inducing is 1 or more"),
+        ("set_transformer", {"blocks": -1}, "blocks is 1 or more"),
+    ],
+)
+def test_settings_that_no_network_has_are_refused(name, values, told):
+    with pytest.raises(UsageError, match=told):
+        AGGREGATORS[name](2, dim=4, **values)

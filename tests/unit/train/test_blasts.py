@@ -234,6 +234,8 @@ def test_labels_can_be_merged_and_left_out(fields, tmp_path):
     assert "1 of 26 pictures have no class" in result.left_out[1]
     with pytest.raises(UsageError, match="found 8 benign"):
         train_fields(replace(FIELDS, classes={"early": None, "pro": None}), fields, tmp_path / "one")
+    with pytest.raises(UsageError, match="2 of 2 pictures have no class: give a folder for each class"):
+        train_fields(FIELDS, [SlideItem(one.path) for one in fields[:2]], tmp_path / "none")
 
 
 def test_the_scale_of_fields_is_measured_or_asked_for(fields, items, tmp_path):

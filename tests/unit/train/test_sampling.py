@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsi_patches.errors import MissingExtra, UsageError
-from wsi_patches.train.sampling import balanced_draws, class_weights, oversampled, smote
+from wsi_patches.train.sampling import balanced_draws, check_smote, class_weights, oversampled, smote
 
 TRUTH = np.repeat([0, 1, 2], [90, 9, 1])
 some_classes = st.lists(st.integers(0, 2), min_size=3, max_size=60).map(lambda rest: np.array([0, 1, 2, *rest]))
@@ -111,6 +111,10 @@ def test_what_cannot_be_balanced_is_refused(rng, monkeypatch):
         smote(rng.random((100, 2), np.float32), TRUTH, 0)
     with pytest.raises(UsageError, match="two classes"):
         smote(rng.random((9, 2), np.float32), np.zeros(9, int), 0)
+    with pytest.raises(UsageError, match=r"6 patches or more of each class .* found 1 of basophil: give more"):
+        check_smote(TRUTH, ("blast", "other", "basophil"))
+    check_smote([0] * 3 + [1] * 3, ("none", "grows"))
     monkeypatch.setitem(sys.modules, "imblearn.over_sampling", None)
-    with pytest.raises(MissingExtra, match="SMOTE needs imblearn"):
-        smote(rng.random((9, 2), np.float32), np.zeros(9, int), 0)
+    for refused in (lambda: smote(rng.random((9, 2), np.float32), np.zeros(9, int), 0), lambda: check_smote([0], "a")):
+        with pytest.raises(MissingExtra, match="SMOTE needs imblearn"):
+            refused()

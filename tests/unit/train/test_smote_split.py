@@ -71,6 +71,15 @@ def test_smote_is_handed_the_training_split_and_nothing_else(cells, tmp_path, mo
     assert truth.tolist() == patches.truth[names == "train"].tolist()
 
 
+def test_too_few_for_smote_is_told_before_an_epoch(tmp_path):
+    folder = write_c_nmc(tmp_path / "cells", 48)
+    for path in sorted((folder / "fold_0" / "hem").iterdir())[8:]:
+        path.unlink()
+    with pytest.raises(UsageError, match="smote needs 6 patches or more of each class in the training split, found"):
+        trained(folder, tmp_path / "out")
+    assert not (tmp_path / "out" / "history.csv").exists()
+
+
 def test_pictures_of_validation_and_test_change_no_weight(cells, tmp_path):
     first = trained(cells, tmp_path / "first")
     others = trained(inverted(cells, tmp_path / "a", first, {"validation", "test"}), tmp_path / "others")
