@@ -9,6 +9,7 @@ from itertools import cycle
 from pathlib import Path
 
 from wsi_patches.datasets import Found, annotations_of, find_inputs, safe_id, with_groups
+from wsi_patches.datasets.sentences import some
 from wsi_patches.errors import UsageError
 from wsi_patches.infer import FOUND, MARKED
 from wsi_patches.models.backends.devices import list_devices
@@ -17,7 +18,7 @@ from wsi_patches.report import read_reports
 from wsi_patches.slides.pool import close_idle_slides
 from wsi_patches.stores import is_store, open_store
 from wsi_patches.workflows.infer_settings import InferSettings
-from wsi_patches.workflows.infer_task import InferTask, failed_report
+from wsi_patches.workflows.infer_task import NO_CELLS, NO_DICOM, InferTask, failed_report
 from wsi_patches.workflows.look import Looked, look_at
 from wsi_patches.workflows.output import check_output
 from wsi_patches.workflows.review import digest_of
@@ -111,12 +112,13 @@ def plan_infer(settings: InferSettings, weights: Weights | None = None) -> Infer
     failed = tuple(failed_report(one.outcome, one.item.group, one.item.group_kind) for one in lost)
     if settings.annotations is not None:
         tasks = [_marked(task, settings.annotations) for task in tasks]
-    done = {name: report for name, report in done.items() if name in _unchanged(tasks, done)}
+    unchanged = _unchanged(tasks, done) - _lacks_dicom(tasks, done)
+    done = {name: report for name, report in done.items() if name in unchanged}
     kept = tuple(done[task.slide_id] for task in tasks if task.slide_id in done)
     order = (*names, *(task.slide_id for task in stored))
     left = [task for task in tasks if task.slide_id not in done]
     dealt = tuple(left) if settings.is_elsewhere else _dealt(left, settings.device)
-    return InferPlan(dealt, failed, kept, order, inputs.problems)
+    return InferPlan(dealt, failed, kept, order, (*inputs.problems, *_without_dicom(tasks, done)))
 
 
 def _dealt(tasks: Sequence[InferTask], device: str) -> tuple[InferTask, ...]:
@@ -140,6 +142,20 @@ def _unchanged(tasks: Sequence[InferTask], done: Mapping[str, SlideReport]) -> s
     """Return the slides of an earlier run whose marks are still the same."""
     known = {name: report.extra.get("marks_sha256", "") for name, report in done.items()}
     return {task.slide_id for task in tasks if known.get(task.slide_id) == digest_of(task.marks)}
+
+
+def _lacks_dicom(tasks: Sequence[InferTask], done: Mapping[str, SlideReport]) -> set[str]:
+    """Return the slides whose cells are asked for as DICOM annotations, which an earlier run was not asked for."""
+    asked = [task for task in tasks if task.dicom and task.slide_id in done and not task.has_dicom]
+    told = {name: {NO_DICOM, NO_CELLS} & {*report.warnings} for name, report in done.items()}
+    return {task.slide_id for task in asked if not told[task.slide_id] and task.dicom_source is not None}
+
+
+def _without_dicom(tasks: Sequence[InferTask], done: Mapping[str, SlideReport]) -> list[str]:
+    """Return a sentence on the slides that are kept as they are, though DICOM annotations are asked for."""
+    names = [task.slide_id for task in tasks if task.dicom and task.slide_id in done and not task.has_dicom]
+    why = "have no DICOM annotations: they are no DICOM files here, or hold no cell"
+    return [f"{len(names)} slides that were counted before {why} ({some(names)})"] if names else []
 
 
 def _reports(out: Path, weights: Weights, ids: Sequence[str] | None) -> dict[str, SlideReport]:

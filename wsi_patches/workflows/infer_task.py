@@ -23,9 +23,21 @@ from wsi_patches.stores import MosaicSlide, shared_store
 from wsi_patches.stores.files import replacing
 from wsi_patches.workflows.review import digest_of, read_marks
 
-__all__ = ["InferTask", "failed_report", "infer_slide", "infer_slides", "lost_slide", "needs_of"]
+__all__ = [
+    "NO_CELLS",
+    "NO_DICOM",
+    "InferTask",
+    "failed_report",
+    "infer_slide",
+    "infer_slides",
+    "lost_slide",
+    "needs_of",
+]
 
 HOLES_NAMED = 5
+NO_DICOM = "the slide is no DICOM file here, so its cells are not written as DICOM annotations"
+NO_CELLS = "no cell is marked, so there are no DICOM annotations"
+"""Warnings, by which a later run knows that there is nothing to be written."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,16 @@ class InferTask:
     """What a model says of its patches, where several workers asked it."""
     holes: tuple[Box, ...] = ()
     """What these could not read."""
+
+    @property
+    def dicom_source(self) -> Path | None:
+        """The file that DICOM annotations of its cells refer to; None where the slide is no DICOM file here."""
+        return None if self.in_store or is_remote(self.path) else finest_of(Path(self.path))
+
+    @property
+    def has_dicom(self) -> bool:
+        """Whether its cells lie there as DICOM annotations."""
+        return (path_of(self.out) / DICOM_CELLS).is_file()
 
 
 def needs_of(task: InferTask) -> Mapping[str, float]:
@@ -105,6 +127,7 @@ def infer_slide(task: InferTask) -> SlideReport:
         extra["group_kind"] = task.group_kind
     if task.marks:
         extra["marks"], extra["marks_sha256"] = [file.path for file in task.marks], digest_of(task.marks)
+    (path_of(task.out) / DICOM_CELLS).unlink(missing_ok=True)  # an earlier run's, whose cells may be others
     if task.dicom:
         warnings = (*warnings, *_write_dicom(task, counted.cells))
     report = replace(report, group=task.group, warnings=warnings, extra=extra)
@@ -120,11 +143,11 @@ def _open(task: InferTask) -> MosaicSlide | ForgivingSlide:
 
 def _write_dicom(task: InferTask, cells: Cells) -> list[str]:
     """Write the cells as DICOM annotations where the slide is DICOM and has cells; say why where they are not."""
-    source = None if task.in_store or is_remote(task.path) else finest_of(Path(task.path))
+    source = task.dicom_source
     if source is None:
-        return ["the slide is no DICOM file here, so its cells are not written as DICOM annotations"]
+        return [NO_DICOM]
     if not len(cells):
-        return ["no cell is marked, so there are no DICOM annotations"]
+        return [NO_CELLS]
     path_of(task.out).mkdir(parents=True, exist_ok=True)
     with replacing(path_of(task.out) / DICOM_CELLS) as partial:
         write_dicom(partial, cells, source)

@@ -1,6 +1,7 @@
 """DICOM annotations: what is written is read back, by us and by highdicom, and refers to the slide's image."""
 
 import json
+import shutil
 
 import numpy as np
 import pydicom
@@ -110,9 +111,19 @@ def test_a_dicom_slide_is_cut_and_counted_and_its_cells_are_dicom_too(tmp_path):
     features = json.loads((tmp_path / "counts" / "smear" / "cells.geojson").read_text())["features"]
     assert sorted(map(tuple, written.xy.tolist())) == sorted(tuple(one["geometry"]["coordinates"]) for one in features)
     assert abs(len(written) - len(truth)) <= 1
-    marks = tmp_path / "marks"
+    marks, counts = tmp_path / "marks", tmp_path / "counts"
     marks.mkdir()
-    (tmp_path / "counts" / "smear" / "cells.dcm").rename(marks / "smear.dcm")
+    (counts / "smear" / "cells.dcm").rename(marks / "smear.dcm")
+    # A slide that was counted already is counted again where its annotations lack, and then no more.
+    resume = ["infer", str(folder), "-o", str(counts), "--resume", "-q"]
+    wanted = [*resume, "--annotations-format", "dicom"]
+    assert run(main, wanted).exit_code == 0
+    assert (counts / "smear" / "cells.dcm").is_file()
+    assert "0 to count, 1 kept" in run(main, [*wanted, "--dry-run"]).output
+    # One that is counted anew by another model, without annotations, keeps none of the old one.
+    other = [*resume, "--model", "painted-cells-lbp", "--device", "cpu"]
+    assert run(main, other).exit_code == 0
+    assert not (counts / "smear" / "cells.dcm").exists()
     extract = ["extract", str(folder), "-o", str(tmp_path / "store.zarr"), "--annotations", str(marks), "-q"]
     assert run(main, extract).exit_code == 0
     assert open_store(tmp_path / "store.zarr").slides[0].mpp == pytest.approx(0.25)
@@ -127,3 +138,8 @@ def test_a_slide_of_another_format_says_that_it_has_no_dicom_annotations(tmp_pat
     assert CliRunner().invoke(main, arguments).exit_code == 0
     assert "no DICOM file here" in (out / "counts.csv").read_text()
     assert not (out / "smear" / "cells.dcm").exists()
+    shutil.rmtree(out)
+    assert CliRunner().invoke(main, ["infer", str(tmp_path / "smear.svs"), "-o", str(out), "-q"]).exit_code == 0
+    told = CliRunner().invoke(main, [*arguments[:-1], "--resume"])
+    assert told.exit_code == 0
+    assert "note: 1 slides that were counted before have no DICOM annotations: they are no DICOM files" in told.output
