@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 
 import cv2
 import numpy as np
@@ -142,3 +143,62 @@ def test_fewer_patches_than_clusters_are_refused(made, tmp_path):
     assert done.exit_code == 2
     assert "4 clusters were asked of 3 patches" in done.output
     assert len(open_store(tmp_path / "few.zarr")) == 3
+
+
+def test_a_refusal_leaves_an_earlier_output_alone(made, tmp_path):
+    folder, encoder, _ = made
+    same = tmp_path / "same"
+    same.mkdir()
+    for number in range(4):
+        cv2.imwrite(str(same / f"p{number}.png"), np.full((32, 32, 3), 99, np.uint8))
+    extract(ExtractSettings((same,), tmp_path / "same.zarr", patch_size=32, fsync=False))
+    before = {path.name: path.read_bytes() for path in (folder / "out").iterdir()}
+    for store, more, said in (
+        (folder / "patches.zarr", ["--first", "2", "--clusters", "4"], "4 clusters were asked of 2 patches"),
+        (tmp_path / "same.zarr", [], "the first 4 patches are all alike"),
+    ):
+        done = cluster(store, "-o", folder / "out", "--encoder", encoder, "--overwrite", *more)
+        assert done.exit_code == 2, done.output
+        assert said in done.output
+        assert {path.name: path.read_bytes() for path in (folder / "out").iterdir()} == before
+
+
+def test_an_order_that_is_none_is_refused(made, tmp_path):
+    folder, encoder, _ = made
+    table = tmp_path / "order.csv"
+    rows = [f"p{number:02d},{number}\n" for number in range(COUNT)]
+    for instead, said in (
+        ("p07,\n", "says nothing of slide p07"),
+        ("p07,soon\n", "holds numbers, such as 0, and texts, such as 'soon'"),
+        ("p07,7\np07.png,7\nsub/p07,8\n", "p07 has the times '7' and '8'"),
+    ):
+        table.write_text("image,time\n" + "".join(instead if row.startswith("p07") else row for row in rows))
+        done = cluster(folder / "patches.zarr", "-o", tmp_path / "out", "--encoder", encoder, "--order", table)
+        assert done.exit_code == 2, done.output
+        assert said in done.output
+        assert not (tmp_path / "out").exists()
+
+
+def test_without_labels_nothing_is_said_of_them(made, tmp_path):
+    folder, encoder, _ = made
+    (tmp_path / "pictures").mkdir()
+    for source in (folder / "pictures").rglob("p[0-2]?.png"):
+        (tmp_path / "pictures" / source.name).write_bytes(source.read_bytes())
+    extract(ExtractSettings((tmp_path / "pictures",), tmp_path / "patches.zarr", patch_size=32, fsync=False))
+    done = cluster(tmp_path / "patches.zarr", "-o", tmp_path / "out", "--encoder", encoder, *SMALL)
+    assert done.exit_code == 0, done.output
+    for told in (done.output, (tmp_path / "out" / "clusters.html").read_text()):
+        assert "Silhouette" in told
+        assert "Adjusted Rand" not in told
+        assert "not defined" not in told
+    figures = json.loads((tmp_path / "out" / "figures.json").read_text())["figures"]["stream (ADNF)"]
+    assert figures["adjusted_rand"] is None
+
+
+def test_without_scikit_learn_the_extra_is_named_before_anything_is_done(made, tmp_path, monkeypatch):
+    folder, encoder, _ = made
+    monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
+    done = cluster(folder / "patches.zarr", "-o", tmp_path / "out", "--encoder", encoder)
+    assert done.exit_code == 2
+    assert "pip install 'wsi-patches[train]'" in done.output
+    assert not (tmp_path / "out").exists()

@@ -96,6 +96,8 @@ def test_what_a_store_holds_is_what_is_compared(store, tmp_path):
         step("colour")
     with pytest.raises(UsageError, match=r"derived focus of .* holds no images"):
         step("focus")
+    with pytest.raises(UsageError, match="no step 'cellmask': choose sharpened or colour"):
+        step("cellmask")
 
 
 def test_a_store_and_its_sharpening_here_give_the_same(store, tmp_path):

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from wsi_patches.errors import needs_extra
 
-__all__ = ["ClusterFigures", "by_k_means", "measure_clusters", "purity_of"]
+__all__ = ["UNDEFINED", "ClusterFigures", "by_k_means", "measure_clusters", "purity_of"]
 
 SILHOUETTE_MOST = 5000
 """Patches that the silhouette is measured on: it compares each with each."""
 SHUFFLES = 200
+UNDEFINED = "not defined"
 UPPER = 97.5
 """Percentile of what shuffled labels reach, above which agreement is told from chance."""
 
@@ -42,7 +43,7 @@ class ClusterFigures:
         figures = (
             self.silhouette, self.davies_bouldin, self.adjusted_rand, self.adjusted_rand_shuffled, self.purity,
         )  # fmt: skip
-        return str(self.clusters), *("not defined" if isnan(one) else f"{one:.3f}" for one in figures)
+        return str(self.clusters), *(UNDEFINED if isnan(one) else f"{one:.3f}" for one in figures)
 
     @property
     def plain(self) -> dict[str, float | None]:

@@ -40,7 +40,7 @@ def effect_rows(figures: Sequence[EffectFigure]) -> list[list[str]]:
 
 def format_effect(figures: Sequence[EffectFigure], warnings: Sequence[str]) -> list[str]:
     """Return the table, and the warnings, as lines for a terminal."""
-    return [*align(effect_rows(figures)), *(f"warning: {warning}" for warning in warnings)]
+    return [*align(effect_rows(figures)), *(f"warning: {warning.removeprefix('WARNING: ')}" for warning in warnings)]
 
 
 def write_effect(

@@ -135,15 +135,18 @@ def render_clusters(
         *(f"<p>{escape(one)}</p>" for one in summary),
         warnings_box(warnings),
         _stream(picture),
-        f'<div class="wide">{figures_table(figures, "Figures of the hard assignment", figures=6)}</div>'
-        if figures
-        else "",
+        _figures(figures) if figures else "",
         *(_cluster(one) for one in clusters),
         "<h2>How this was made</h2>" if details else "",
         details_table(details) if details else "",
     ]
     script = f"{SCRIPT}{RELOAD}" if goes_on else SCRIPT
     return html_document(title, "\n".join(part for part in body if part), script)
+
+
+def _figures(rows: Sequence[Sequence[str]]) -> str:
+    table = figures_table(rows, "Figures of the hard assignment", figures=len(rows[0]) - 1)
+    return f'<div class="wide">{table}</div>'
 
 
 def _stream(picture: StreamPicture) -> str:

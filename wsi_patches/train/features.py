@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_patches.errors import ModelError
 from wsi_patches.imaging.colour_statistics import STATISTICS, colour_statistics
 from wsi_patches.models.encoders import Encoder, FrozenEncoder
 from wsi_patches.stores import DerivedWriter, Store, derived_settings, read_derived
@@ -52,6 +53,8 @@ def features_of(source: PatchReader, encoder: FrozenEncoder, progress: Progress 
     ------
     SlideError, StoreError
         A patch cannot be read.
+    ModelError
+        The encoder gives nan or infinite.
     """
     return _described(source, range(len(source)), _in_turn(encoder.features), encoder.encoder.dim, progress)
 
@@ -119,6 +122,8 @@ def keep_features(
     ------
     StoreError
         A patch cannot be read.
+    ModelError
+        The encoder gives nan or infinite.
     """
     describe = describe or _in_turn(encoder.features)
     name, settings = _group(encoder.encoder.name), encoder.encoder.identity
@@ -206,4 +211,11 @@ def _described(
         done += len(said)
         if progress is not None:
             progress(rows.start + done, len(source))
+    broken = int((~np.isfinite(out).all(axis=1)).sum())
+    if broken:
+        msg = (
+            f"the encoder's features of {broken} of {len(rows)} patches are no numbers (nan or infinite): its weights "
+            "are damaged, or mean and std in its file are not those that it takes; give another encoder"
+        )
+        raise ModelError(msg)
     return out

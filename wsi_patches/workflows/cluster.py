@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from wsi_patches.errors import UsageError
-from wsi_patches.evaluate.clusters import ClusterFigures, by_k_means, measure_clusters
+from wsi_patches.errors import UsageError, needs_extra
+from wsi_patches.evaluate.clusters import UNDEFINED, ClusterFigures, by_k_means, measure_clusters
 from wsi_patches.imaging.fcm import memberships_of
 from wsi_patches.locations import Location
 from wsi_patches.models.encoders import FrozenEncoder
@@ -90,6 +90,15 @@ class _Stream:
         """Return features of the patches at some places of the stream."""
         return self.features.read(self.order[rows])
 
+    @property
+    def first(self) -> NDArray[np.int64]:
+        """The places that components and clusters begin with."""
+        return np.arange(min(self.settings.stream.start, len(self.order)))
+
+    def begun(self) -> StreamClusters:
+        """Return the clusters of the first patches."""
+        return StreamClusters(self.settings.stream, self.read(self.first), self.first)
+
     def batches(self, first: int = 0) -> Iterator[NDArray[np.int64]]:
         """Yield the places in the stream from the first on, a batch at a time."""
         size = self.settings.stream.batch
@@ -116,18 +125,25 @@ def cluster_store(settings: ClusterSettings, progress: Progress | None = None) -
     """
     ours = (settings.out / PAGE).is_file()
     check_output(settings.out, Existing(overwrite=settings.overwrite), ours=ours, what="clusters", resumable=False)
+    with needs_extra("train", "cluster"):
+        import sklearn.metrics  # noqa: F401 - said now, before patches are looked at
     store = open_store(settings.store)
     order = stream_order(store, settings.order)
     if len(order) < settings.stream.clusters:
-        msg = f"{settings.stream.clusters} clusters were asked of {len(order)} patches in {store.path}: ask for fewer"
+        msg = (
+            f"{settings.stream.clusters} clusters were asked of {len(order)} patches in {store.path}: "
+            "ask for fewer, of two patches or more"
+        )
         raise UsageError(msg)
     labels, classes = _labels(store, settings.target)
     encoder = FrozenEncoder.load(settings.encoder, settings.device)
     keep_features(store, encoder, progress, describe=in_engine(encoder))
-    make_folder(settings.out)
-    clear_output(settings.out)
+    source = _Stream(settings, store, order, KeptFeatures(store, encoder.encoder), labels, classes)
     with threadpool_limits(1):  # equal seeds give equal bits, and small matrices gain nothing
-        return _clustered(_Stream(settings, store, order, KeptFeatures(store, encoder.encoder), labels, classes))
+        stream = source.begun()  # refuses what cannot be clustered, before an earlier output goes
+        make_folder(settings.out)
+        clear_output(settings.out)
+        return _clustered(source, stream)
 
 
 def _labels(store: Store, target: str | None) -> tuple[NDArray[np.int32], tuple[str, ...]]:
@@ -142,10 +158,10 @@ def _labels(store: Store, target: str | None) -> tuple[NDArray[np.int32], tuple[
     return labels, ()
 
 
-def _clustered(source: _Stream) -> ClusterResult:
+def _clustered(source: _Stream, stream: StreamClusters) -> ClusterResult:
     settings, out = source.settings, source.settings.out
     title = f"Clusters of {source.store.path.name} as its patches arrive"
-    stream, timeline = _followed(source, title)
+    timeline = _followed(source, stream, title)
     members = (stream.memberships(source.read(rows)) for rows in source.batches())
     final = write_memberships(out, source.store, source.order, stream, members, timeline.on_arrival)
     told = [_told_of(source, final == one.number) for one in stream.clusters]
@@ -167,21 +183,17 @@ def _clustered(source: _Stream) -> ClusterResult:
     return ClusterResult(out / PAGE, len(source.order), len(stream.living), len(stream.rested), figures, warnings)
 
 
-def _followed(source: _Stream, title: str) -> tuple[StreamClusters, Timeline]:
+def _followed(source: _Stream, stream: StreamClusters, title: str) -> Timeline:
     """Let all patches arrive; labels are not looked at."""
-    asked = source.settings.stream
-    first = np.arange(min(asked.start, len(source.order)))
-    features = source.read(first)
-    stream = StreamClusters(asked, features, first)
     timeline = Timeline(source.settings.out, len(source.order), title)
     with timeline.written():
-        _arrive(timeline, stream, first, features)
+        _arrive(timeline, stream, source.first, source.read(source.first))
         timeline.moment(stream.first, stream)
-        for rows in source.batches(len(first)):
+        for rows in source.batches(len(source.first)):
             features = source.read(rows)
             _arrive(timeline, stream, rows, features)
             timeline.moment(stream.add(features, rows), stream)
-    return stream, timeline
+    return timeline
 
 
 def _arrive(timeline: Timeline, stream: StreamClusters, rows: NDArray[np.int64], features: NDArray[np.float32]) -> None:
@@ -196,7 +208,7 @@ def _figures(source: _Stream, stream: StreamClusters, final: NDArray[np.int32]) 
     points = np.concatenate(
         [stream.projection.of(source.read(some)) for some in np.array_split(rows, -(-len(rows) // 64))]
     )
-    first = stream.projection.of(source.read(np.arange(min(asked.start, len(final)))))
+    first = stream.projection.of(source.read(source.first))
     static = memberships_of(points, first_centres(first, asked.clusters, asked.fuzziness, asked.seed), asked.fuzziness)
     ways = {
         STREAMED: final[rows],
@@ -207,8 +219,10 @@ def _figures(source: _Stream, stream: StreamClusters, final: NDArray[np.int32]) 
 
 
 def figures_rows(figures: Mapping[str, ClusterFigures]) -> list[tuple[str, ...]]:
-    """Return the figures as a table of text, its header first."""
-    return [HEAD, *((name, *one.texts) for name, one in figures.items())]
+    """Return the figures as a table of text, its header first, without columns in which nothing is defined."""
+    rows = [HEAD, *((name, *one.texts) for name, one in figures.items())]
+    told = [place for place, texts in enumerate(zip(*rows[1:], strict=True)) if set(texts) != {UNDEFINED}]
+    return [tuple(row[place] for place in told) for row in rows]
 
 
 def _told_of(source: _Stream, mine: NDArray[np.bool_]) -> tuple[int, str]:

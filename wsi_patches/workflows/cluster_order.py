@@ -32,7 +32,7 @@ def stream_order(store: Store, table: Path | None = None) -> NDArray[np.int64]:
     Raises
     ------
     UsageError
-        The table cannot be used, or says nothing of a slide.
+        The table cannot be used, says nothing of a slide or two things, or holds numbers and texts.
     """
     positions = np.flatnonzero(readable_patches(store))
     if table is None:
@@ -41,12 +41,12 @@ def stream_order(store: Store, table: Path | None = None) -> NDArray[np.int64]:
     ranks = np.empty(len(store.slides), np.int64)
     keys = []
     for record in store.slides:
-        found = next((times[name] for name in (record.id, Path(record.path).name) if name in times), None)
-        if found is None:
+        found = next((times[name] for name in (record.id, Path(record.path).name) if name in times), "")
+        if not found:
             msg = f"--order {table} says nothing of slide {record.id}: give it a row with its time"
             raise UsageError(msg)
         keys.append(found)
-    numeric = _numbers(keys)
+    numeric = _numbers(table, keys)
     ranks[np.argsort(keys if numeric is None else numeric, kind="stable")] = np.arange(len(keys))
     return positions[np.argsort(ranks[store.slide_rows[positions]], kind="stable")]
 
@@ -62,12 +62,25 @@ def _times(table: Path) -> dict[str, str]:
     if image is None or time is None:
         msg = f"--order {table} has the columns {', '.join(titles)}: it needs image, and one of {', '.join(TIMES)}"
         raise UsageError(msg)
-    return {Path(row[image]).name: row[time] for _, row in rows}
+    times: dict[str, str] = {}
+    for line, row in rows:
+        name = Path(row[image]).name
+        if times.setdefault(name, row[time]) != row[time]:
+            msg = f"--order {table}, line {line}: {name} has the times {times[name]!r} and {row[time]!r}: give one"
+            raise UsageError(msg)
+    return times
 
 
-def _numbers(keys: list[str]) -> NDArray[np.float64] | None:
-    """Return texts as numbers, where all are."""
-    try:
-        return np.array([finite(one, "time") for one in keys])
-    except AnnotationError:
-        return None
+def _numbers(table: Path, keys: list[str]) -> NDArray[np.float64] | None:
+    """Return texts as numbers, None where none is one; some of each have no order."""
+    found: list[float] = []
+    texts: list[str] = []
+    for one in keys:
+        try:
+            found.append(finite(one, "time"))
+        except AnnotationError:
+            texts.append(one)
+    if found and texts:
+        msg = f"--order {table} holds numbers, such as {found[0]:g}, and texts, such as {texts[0]!r}: give one kind"
+        raise UsageError(msg)
+    return None if texts else np.array(found)

@@ -19,7 +19,7 @@ from wsi_patches.imaging.painted_outside import paint_outside
 from wsi_patches.imaging.sharpen import SharpenSettings, sharpen_adaptively
 from wsi_patches.models.input_mask import InputMask, MaskBy, MaskPart
 from wsi_patches.patch import SlideRecord
-from wsi_patches.stores import Store, open_store, read_derived
+from wsi_patches.stores import Store, derived_settings, open_store, read_derived
 from wsi_patches.stores.derived import IMAGES
 from wsi_patches.train.fields import FieldSettings, field_patches
 from wsi_patches.train.masked import blank_words
@@ -30,6 +30,8 @@ from wsi_patches.workflows.labelled import labelled_patches
 __all__ = ["Halves", "Masking", "folder_patches", "halve", "kept_step", "sharpening", "store_patches"]
 
 BATCH_PATCHES = 64
+KEPT = ("sharpened", "colour")
+"""Derived groups that hold images."""
 BLOCKS = 10
 """Runs of neighbouring files that each label is cut into for the intervals, where patients are not known."""
 
@@ -77,10 +79,13 @@ def kept_step(store: Store, name: str, positions: NDArray[np.int64]) -> Step:
     Raises
     ------
     UsageError
-        The group holds no images.
+        The group holds no images, or no command keeps one of that name.
     StoreError
         Not every part has the group complete.
     """
+    if name not in KEPT and all(derived_settings(part.folder, name) is None for part in store.parts):
+        msg = f"no step {name!r}: choose {' or '.join(KEPT)}, which preprocess keeps, or cell-mask or nucleus-mask"
+        raise UsageError(msg)
     groups = [read_derived(part.folder, name) for part in store.parts]
     if any(IMAGES not in group.arrays for group in groups):
         msg = f"derived {name} of {store.path} holds no images: choose sharpened or colour with --step"

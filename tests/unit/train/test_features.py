@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tests.unit.stores.small_parts import SETTINGS, SIDE, write_part
-from wsi_patches.errors import StoreError
+from wsi_patches.errors import ModelError, StoreError
 from wsi_patches.imaging.colour_statistics import colour_statistics
 from wsi_patches.models.encoders import Encoder, FrozenEncoder
 from wsi_patches.stores import create_store, open_store, verify_store
@@ -164,3 +164,10 @@ def test_an_empty_store_has_no_features(tmp_path, encoder):
 
     assert store_features(empty, encoder).shape == (0, 3)
     assert colour_of(empty).shape == (0, 6)
+
+
+def test_an_encoder_that_gives_no_numbers_is_named_and_nothing_is_kept(store, encoder):
+    broken = FrozenEncoder(nn.Sequential(average_colour(), nn.Threshold(2, float("nan"))), TINY, torch.device("cpu"))
+    with pytest.raises(ModelError, match="features of 1 of 1 patches are no numbers"):
+        store_features(store, broken, durable=False)
+    assert np.isfinite(store_features(store, encoder, durable=False)).all()
