@@ -168,6 +168,6 @@ def test_an_empty_store_has_no_features(tmp_path, encoder):
 
 def test_an_encoder_that_gives_no_numbers_is_named_and_nothing_is_kept(store, encoder):
     broken = FrozenEncoder(nn.Sequential(average_colour(), nn.Threshold(2, float("nan"))), TINY, torch.device("cpu"))
-    with pytest.raises(ModelError, match="features of 1 of 1 patches are no numbers"):
+    with pytest.raises(ModelError, match="features of 64 of 64 patches are no numbers"):
         store_features(store, broken, durable=False)
     assert np.isfinite(store_features(store, encoder, durable=False)).all()
