@@ -7,6 +7,7 @@ attention blocks, then pooling by multihead attention. Mean pooling is the simpl
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ class Said(NamedTuple):
     """float ``(bags, instances)``: the weight of each instance, 0 for padding; a bag's sum to 1."""
 
 
-class Aggregator(nn.Module):
+class Aggregator(nn.Module, ABC):
     """What all aggregators share: features are scaled, then pooled, then told apart by one linear layer.
 
     Parameters
@@ -70,9 +71,9 @@ class Aggregator(nn.Module):
         pooled, attention = self.pool((features - self.mean) / self.std, mask)
         return Said(self.head(pooled), attention)
 
+    @abstractmethod
     def pool(self, features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return one vector a bag ``(bags, width)``, and each instance's weight in it ``(bags, instances)``."""
-        raise NotImplementedError
 
 
 class MeanPooling(Aggregator):
