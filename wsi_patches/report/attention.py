@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_patches.geometry import Box
+from wsi_patches.report.tint import colours_of_shares, tinted
 
 __all__ = ["draw_attention"]
 
@@ -40,27 +41,19 @@ def draw_attention(
     zoom = max(1.0, SMALLEST_PX / max(picture.shape[:2]))
     size = (round(picture.shape[1] * zoom), round(picture.shape[0] * zoom))
     shown = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR))
-    tinted, scale = shown.copy(), zoom / downsample
+    scale = zoom / downsample
     # The highest come last, as patches may overlap and it is these that are looked for.
-    for row in np.argsort(attention, kind="stable").tolist():
-        box = boxes[row]
-        left, top, right, bottom = (round(value * scale) for value in (box.x, box.y, box.right, box.bottom))
-        colour = _colours(attention[row : row + 1] / highest)[0]
-        cut = np.s_[max(0, top) : bottom, max(0, left) : right]
-        tinted[cut] = (shown[cut] * (1 - VEIL) + colour * VEIL).astype(np.uint8)
-    return np.concatenate([tinted, _legend(size[0], highest)])
-
-
-def _colours(shares: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Return RGB ``(n, 3)`` of shares of the highest attention: dark blue is none, yellow the highest."""
-    steps = np.rint(255 * np.clip(shares, 0, 1)).astype(np.uint8).reshape(-1, 1)
-    return np.asarray(cv2.applyColorMap(steps, cv2.COLORMAP_CIVIDIS).reshape(-1, 3)[:, ::-1])
+    order = np.argsort(attention, kind="stable")
+    placed = [boxes[row] for row in order.tolist()]
+    edges = [tuple(round(value * scale) for value in (box.x, box.y, box.right, box.bottom)) for box in placed]
+    drawn = tinted(shown, edges, colours_of_shares(attention[order] / highest), VEIL)
+    return np.concatenate([drawn, _legend(size[0], highest)])
 
 
 def _legend(width: int, highest: float) -> NDArray[np.uint8]:
     strip = np.full((STRIP_PX, width, 3), 255, np.uint8)
     inner = width - 2 * MARGIN_PX
-    bar = _colours(np.linspace(0, 1, inner))
+    bar = colours_of_shares(np.linspace(0, 1, inner))
     strip[MARGIN_PX : MARGIN_PX + BAR_PX, MARGIN_PX : MARGIN_PX + inner] = bar[None]
     text = f"attention, from 0 to {highest:.3g} times an even share"
     (length, _), _ = cv2.getTextSize(text, FONT, 1.0, 1)

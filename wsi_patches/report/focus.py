@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from wsi_patches.geometry import Box
 from wsi_patches.report.overlay import overview
+from wsi_patches.report.tint import colours_of_shares, tinted
 from wsi_patches.stores import MosaicSlide, Store
 from wsi_patches.stores.files import write_whole
 
@@ -107,19 +108,14 @@ def draw_focus(
     threshold
         The score above which a patch is out of focus.
     """
-    tinted = picture.copy()
-    for box, colour in zip(boxes, colours_of(scores).tolist(), strict=True):
-        left, top, right, bottom = (round(value / downsample) for value in (box.x, box.y, box.right, box.bottom))
-        cut = tinted[top:bottom, left:right]
-        cut[:] = (picture[top:bottom, left:right] * (1 - VEIL) + np.array(colour) * VEIL).astype(np.uint8)
-    return np.concatenate([tinted, _histogram(tinted.shape[1], scores, threshold)])
+    edges = [tuple(round(value / downsample) for value in (box.x, box.y, box.right, box.bottom)) for box in boxes]
+    drawn = tinted(picture, edges, colours_of(scores), VEIL)
+    return np.concatenate([drawn, _histogram(drawn.shape[1], scores, threshold)])
 
 
 def colours_of(scores: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Return the RGB colour of each score, shape ``(n, 3)``: dark blue is sharp, yellow is soft."""
-    share = np.clip((np.asarray(scores, float) - SHARP) / (SOFT - SHARP), 0, 1)
-    bgr = cv2.applyColorMap(np.rint(255 * share).astype(np.uint8).reshape(-1, 1), cv2.COLORMAP_CIVIDIS)
-    return np.asarray(bgr.reshape(-1, 3)[:, ::-1]) if len(scores) else np.empty((0, 3), np.uint8)
+    return colours_of_shares((np.asarray(scores, float) - SHARP) / (SOFT - SHARP))
 
 
 def _histogram(width: int, scores: NDArray[np.floating], threshold: float) -> NDArray[np.uint8]:
