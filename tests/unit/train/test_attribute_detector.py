@@ -9,6 +9,7 @@ import torch
 
 from tests.painted_attributes import DOMAINS, MPP, TYPES, write_leukemia_attri
 from tests.unit.train.plain_crops import PLAIN
+from tests.unit.train.seen_cells import SeenCells
 from wsi_patches.annotations import boxes_of, write_coco
 from wsi_patches.cells import Cells
 from wsi_patches.counting import assign_points_to_boxes
@@ -65,14 +66,6 @@ def discs(rng):
 
 
 @dataclass(frozen=True)
-class Points:
-    x: np.ndarray
-    y: np.ndarray
-    radius_px: np.ndarray
-    score: np.ndarray
-
-
-@dataclass(frozen=True)
 class DiscFinder:
     """Sees every disc, as the shipped finder sees white cells."""
 
@@ -85,7 +78,7 @@ class DiscFinder:
         count, _, stats, middle = cv2.connectedComponentsWithStats((image[..., 1] < 170).astype(np.uint8))
         kept = np.arange(1, count)[stats[1:, cv2.CC_STAT_AREA] > 300]
         radius = np.sqrt(stats[kept, cv2.CC_STAT_AREA] / np.pi)
-        return Points(middle[kept, 0], middle[kept, 1], radius, np.ones(len(kept), np.float32))
+        return SeenCells(middle[kept, 0], middle[kept, 1], radius, np.ones(len(kept), np.float32))
 
 
 def write_discs(folder, count=12, *, shuffled):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.unit.train.plain_crops import PLAIN
+from tests.unit.train.seen_cells import SeenCells
 from tests.unit.train.small_detector import MPP, SMALL
 from tests.unit.train.small_fields import SIZE, painted_fields, write_marks
 from wsi_patches.annotations import AnnotationFile
@@ -34,14 +35,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @dataclass(frozen=True)
-class Points:
-    x: np.ndarray
-    y: np.ndarray
-    radius_px: np.ndarray
-    score: np.ndarray
-
-
-@dataclass(frozen=True)
 class ToldCells:
     """A finder that was told where cells are, in the field as it is held."""
 
@@ -53,7 +46,7 @@ class ToldCells:
 
     def find(self, image, calibration):
         x, y, radius = np.array(self.cells, np.float64).reshape(-1, 3).T
-        return Points(x, y, radius, np.ones(len(x), np.float32))
+        return SeenCells(x, y, radius, np.ones(len(x), np.float32))
 
 
 def marked_square(at=((40.0, 60.0),), kinds=(1,), radius=20.0, size=(160, 120)):
