@@ -153,8 +153,15 @@ def _shapes(cells: Cells) -> tuple[str, NDArray[np.float64]]:
     return "RECTANGLE", np.stack(corners, axis=1)
 
 
-def read_dicom(path: Path) -> Cells:
+def read_dicom(path: Path, image: str | None = None) -> Cells:
     """Read the cells of one slide; classes are the groups' labels.
+
+    Parameters
+    ----------
+    path
+        The file.
+    image
+        Identifier (SOP Instance UID) of the slide's finest level; any image is taken if not given.
 
     Returns
     -------
@@ -164,7 +171,7 @@ def read_dicom(path: Path) -> Cells:
     Raises
     ------
     AnnotationError
-        The file is no such annotations, or they lie in space (3D) and not on the image.
+        The file is no such annotations, is of another image, or marks places in space (3D) or in single frames.
     MissingExtra
         highdicom is not installed.
     """
@@ -180,10 +187,24 @@ def read_dicom(path: Path) -> Cells:
     if frame != "2D":
         msg = f"{path} marks places in space (mm), not on the image: write its annotations in 2D coordinates"
         raise AnnotationError(msg)
+    _check_image(path, content, image)
     with _intact(path):
         annotations = MicroscopyBulkSimpleAnnotations.from_dataset(content)
         marks = [mark for group in annotations.get_annotation_groups() for mark in _marks(group)]
     return cells_of(marks, path)
+
+
+def _check_image(path: Path, content: Any, image: str | None) -> None:
+    """Refuse places counted from a frame's corner, and those of another image: another slide, or another level."""
+    if content.get("PixelOriginInterpretation") == "FRAME":
+        msg = f"{path} counts places from the corner of a frame: write them in the whole image (VOLUME)"
+        raise AnnotationError(msg)
+    with _intact(path):
+        series = [one for row in content.get("ReferencedSeriesSequence", ()) for one in row.ReferencedInstanceSequence]
+        named = {one.ReferencedSOPInstanceUID for one in (*series, *content.get("ReferencedImageSequence", ()))}
+    if image is not None and named and image not in named:
+        msg = f"{path} marks the image {', '.join(sorted(named))}, and the slide's finest level is {image}: these are "
+        raise AnnotationError(msg + "annotations of another slide or level; give those of this one")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ class AnnotationFile:
     class_name: str | None = None
     """The class of its points where the file itself does not name it."""
     image: str | None = None
-    """What the file calls this slide's image, where one file speaks of many images."""
+    """What the file calls this slide's image, where one file speaks of many images, or must name the one it is of."""
     renames: tuple[tuple[str, str | None], ...] = ()
     """The file's class (a YOLO file's index as text) -> ours; None leaves the cells of a class out. A class that is not
     named here keeps its name."""

@@ -53,7 +53,7 @@ FORMATS: Mapping[str, Reader] = {
     "voc": lambda file, _: read_voc(path_of(file.path)),
     "yolo": _yolo,
     "coco": lambda file, _: read_coco(path_of(file.path), file.image),
-    "dicom": lambda file, _: read_dicom(path_of(file.path)),
+    "dicom": lambda file, _: read_dicom(path_of(file.path), file.image),
     "table": lambda file, _: read_table(path_of(file.path), file.image, file.class_name or WHITE_CELL),
     "all_idb_patches": _all_idb_patches,
     "mask": lambda file, _: cells_from_mask(path_of(file.path), file.class_name or WHITE_CELL),

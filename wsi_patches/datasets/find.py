@@ -13,10 +13,10 @@ from wsi_patches.datasets.layout import Dataset
 from wsi_patches.datasets.layouts import recognise
 from wsi_patches.datasets.yolo_folder import yolo_renames
 from wsi_patches.errors import AnnotationError, UsageError
-from wsi_patches.locations import path_of
+from wsi_patches.locations import is_remote, path_of
 from wsi_patches.slides import SUFFIXES, is_slide_folder
 from wsi_patches.slides.dicom import SUFFIX as DICOM
-from wsi_patches.slides.dicom import is_annotations, one_of_each_series
+from wsi_patches.slides.dicom import instance_of, is_annotations, one_of_each_series
 
 __all__ = ["Found", "annotations_of", "find_inputs", "find_slides"]
 
@@ -115,7 +115,7 @@ def _is_annotated(path: Path) -> bool:
     return path.is_file() and (path.suffix.lower() != DICOM or is_annotations(path))
 
 
-def annotations_of(folder: Path, *names: str) -> tuple[AnnotationFile, ...]:
+def annotations_of(folder: Path, *names: str, slide: str = "") -> tuple[AnnotationFile, ...]:
     """Return the annotation file in a folder that bears a slide's name, in any of the known formats.
 
     Where several do, such as a table beside an outline, the first in the order of `annotations.SUFFIXES` is meant.
@@ -126,6 +126,8 @@ def annotations_of(folder: Path, *names: str) -> tuple[AnnotationFile, ...]:
         Holds ``NAME.geojson`` and the like, or, as ``infer`` writes it, ``NAME/cells.geojson``.
     *names
         The slide's id and its file's stem: the file of the first of these names that has one.
+    slide
+        The slide itself, by which DICOM annotations of another one are known when they are read.
 
     Raises
     ------
@@ -140,13 +142,17 @@ def annotations_of(folder: Path, *names: str) -> tuple[AnnotationFile, ...]:
         present = next((path for path in (*files, folder / name / WRITTEN) if _is_annotated(path)), None)
         if present is not None:
             numbered = present.suffix.lower() == ".txt"  # YOLO: its classes are named once for all files
-            return (AnnotationFile(str(present), renames=yolo_renames(folder) if numbered else ()),)
+            known = present.suffix.lower() == DICOM and slide and not is_remote(slide)
+            image = instance_of(Path(slide)) if known else ""
+            return (
+                AnnotationFile(str(present), image=image or None, renames=yolo_renames(folder) if numbered else ()),
+            )
     return ()
 
 
 def _annotated(item: SlideItem, folder: Path) -> SlideItem:
     stem = Path(item.path).stem
-    present = annotations_of(folder, stem)
+    present = annotations_of(folder, stem, slide=str(item.path))
     if present:
         return replace(item, annotations=present, classes=_classes(present), warnings=())
     if item.annotations:

@@ -14,11 +14,21 @@ from typing import BinaryIO
 
 from wsi_patches.errors import SlideError
 
-__all__ = ["SUFFIX", "find_volume", "finest_of", "is_annotations", "is_dicom", "is_one_series", "one_of_each_series"]
+__all__ = [
+    "SUFFIX",
+    "find_volume",
+    "finest_of",
+    "instance_of",
+    "is_annotations",
+    "is_dicom",
+    "is_one_series",
+    "one_of_each_series",
+]
 
 SUFFIX = ".dcm"
 PREAMBLE_BYTES, MAGIC = 128, b"DICM"
 TRANSFER_SYNTAX, IMAGE_TYPE, SERIES, COLUMNS, ROWS = 0x00020010, 0x00080008, 0x0020000E, 0x00480006, 0x00480007
+INSTANCE = 0x00080018
 SOP_CLASS, ANNOTATIONS = 0x00080016, b"1.2.840.10008.5.1.4.1.1.91.1"
 """Microscopy Bulk Simple Annotations: cells that somebody marked on a slide, no image."""
 IMPLICIT_VR = b"1.2.840.10008.1.2"
@@ -74,6 +84,25 @@ def finest_of(path: Path) -> Path | None:
         return None
     images = [image for image in map(_read, _files(path.parent)) if image is not None and image.series == asked.series]
     return max(images, key=_rank).path
+
+
+def instance_of(path: Path) -> str:
+    """Return the identifier (SOP Instance UID) of a slide's finest level; empty for no DICOM, or none that can be told.
+
+    Parameters
+    ----------
+    path
+        As `finest_of` takes it.
+    """
+    try:
+        finest = finest_of(path)
+        if finest is None:
+            return ""
+        with finest.open("rb") as stream:
+            stream.seek(PREAMBLE_BYTES + len(MAGIC))
+            return next(value for tag, value in _elements(stream) if tag == INSTANCE).rstrip(b"\0 ").decode("ascii")
+    except (OSError, EOFError, StopIteration, SlideError, UnicodeDecodeError, struct.error, RecursionError):
+        return ""  # opening the slide says what is wrong with it
 
 
 def find_volume(folder: Path) -> Path | None:

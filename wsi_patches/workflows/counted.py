@@ -161,7 +161,7 @@ def _of_dataset(items: Sequence[SlideItem], reports: Sequence[SlideReport]) -> d
 
 
 def _of_files(folder: Path, report: SlideReport) -> SlideItem | None:
-    files = annotations_of(folder, report.slide_id, Path(report.path).stem)
+    files = annotations_of(folder, report.slide_id, Path(report.path).stem, slide=report.path)
     kind = report.extra.get("group_kind") if report.group else None
     return SlideItem(report.path, files, group=report.group, group_kind=kind) if files else None
 

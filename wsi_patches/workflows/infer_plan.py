@@ -131,7 +131,7 @@ def _dealt(tasks: Sequence[InferTask], device: str) -> tuple[InferTask, ...]:
 
 
 def _marked(task: InferTask, folder: Path) -> InferTask:
-    marks = annotations_of(folder, task.slide_id, Path(task.path).stem)
+    marks = annotations_of(folder, task.slide_id, Path(task.path).stem, slide="" if task.in_store else task.path)
     if marks:
         return replace(task, marks=marks)
     warning = f"no annotation file named {task.slide_id} in {folder}: its cells were found, not marked by a person"

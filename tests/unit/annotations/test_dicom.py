@@ -99,6 +99,29 @@ def test_annotations_beside_a_slide_are_no_slide_and_the_slide_is_no_annotation_
     assert len(read_annotations([found])) == 3
 
 
+def test_annotations_of_another_slide_or_in_single_frames_are_refused(tmp_path, image):
+    (tmp_path / "marks").mkdir()
+    other = write_dicom_slide(tmp_path / "other.dcm", GLASS)
+    write_dicom(tmp_path / "marks" / "smear.dcm", Cells.at(POINTS, ("blast",)), other)
+    [wrong] = find_slides([image], tmp_path / "marks")
+    with pytest.raises(AnnotationError, match="annotations of another slide or level; give those of this one"):
+        read_annotations(wrong.annotations)
+    out = tmp_path / "counts"
+    told = CliRunner().invoke(
+        main, ["infer", str(image), "-o", str(out), "--annotations", str(tmp_path / "marks"), "-q"]
+    )
+    assert told.exit_code == 1
+    assert "annotations of another slide" in (out / "counts.csv").read_text()
+    write_dicom(tmp_path / "marks" / "smear.dcm", Cells.at(POINTS, ("blast",)), image)
+    [right] = find_slides([image], tmp_path / "marks")
+    assert len(read_annotations(right.annotations)) == 3
+    content = pydicom.dcmread(tmp_path / "marks" / "smear.dcm")
+    content.PixelOriginInterpretation = "FRAME"
+    content.save_as(tmp_path / "frames.dcm")
+    with pytest.raises(AnnotationError, match="from the corner of a frame"):
+        read_dicom(tmp_path / "frames.dcm")
+
+
 def test_a_dicom_slide_is_cut_and_counted_and_its_cells_are_dicom_too(tmp_path):
     folder = tmp_path / "slides"
     folder.mkdir()
