@@ -70,13 +70,14 @@ class AttributeReading:
         regions = regions_of(told, path)
         cells = rename_classes(told, lambda name: None if name in (IGNORE, ANNOTATED_AREA) else name)
         inside = (cells.xy > -0.5).all(axis=1) & (cells.xy < np.array(size) - 0.5).all(axis=1)
+        outside = int(np.count_nonzero(~inside))
         cells = in_class_order(cells.take(inside & ~regions.unknown(cells.xy)), self.types, path)
         field = held_field(slide, cells, row, self.finder)
         height, width = field.field.image.shape[:2]
         held = regions.scaled(width / size.width, height / size.height)
         if self.unmarked == "unknown":
             held = self._with_unmarked(held, field, _boxes(cells, width / size.width, height / size.height))
-        return replace(field, details=FieldDetails(attribute_numbers(cells, self.attributes), held))
+        return replace(field, details=FieldDetails(attribute_numbers(cells, self.attributes), held, outside))
 
     def _meaning(self, name: str) -> str | None:
         """Return the type of an annotated class, what kind of place it is, or None where it is left out."""

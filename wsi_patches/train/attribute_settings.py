@@ -213,11 +213,13 @@ class AttributeDetectorSettings(NetworkOfBoxes):
         known = [one.marked.details.attributes for one in fields if one.split == TRAIN and one.marked.details]
         table = np.concatenate([np.empty((0, len(self.morphology)), np.int64), *known])
         seen = np.array([len(np.unique(column[column >= 0])) > 1 for column in table.T], bool)
+        outside = sum(one.marked.details.outside for one in fields if one.marked.details)
+        lost = (f"{outside} marked cells lie outside of their fields, and were left out",) if outside else ()
         if seen.all():
-            return self, tuple(fields), ()
+            return self, tuple(fields), lost
         names = [one.name for one, kept in zip(self.morphology, seen, strict=True) if not kept]
         told = f"not told, since the fields learnt from do not say it of cells of two kinds: {', '.join(names)}"
-        return self.telling([one for one in self.attributes if one not in names]), _without(fields, seen), (told,)
+        return self.telling([one for one in self.attributes if one not in names]), _without(fields, seen), (*lost, told)
 
     def telling(self, names: Collection[str]) -> Self:
         """Return the settings with some of the attributes, once fields are read."""

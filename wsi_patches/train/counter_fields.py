@@ -91,6 +91,8 @@ class FieldDetails:
     """Value of each attribute of each cell, -1 where it is not known, ``(n, attributes)``."""
     regions: Regions
     """Where nothing is known."""
+    outside: int = 0
+    """Marked cells whose middles lie outside of the image: they are left out."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from wsi_patches.train.detector import train_detector
 from wsi_patches.train.detector_task import box_targets
 from wsi_patches.train.engine_settings import EngineSettings
 from wsi_patches.train.finder_crops import cut_crop
+from wsi_patches.train.marked_fields import SplitField
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -185,6 +186,15 @@ def test_cells_in_regions_are_left_out_and_the_regions_lie_on_the_held_image(tmp
     area = write_one(tmp_path / "b", ["white", "annotated_area", "white"], [boxes[0], [90, 0, 219, 159], boxes[3]])
     assert read(area).field.cells.x == pytest.approx([170.5 * step - 0.5])
     assert read(area).details.regions.unknown([[5, 5], [200 * step, 5]]).tolist() == [True, False]
+
+
+def test_cells_outside_of_the_field_are_left_out_and_counted(tmp_path):
+    item = write_one(tmp_path / "a", ["white"] * 3, [[10, 10, 50, 50], [900, 20, 930, 50], [-30, 5, -10, 25]])
+    field = read(item)
+    assert (len(field.field.cells.x), field.details.outside) == (1, 2)
+    part = SplitField("a", item, "a", "train", field)
+    settings = replace(SMALL, attributes={CHROMATIN.name: CHROMATIN.values})
+    assert "2 marked cells lie outside of their fields" in settings.fitted([part])[2][0]
 
 
 def test_unmarked_cells_that_the_finder_sees_are_left_open(tmp_path):
