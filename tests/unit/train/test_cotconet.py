@@ -1,18 +1,18 @@
 """CoTCoNet learns painted cells, and nothing from the same labels dealt by chance; then it is an encoder."""
 
 import hashlib
+from functools import partial
 
 import numpy as np
 import pytest
 import yaml
-from sklearn.metrics import roc_auc_score
 
 from tests.painted_sets import painted_cells, write_class_folders
-from wsi_patches.datasets import find_inputs
+from tests.unit.train.dealt_labels import learnt_and_dealt
 from wsi_patches.models.encoders import FrozenEncoder
 from wsi_patches.train import classifier_network
 from wsi_patches.train.engine_settings import EngineSettings
-from wsi_patches.train.fields import FieldSettings, train_fields
+from wsi_patches.train.fields import FieldSettings
 from wsi_patches.train.label_settings import FLIPS
 
 NETWORK = {"width": 8, "dim": 32, "heads": 2, "depth": 1}
@@ -29,12 +29,7 @@ SMALL = FieldSettings(
 @pytest.mark.usefixtures("one_thread")
 def test_it_learns_and_its_control_of_shuffled_labels_does_not(tmp_path, monkeypatch):
     monkeypatch.setattr(classifier_network, "BATCH_NORM_MOMENTUM", 0.3)  # to follow within the few steps of a run
-    figures = []
-    for shuffled in (False, True):
-        folder = tmp_path / str(shuffled)
-        items = find_inputs([write_class_folders(folder / "data", count=400, shuffled=shuffled)]).items
-        test = train_fields(SMALL, items, folder / "out").test
-        figures.append(roc_auc_score(test.truth, test.probabilities[:, 1]))
+    figures = learnt_and_dealt(SMALL, partial(write_class_folders, count=400), tmp_path)
     assert figures[0] > 0.75
     assert figures[0] > figures[1] + 0.2
 

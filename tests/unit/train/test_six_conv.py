@@ -1,13 +1,14 @@
 """HistoTNet's six convolutions learn painted tissue, and nothing from the same labels dealt by chance."""
 
+from functools import partial
+
 import pytest
-from sklearn.metrics import roc_auc_score
 
 from tests.painted_tissue import write_tissue_classes
-from wsi_patches.datasets import find_inputs
+from tests.unit.train.dealt_labels import learnt_and_dealt
 from wsi_patches.train import classifier_network
 from wsi_patches.train.engine_settings import EngineSettings
-from wsi_patches.train.fields import FieldSettings, train_fields
+from wsi_patches.train.fields import FieldSettings
 from wsi_patches.train.label_settings import FLIPS
 
 SMALL = FieldSettings(
@@ -23,12 +24,6 @@ SMALL = FieldSettings(
 @pytest.mark.usefixtures("one_thread")
 def test_it_learns_and_its_control_of_shuffled_labels_does_not(tmp_path, monkeypatch):
     monkeypatch.setattr(classifier_network, "BATCH_NORM_MOMENTUM", 0.3)  # to follow within the nine steps of a run
-    figures = []
-    for shuffled in (False, True):
-        folder = tmp_path / str(shuffled)
-        items = find_inputs([write_tissue_classes(folder / "data", count=28, side_px=224, shuffled=shuffled)]).items
-        test = train_fields(SMALL, items, folder / "out").test
-        figures.append(roc_auc_score(test.truth, test.probabilities[:, 1]))
-
+    figures = learnt_and_dealt(SMALL, partial(write_tissue_classes, count=28, side_px=224), tmp_path)
     assert figures[0] > 0.8
     assert figures[0] > figures[1] + 0.2
