@@ -50,6 +50,10 @@ svg { max-width: 100%; height: auto; }
 .sortable th[aria-sort=ascending] button::after { content: " \\25B2"; }
 .sortable th[aria-sort=descending] button::after { content: " \\25BC"; }
 footer { color: #555; margin: 2rem 0; }
+@media screen and (max-width: 48rem) {
+  table { display: block; overflow-x: auto; }
+  thead ~ tbody td { overflow-wrap: normal; }
+}
 @media print {
   body { max-width: none; margin: 0; padding: 0; font-size: 10pt; }
   thead { display: table-header-group; }

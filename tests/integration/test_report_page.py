@@ -7,6 +7,7 @@ import pytest
 from tests.damaged_tiffs import write_damaged
 from tests.integration.conftest import NARROWEST_PX
 from wsi_patches.geometry import Size
+from wsi_patches.html_page import figures_table, html_document
 from wsi_patches.outcome import DONE, Interval, SlideReport
 from wsi_patches.report import write_cohort
 from wsi_patches.synthetic import SmearSettings, paint_smear
@@ -92,6 +93,19 @@ def test_the_table_is_whole_without_scripts(counted, show):
 def test_a_narrow_window_shows_everything_without_scrolling_sideways(counted, show, page):
     tab = show(counted.out / page, viewport={"width": NARROWEST_PX, "height": 640})
     assert tab.evaluate("document.documentElement.scrollWidth") <= NARROWEST_PX
+
+
+LINES = "() => { const all = document.createRange(); all.selectNodeContents(document.querySelector('td'));"
+LINES += " return all.getClientRects().length; }"
+
+
+def test_a_table_of_figures_scrolls_by_itself_in_a_narrow_window_and_a_number_stays_on_one_line(show, tmp_path):
+    rows = [["figure", *"abcde"], ["balanced accuracy", "0.500", *["0.500 (0.412 to 0.588)"] * 4]]
+    page = tmp_path / "figures.html"
+    page.write_text(html_document("Figures", figures_table(rows, "Beside simpler ones")), encoding="utf-8")
+    tab = show(page, viewport={"width": NARROWEST_PX, "height": 800})
+    assert tab.evaluate("document.documentElement.scrollWidth") <= NARROWEST_PX
+    assert tab.evaluate(LINES) == 1
 
 
 def test_the_table_of_all_slides_is_no_wider_than_paper(counted, show):
