@@ -17,6 +17,11 @@ __all__ = ["s3_bucket", "s3_proxy", "s3_server"]
 settings.register_profile("wsi-patches", deadline=None, max_examples=50, derandomize="CI" in os.environ)
 settings.load_profile("wsi-patches")
 
+# One thread of torch's for each of several test processes, and for the programs that they start: threads of two
+# processes on the same cores wait for each other many times longer than they compute.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).parents[1]
 
 
