@@ -40,7 +40,7 @@ def draw_attention(
     """
     zoom = max(1.0, SMALLEST_PX / max(picture.shape[:2]))
     size = (round(picture.shape[1] * zoom), round(picture.shape[0] * zoom))
-    shown = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR))
+    shown = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8)
     scale = zoom / downsample
     # The highest come last, as patches may overlap and it is these that are looked for.
     order = np.argsort(attention, kind="stable")
