@@ -3,6 +3,7 @@
 import csv
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -12,8 +13,11 @@ import yaml
 
 from wsi_patches.models import ModelCard, save_weights
 from wsi_patches.models.plain_cnn import PlainCNN
+from wsi_patches.stores import open_store
+from wsi_patches.workflows.ask_committee import ask, load_members
 from wsi_patches.workflows.evaluate import EvaluateSettings, evaluate
 from wsi_patches.workflows.extract import ExtractSettings, extract
+from wsi_patches.workflows.labelled import labelled_patches
 
 CLASSES = ("NPM1", "PML_RARA", "control")
 TREE = {"aml": {"NPM1": {}, "PML_RARA": {}}, "control": {}}
@@ -64,3 +68,15 @@ def test_a_tree_that_is_none_is_one_sentence_and_exit_code_2(folder, tmp_path):
     assert done.returncode == 2
     assert "class 'PML_RARA' is not in the tree; leaves are NPM1, CBFB, control" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_several_members_say_their_mean_and_one_that_stands_twice_is_told(folder, tmp_path):
+    torch.manual_seed(1)
+    save_weights(tmp_path / "other.safetensors", PlainCNN(3, (4, 8)), replace(CARD, name="other"))
+    patches, one = labelled_patches(open_store(folder / "cells.zarr"), None), str(folder / "w.safetensors")
+    both = ask(load_members((one, str(tmp_path / "other.safetensors")), 1, "cpu"), patches)
+    np.testing.assert_allclose(both.probabilities, (both.members["tree"] + both.members["other"]) / 2, atol=1e-6)
+    assert not np.allclose(both.members["tree"], both.members["other"], atol=1e-6)
+    assert both.notes == ()
+    (note,) = ask(load_members((one, one), 1, "cpu"), patches).notes
+    assert note.startswith("tree (2) has the weights of another member")

@@ -265,4 +265,5 @@ def check_alike(cards: Sequence[ModelCard], names: Sequence[str]) -> None:
             ours, theirs = getattr(cards[0], name), getattr(other, name)
             if ours != theirs:
                 msg = f"an ensemble's models must agree in {name}: {cards[0].name} has {ours}, {other.name} {theirs}"
+                msg += "; leave one of them out"
                 raise UsageError(msg)

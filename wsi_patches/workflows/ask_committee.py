@@ -76,11 +76,20 @@ def ask(committee: Committee, patches: LabelledPatches, progress: Progress | Non
         if progress is not None:
             progress(done, len(patches))
     alone = dict(zip(member_names(committee), each.transpose(1, 0, 2), strict=True)) if each.shape[1] > 1 else {}
-    blank = looked.blank_words()
-    return Asked(each.mean(axis=1), alone, doubts, (blank,) if blank else ())
+    notes = tuple(note for note in (_same_weights(committee), looked.blank_words()) if note)
+    return Asked(each.mean(axis=1), alone, doubts, notes)
 
 
 def member_names(committee: Committee) -> list[str]:
     """Return a name for each member: its card's, numbered where two share one."""
     names = [member.card.name for member in committee.members]
     return [f"{name} ({row + 1})" if names.count(name) > 1 else name for row, name in enumerate(names)]
+
+
+def _same_weights(committee: Committee) -> str:
+    """Return a sentence on members that stand in a committee more than once; empty if none does."""
+    hashes = [member.sha256 for member in committee.members]
+    twice = [name for row, name in enumerate(member_names(committee)) if hashes[row] in hashes[:row]]
+    if not twice:
+        return ""
+    return f"{', '.join(twice)} has the weights of another member: it adds to that one's share, and no disagreement"
