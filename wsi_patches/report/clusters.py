@@ -28,9 +28,9 @@ OUTLINES = ("M-3-3H3V3H-3Z", "M0-4L4 0L0 4L-4 0Z", "M0-4L4 3H-4Z", "M-3 0A3 3 0 
 """Shapes of points, so that more clusters than colours are told apart, and in grey."""
 STYLE = """<style>
 .stream svg { width: 100%; border: 1px solid #ddd; }
-.stream label { display: flex; gap: 1rem; align-items: center; }
+.stream label { display: flex; flex-wrap: wrap; gap: .5rem 1rem; align-items: center; }
 .stream input { flex: 1; }
-.stream output { min-width: 18rem; font-variant-numeric: tabular-nums; }
+.stream output { flex: 0 1 18rem; font-variant-numeric: tabular-nums; }
 .stream .controls { display: none; }
 .stream.alive .controls { display: block; }
 .stream text { font: 600 14px system-ui, sans-serif; paint-order: stroke; stroke: #fff; stroke-width: 4px; }

@@ -231,13 +231,13 @@ def _drawn(truth: NDArray[Any], most: int, rng: np.random.Generator) -> NDArray[
 
 def _check(features: NDArray[Any], truth: NDArray[Any], folds: NDArray[Any]) -> None:
     found = {
-        "features": features.shape[1],
-        "classes": len(np.unique(truth)),
-        "folds to learn from": len(np.unique(folds)),
+        "features": (features.shape[1], "take an encoder that gives more"),
+        "classes": (len(np.unique(truth)), "cut folds of which any one can be left out"),
+        "folds to learn from": (len(np.unique(folds)), "cut more"),
     }
-    for name, count in found.items():
+    for name, (count, remedy) in found.items():
         if count < 2:
-            msg = f"a selection of features needs two {name} or more, found {count}"
+            msg = f"a selection of features needs two {name} or more, found {count}: {remedy}"
             raise UsageError(msg)
 
 

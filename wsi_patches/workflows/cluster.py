@@ -238,7 +238,7 @@ def _shown(source: _Stream, number: int, rows: NDArray[np.int64], told: tuple[in
     pictures = list(source.store.read(positions)) if len(positions) else []
     names = [patch_name(source.store, position) for position in positions.tolist()]
     labels = f" Their labels, which the clustering never saw: {told[1]}." if told[1] else ""
-    note = f"{told[0]} patches belong to it most.{labels} Those nearest to its centre:"
+    note = f"{told[0]} patches belong to it most.{labels} Patches nearest to its centre:"
     return ClusterShown(f"Cluster {number}", note, pictures, names)
 
 

@@ -236,8 +236,8 @@ def _doubts(arms: TwoArms, halves: Halves) -> tuple[str, ...]:
     repetitions, different = len(halves.train), len({train.tobytes() for train in halves.train})
     if different < repetitions:
         told.append(
-            f"The {repetitions} repetitions are {different} ways to halve, some of them repeated: so few blocks or "
-            "groups have no more."
+            f"The {repetitions} repetitions hold {different} different pairs of halves, some of them repeated: so few "
+            "blocks or groups have no more."
         )
     if halves.by == "none":
         told.append("Patches of one slide or patient lie in both halves, as published: the accuracies flatter.")
