@@ -124,7 +124,15 @@ def test_what_cannot_be_is_refused_in_a_sentence(made, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.png").write_bytes(b"no picture")
     captions = ("--data", folder / "captions")
+    for name, content in (("latin", b"\xff\xfe"), ("nul", b'{"file_name": "a\\u0000", "text": "b"}')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metadata.jsonl").write_bytes(content)
+    blip = ("--start", folder / "blip")
+    both = (folder / "cells.zarr", folder / "pictures")
     wrong = [
+        (("caption", *both, "--model", folder / "blip", *out), "is a store: give one store, or pictures"),
+        (("train", "hemblip", "--data", tmp_path / "latin", *blip, *out), "cannot be read as text in UTF-8"),
+        (("train", "hemblip", "--data", tmp_path / "nul", *blip, *out), "line 1: expected an object with file_name"),
         (("caption", folder / "cells.zarr", *out), "no model was given"),
         (("caption", folder / "cells.zarr", "--model", "Salesforce/blip", *out), "nothing is fetched"),
         (("caption", tmp_path / "empty", "--model", folder / "blip", *out), "there is nothing to caption"),

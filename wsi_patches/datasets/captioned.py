@@ -55,20 +55,29 @@ def read_captioned(folder: Path) -> CaptionedPictures:
 
 def _rows(file: Path) -> list[tuple[Path, str, str, str | None]]:
     rows = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_text_of(file).splitlines(), 1):
         if not line.strip():
             continue
         try:
             said: Any = json.loads(line)
             path, text = file.parent / said["file_name"], str(said["text"]).strip()
+            inside = path.resolve().is_relative_to(file.parent.resolve())  # a ValueError of a name with a NUL
         except (ValueError, KeyError, TypeError) as error:
             msg = f"{file}, line {number}: expected an object with file_name and text, found {line[:60]!r}"
             raise UsageError(msg) from error
-        if not path.resolve().is_relative_to(file.parent.resolve()) or not path.is_file() or not text:
+        if not inside or not path.is_file() or not text:
             msg = f"{file}, line {number}: {said['file_name']} is not a picture beside it, or has no text"
             raise UsageError(msg)
         rows.append((path, text, str(said.get("group") or said.get("slide") or path.stem), said.get("split")))
     return rows
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{file} cannot be read as text in UTF-8: {error}"
+        raise UsageError(msg) from error
 
 
 def read_picture(path: Path, side_px: int) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,7 @@ def _rows(file: Path, image: str | None) -> Iterator[tuple[str, Attributed]]:
     told = [name for name in titles if name and name not in NO_MORPHOLOGY and not name.endswith(("_px", "_score"))]
     if (column is None and image is None) or not told:
         msg = f"--attributes {file} has the columns {', '.join(titles) or 'none'}: it needs image, and attributes"
-        raise UsageError(msg)
+        raise UsageError(msg if len(titles) != 1 else f"{msg}, separated by commas")
     for line, row in enumerate(rows, 2):
         values = {name: row[titles[name]].strip() for name in told if name != TYPE}
         kind = row[titles[TYPE]].strip() if TYPE in titles else ""
@@ -101,7 +102,10 @@ def _rows(file: Path, image: str | None) -> Iterator[tuple[str, Attributed]]:
 
 def _place(text: str, file: Path, line: int) -> float | None:
     try:
-        return float(text) if text.strip() else None
+        place = float(text) if text.strip() else None
+        if place is not None and not math.isfinite(place):
+            raise ValueError
     except ValueError as error:
         msg = f"--attributes {file}, line {line}: expected a place in level-0 pixels, found {text!r}"
         raise UsageError(msg) from error
+    return place

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_patches.datasets.sentences import some
 from wsi_patches.errors import UsageError
 from wsi_patches.export.attributes import AttributeTable
 from wsi_patches.export.base import ExportJob
@@ -21,7 +22,7 @@ from wsi_patches.export.text import spelt_out
 from wsi_patches.morphology import SEVEN, in_words
 from wsi_patches.stores.files import write_whole
 
-__all__ = ["METADATA", "caption_of", "check", "export_captions"]
+__all__ = ["METADATA", "caption_of", "check", "export_captions", "untold"]
 
 METADATA = "metadata.jsonl"
 OURS = {one.name for one in SEVEN}
@@ -54,8 +55,8 @@ def export_captions(job: ExportJob) -> str:
         lines.setdefault(folder, []).append(spelt_out(json.dumps(said, ensure_ascii=False)))
 
     told.write_pictures(path_of, note)
-    for folder, some in lines.items():
-        write_whole(job.out / folder / METADATA, ("\n".join(some) + "\n").encode(), durable=False)
+    for folder, written in lines.items():
+        write_whole(job.out / folder / METADATA, ("\n".join(written) + "\n").encode(), durable=False)
     left_out = len(texts) - len(rows)
     more = f" {left_out} patches of which nothing is known are left out." if left_out else ""
     return (
@@ -72,12 +73,22 @@ def check(job: ExportJob) -> None:
     UsageError
         There is no caption for any.
     """
-    if not any(_texts(job)):
-        msg = (
-            "no caption can be made: neither attributes nor marked cells nor classes of single cells are known; give "
-            "attributes with --attributes FILE.csv"
-        )
-        raise UsageError(msg)
+    if any(_texts(job)):
+        return
+    if job.attributes is not None:
+        slides = some(slide.id for slide in job.patches.store.slides)
+        msg = f"no caption can be made: --attributes says nothing of the slides exported ({slides}), but of "
+        raise UsageError(msg + (some(job.attributes.cells) or "none"))
+    msg = (
+        "no caption can be made: neither attributes nor marked cells nor classes of single cells are known; give "
+        "attributes with --attributes FILE.csv"
+    )
+    raise UsageError(msg)
+
+
+def untold(job: ExportJob) -> int:
+    """Return how many patches are left out, since nothing is known of them."""
+    return _texts(job).count("")
 
 
 def caption_of(patches: ExportPatches, row: int, table: AttributeTable | None) -> str:

@@ -163,15 +163,23 @@ def load_captioner(folder: Path) -> Captioner:
     if kind != "blip":
         msg = f"{folder} holds a model of the type {kind!r}, and captions are made by one of the type 'blip'"
         raise ModelError(msg)
-    if not any((folder / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
-        msg = f"{folder} has neither vocab.txt nor tokenizer.json: save the tokenizer of the checkpoint there too"
-        raise ModelError(msg)
+    _check_words(folder)
     blip, absent, tokenizer = _opened(folder)
     if absent:  # transformers would draw them by chance
         msg = f"{folder} lacks {len(absent)} tensors of a captioner, such as {absent[0]}: give a checkpoint of captions"
         raise ModelError(msg)
     blip.requires_grad_(requires_grad=False)
     return Captioner(blip, tokenizer, _frame(folder, blip.config.vision_config.image_size)).eval()
+
+
+def _check_words(folder: Path) -> None:
+    """Refuse words that are not there or damaged, of which the tokenizer itself says nothing, or nothing clear."""
+    words = b"".join(bytes_of(one) for one in folder.glob("vocab.txt")).strip()
+    if not (words or any(folder.glob("tokenizer.json"))) or words.decode("utf-8", "ignore").encode() != words:
+        msg = f"{folder} has neither vocab.txt nor tokenizer.json with words in UTF-8: save the checkpoint's tokenizer"
+        raise ModelError(msg)
+    for path in folder.glob("tokenizer*.json"):
+        _json(path)
 
 
 def _opened(folder: Path) -> tuple[Any, list[str], Any]:
@@ -287,7 +295,7 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         msg = f"{path} cannot be read: {error}"
         raise ModelError(msg) from error
-    if not isinstance(said, dict):
-        msg = f"{path} cannot be read: it holds no mapping"
-        raise ModelError(msg)
-    return said
+    if isinstance(said, dict):
+        return said
+    msg = f"{path} cannot be read: it holds no mapping"
+    raise ModelError(msg)

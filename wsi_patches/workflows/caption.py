@@ -112,8 +112,12 @@ def _told(captioner: Captioner, images: NDArray[np.uint8], device: torch.device,
 def _source(request: CaptionRequest) -> tuple[list[tuple[str, str]], Iterator[NDArray[np.uint8]]]:
     """Return a name for each picture, and their pixels batch by batch, uint8 ``(n, h, w, 3)``."""
     size = request.batch_size
-    if len(request.inputs) == 1 and request.inputs[0].is_dir() and is_store(request.inputs[0]):
-        store = open_store(request.inputs[0])
+    stores = [one for one in request.inputs if one.is_dir() and is_store(one)]
+    if stores and len(request.inputs) > 1:
+        msg = f"{stores[0]} is a store: give one store, or pictures and folders of pictures, and not both"
+        raise UsageError(msg)
+    if stores:
+        store = open_store(stores[0])
         rows = np.flatnonzero(readable_patches(store))
         names = [(store.slides[store.slide_rows[row]].id, str(store.grid_index[row])) for row in rows.tolist()]
         found: Iterator[NDArray[np.uint8]] = (store.read(rows[at : at + size]) for at in range(0, len(rows), size))

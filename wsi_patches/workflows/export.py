@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from wsi_patches.executors.choose import available_cpus
 from wsi_patches.export import ExportJob, ExportPatches, ImageSettings, check_format, find_format
 from wsi_patches.export.attributes import AttributeTable
 from wsi_patches.export.base import OWN_PICTURES
+from wsi_patches.export.captions import untold
 from wsi_patches.export.card import CARD, CardNotes, dataset_card
 from wsi_patches.export.columns import BY_CELLS, BY_SLIDE, has_derived, label_kind, patch_labels, store_columns
 from wsi_patches.export.where import select
@@ -99,7 +100,13 @@ def export(settings: ExportSettings, progress: Progress | None = None) -> Export
         result = _result(settings, chosen)
         write_whole(out / CARD, _card(settings, job, chosen, files).encode("utf-8", "surrogateescape"))
         write_json(out / MANIFEST, {**_manifest(settings, chosen.patches), "complete": True})
-    return result
+    lost = untold(job) if settings.format == "captions" else 0
+    return _without(result, lost, "of which nothing is known") if lost else result
+
+
+def _without(result: ExportResult, count: int, why: str) -> ExportResult:
+    """Return what was written less the patches of which a format says nothing."""
+    return replace(result, patches=result.patches - count, left_out=(*result.left_out, (count, why)))
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,8 @@ def cells(tmp_path_factory):
 
 
 def test_datasets_loads_every_picture_with_its_caption(cells, tmp_path):
-    export(ExportSettings(cells / "a.zarr", tmp_path / "out", "captions", attributes=cells / "table.csv"))
+    done = export(ExportSettings(cells / "a.zarr", tmp_path / "out", "captions", attributes=cells / "table.csv"))
+    assert (done.patches, done.left_out) == (5, ((1, "of which nothing is known"),))
     rows = lines_of(tmp_path / "out")
     assert sorted(row["slide"] for row in rows) == [f"c{number}" for number in range(5)]
     assert {row["text"] for row in rows} == {
@@ -59,7 +60,8 @@ def test_a_cell_of_a_field_is_told_by_its_place(make_job, tmp_path):
     folder = tmp_path / "counts" / "a.b"
     folder.mkdir(parents=True)
     (folder / "cells.csv").write_text(
-        "x,y,class,score,nuclear_shape,described\n20,20,blast,0.9,irregular,no\n50,50,blast,0.9,regular,no\n"
+        "x,y,class,score,nuclear_shape,described\n50,50,blast,0.9,regular,no\n20,20,blast,0.9,irregular,no\n"
+        "9,9,blast,0.9,regular,no\n"
     )
     job = make_job(attributes=AttributeTable.read(tmp_path / "counts"))
     export_captions(job)
@@ -82,7 +84,9 @@ def test_marked_cells_are_told_where_no_attributes_are(make_job):
         ("name,cell_size\na,large\n", "it needs image, and attributes"),
         ("image,score\na,1\n", "it needs image, and attributes"),
         ("image,x,y,cell_size\na,here,3,large\n", "line 2: expected a place"),
-        ("image,cell_size\nnobody,large\n", "no caption can be made"),
+        ("image,x,y,cell_size\na,nan,3,large\n", "line 2: expected a place"),
+        ("image;cell_size\na;large\n", "it needs image, and attributes, separated by commas"),
+        ("image,cell_size\nnobody,large\n", r"says nothing of the slides exported \(.*\), but of nobody"),
     ],
 )
 def test_a_table_that_says_nothing_is_refused(cells, tmp_path, text, said):

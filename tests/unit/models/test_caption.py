@@ -1,6 +1,7 @@
 """BLIP from a folder, its adapters, and what is never done: fetch, unpickle, change the checkpoint."""
 
 import json
+import shutil
 import socket
 
 import pytest
@@ -155,6 +156,21 @@ def test_what_is_no_folder_of_safetensors_is_refused_in_a_sentence(blip, tmp_pat
     (other / "config.json").write_text((blip / "config.json").read_text())
     with pytest.raises(ModelError, match=r"neither vocab\.txt nor tokenizer\.json"):
         load_captioner(other)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("vocab.txt", b" \n", r"neither vocab\.txt nor tokenizer\.json with words"),
+        ("vocab.txt", b"a\n\xff\xfe\n", "with words in UTF-8"),
+        ("tokenizer_config.json", b"[]", "it holds no mapping"),
+    ],
+)
+def test_a_damaged_tokenizer_is_refused_in_a_sentence(blip, tmp_path, name, content, told):
+    shutil.copytree(blip, tmp_path / "blip")
+    (tmp_path / "blip" / name).write_bytes(content)
+    with pytest.raises(ModelError, match=told):
+        load_captioner(tmp_path / "blip")
 
 
 def test_a_checkpoint_without_some_of_the_weights_is_refused_and_never_drawn_by_chance(blip, tmp_path):
