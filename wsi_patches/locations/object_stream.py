@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import io
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from wsi_patches.locations.object_store import AddressError
@@ -14,6 +14,8 @@ __all__ = ["ObjectStream"]
 
 BLOCK_BYTES, BLOCKS = 256 << 10, 32
 """In what a file that is read here and there, such as a TIFF's tags, is read, and how much of it is kept."""
+
+ReadRanges = Callable[[Sequence[tuple[int, int]]], list[bytes]]
 
 
 class ObjectStream(io.RawIOBase):
@@ -29,10 +31,10 @@ class ObjectStream(io.RawIOBase):
         Returns the bytes of some ``(start, stop)``.
     """
 
-    def __init__(self, name: str, size: int, read_ranges: Callable[[Sequence[tuple[int, int]]], list[bytes]]) -> None:
+    def __init__(self, name: str, size: int, read_ranges: ReadRanges) -> None:
         self.name, self._size, self._at = name, size, 0
-        self._read_ranges = read_ranges
-        self._block = lru_cache(BLOCKS)(self._fetched)
+        # What is kept does not name the stream: its blocks go with it, as soon as nobody has it.
+        self._block = lru_cache(BLOCKS)(partial(_fetched, name, size, read_ranges))
 
     def readable(self) -> bool:
         """Return True."""
@@ -65,9 +67,10 @@ class ObjectStream(io.RawIOBase):
         self._at += len(data)
         return len(data)
 
-    def _fetched(self, number: int) -> bytes:
-        start, stop = number * BLOCK_BYTES, min((number + 1) * BLOCK_BYTES, self._size)
-        (data,) = self._read_ranges([(start, stop)])
-        if len(data) != stop - start:
-            raise AddressError(errno.EINVAL, f"{self.name} is not as long as it was: it was written anew meanwhile")
-        return data
+
+def _fetched(name: str, size: int, read_ranges: ReadRanges, number: int) -> bytes:
+    start, stop = number * BLOCK_BYTES, min((number + 1) * BLOCK_BYTES, size)
+    (data,) = read_ranges([(start, stop)])
+    if len(data) != stop - start:
+        raise AddressError(errno.EINVAL, f"{name} is not as long as it was: it was written anew meanwhile")
+    return data

@@ -8,7 +8,7 @@ painted in bands of any height is the same to the last bit as painted whole.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import cv2
 import numpy as np
@@ -29,6 +29,7 @@ from wsi_patches.synthetic.artefacts import (
 from wsi_patches.synthetic.kinds import BLAST_KINDS
 from wsi_patches.synthetic.layout import (
     Scatter,
+    WhiteLayout,
     lay_debris,
     lay_platelet_clumps,
     lay_platelets,
@@ -112,10 +113,11 @@ class Smear:
         self._platelet_sprite = lru_cache(None)(lambda index: platelet_sprite(settings, index))
         self._halo_sprite = lru_cache(None)(lambda index: halo_sprite(settings, index))
         self._debris_sprite = lru_cache(None)(lambda index: debris_sprite(settings, index))
-        self._white_sprite = lru_cache(64)(self._paint_white)
-        self._smudge_sprite = lru_cache(64)(self._paint_smudge)
-        self._heap_sprite = lru_cache(64)(self._paint_heap)
-        self._dirt_sprite = lru_cache(64)(self._paint_dirt)
+        # What is kept does not name the smear: its memory is given back as soon as nobody has it.
+        self._white_sprite = lru_cache(64)(partial(_paint_white, settings, self.white))
+        self._smudge_sprite = lru_cache(64)(partial(_paint_smudge, settings, self.smudges))
+        self._heap_sprite = lru_cache(64)(partial(_paint_heap, settings, self.precipitate))
+        self._dirt_sprite = lru_cache(64)(partial(_paint_dirt, settings, self.dirt))
         self._noise = _noise_bank(settings) if settings.noise_sigma else None
 
     @property
@@ -219,17 +221,21 @@ class Smear:
             here, there = _overlap(plane.shape, sprite.shape, things.xy[row] - (box.x, box.y))
             plane[here] += sprite[there]
 
-    def _paint_white(self, index: int) -> WhiteSprite:
-        return white_sprite(self.settings, str(self.white.kind[index]), float(self.white.radius_px[index]), index)
 
-    def _paint_smudge(self, index: int) -> WhiteSprite:
-        return smudge_sprite(self.settings, float(self.smudges.radius_px[index]), index)
+def _paint_white(settings: SmearSettings, cells: WhiteLayout, index: int) -> WhiteSprite:
+    return white_sprite(settings, str(cells.kind[index]), float(cells.radius_px[index]), index)
 
-    def _paint_heap(self, index: int) -> Plane:
-        return precipitate_sprite(self.settings, float(self.precipitate.radius_px[index]), index)
 
-    def _paint_dirt(self, index: int) -> Plane:
-        return dirt_sprite(self.settings, float(self.dirt.radius_px[index]), index)
+def _paint_smudge(settings: SmearSettings, smudges: Discs, index: int) -> WhiteSprite:
+    return smudge_sprite(settings, float(smudges.radius_px[index]), index)
+
+
+def _paint_heap(settings: SmearSettings, precipitate: Discs, index: int) -> Plane:
+    return precipitate_sprite(settings, float(precipitate.radius_px[index]), index)
+
+
+def _paint_dirt(settings: SmearSettings, dirt: Discs, index: int) -> Plane:
+    return dirt_sprite(settings, float(dirt.radius_px[index]), index)
 
 
 def _near(things: Discs, box: Box, reach: float) -> list[int]:

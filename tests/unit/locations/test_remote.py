@@ -1,6 +1,7 @@
 """Paths in an object store behave as paths on this machine do, as far as they go."""
 
 import pickle
+import weakref
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from wsi_patches.locations import copy_tree, is_remote, open_ranges, path_of, read_all, read_pieces, remove_tree
 from wsi_patches.locations.object_store import ask
+from wsi_patches.locations.object_stream import ObjectStream
 
 
 def test_an_object_is_written_read_and_removed(s3_bucket):
@@ -88,6 +90,14 @@ def test_a_stream_can_be_sought_in(s3_bucket, rng):
         assert stream.read() == content[600_000:]
         stream.seek(0)
         assert stream.read() == content
+
+
+def test_a_stream_gives_its_blocks_back_as_soon_as_nobody_has_it():
+    stream = ObjectStream("s3://bucket/key", 9, lambda ranges: [bytes(stop - start) for start, stop in ranges])
+    assert stream.read() == bytes(9)
+    kept = weakref.ref(stream)
+    del stream
+    assert kept() is None
 
 
 def test_pieces_are_read_here_and_there_alike(s3_bucket, tmp_path, rng):

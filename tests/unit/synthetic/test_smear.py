@@ -1,3 +1,5 @@
+import weakref
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
@@ -27,6 +29,14 @@ def test_pixels_and_truth_have_the_stated_form(painted):
     assert np.array_equal(np.isin(cells.attributes["kind"], BLAST_KINDS), cells.class_index == 0)
     assert np.all((cells.attributes["radius_px"] > 15) & (cells.attributes["radius_px"] < 50))
     assert np.all((cells.xy >= 0) & (cells.xy < SIZE))
+
+
+def test_a_smear_gives_its_memory_back_as_soon_as_nobody_has_it():
+    smear = Smear(Size(200, 200), SmearSettings(seed=1))
+    smear.paint_window(Box(0, 0, 200, 200))
+    kept = weakref.ref(smear)
+    del smear
+    assert kept() is None
 
 
 def test_equal_seeds_paint_equal_smears_and_others_do_not(painted):
