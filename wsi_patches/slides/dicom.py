@@ -65,7 +65,7 @@ def is_annotations(path: Path) -> bool:
             if stream.read(len(MAGIC)) != MAGIC:
                 return False
             return next(value for tag, value in _elements(stream) if tag >= SOP_CLASS).rstrip(b"\0 ") == ANNOTATIONS
-    except (OSError, EOFError, StopIteration, struct.error, RecursionError):
+    except (OSError, EOFError, StopIteration, RecursionError):
         return False
 
 
