@@ -29,7 +29,7 @@ p.path { color: #555; margin: 0 0 1.5rem; overflow-wrap: anywhere; }
 table { border-collapse: collapse; margin: 0 0 1.5rem; }
 th, td { text-align: left; padding: .3rem 1.5rem .3rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
 td { overflow-wrap: anywhere; }
-td.figure { font-variant-numeric: tabular-nums; font-weight: 600; }
+td.figure { font-variant-numeric: tabular-nums; font-weight: 600; white-space: nowrap; }
 caption { text-align: left; font-weight: 600; }
 figure { margin: 0 0 1.5rem; }
 img { max-width: 100%; height: auto; border: 1px solid #ddd; }
@@ -53,6 +53,9 @@ footer { color: #555; margin: 2rem 0; }
 @media screen and (max-width: 48rem) {
   table { display: block; overflow-x: auto; }
   thead ~ tbody td { overflow-wrap: normal; }
+}
+@media screen and (max-width: 40rem) {
+  table { display: block; overflow-x: auto; }
 }
 @media print {
   body { max-width: none; margin: 0; padding: 0; font-size: 10pt; }

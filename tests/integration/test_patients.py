@@ -1,6 +1,7 @@
 """Counts of types into labels of patients: learnt, measured on patients left out, applied, and how sure that is."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from wsi_patches.models.patient_labels import PatientCard, PatientModel
 from wsi_patches.report import read_types
 from wsi_patches.synthetic import PAINTED_DIAGNOSES
 from wsi_patches.train.diagnosis import DiagnosisSettings, Patients, Way, cross_predicted
+from wsi_patches.workflows.train_diagnosis import _ways as ways_of
 
 SHARES = {name: np.array(shares) for name, shares in PAINTED_DIAGNOSES.items()}
 QUICK = "command: train\ntask: diagnosis\nname: quick\nfolds: 4\ndraws: 60\nlearnt_draws: 6\nresamples: 10\n"
@@ -71,6 +73,30 @@ def test_labels_that_are_dealt_by_chance_are_not_learnt(tmp_path, shuffled, low,
     drawn = patients.drawn(20, 0)
     [said], _ = cross_predicted([Way(drawn[:, :5], drawn)], patients, DiagnosisSettings(folds=4))
     assert low <= np.mean([one.label for one in said] == truth) <= high
+
+
+def test_no_patient_is_learnt_from_before_it_is_told():
+    """Each patient's cells are of a type of its own: who has seen the patient knows its label, who has not guesses."""
+    count, names = 16, tuple(f"P{n}" for n in range(16))
+    truth = np.random.default_rng(3).permutation(np.arange(count, dtype=np.int32) % 2)
+    patients = Patients(names, names, np.eye(count, dtype=np.int64) * 50, ("one", "other"), truth)
+    plain = patients.shares()[:, None]
+    [said], _ = cross_predicted([Way(plain, plain)], patients, DiagnosisSettings(folds=4))
+    assert np.mean([one.label for one in said] == truth) <= 0.6
+
+
+def test_what_counts_leave_open_is_learnt_from_and_asked_of():
+    patients = Patients(
+        ("P1", "P2"), ("a", "b"), np.array([[8, 4], [3, 9]]), ("one", "other"), np.array([0, 1], np.int32)
+    )
+    settings = DiagnosisSettings(draws=40, learnt_draws=5)
+    own, without = (ways_of(patients, (), settings)[name] for name in ("patients", "counts as they are"))
+    assert (own.learnt.shape, own.asked.shape) == ((2, 5, 2), (2, 40, 2))
+    assert (own.learnt.std(axis=1) > 0.01).all()
+    assert (own.asked.std(axis=1) > 0.01).all()
+    assert without.learnt.tolist() == without.asked.tolist() == [[[8 / 12, 4 / 12]], [[0.25, 0.75]]]
+    plain = ways_of(patients, (), replace(settings, uncertainty=False))["patients"]
+    assert (plain.learnt.shape, plain.asked.shape) == ((2, 1, 2), (2, 40, 2))
 
 
 @pytest.fixture(scope="module")
