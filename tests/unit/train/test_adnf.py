@@ -106,6 +106,21 @@ def test_what_gets_nothing_any_more_fades_and_is_remembered(rng):
     assert {stream.clusters[one].number for one in stream.memberships(third).argmax(axis=1)} == {faded.number}
 
 
+def test_the_vaguest_is_split_first_and_a_clear_one_is_left_alone(rng):
+    """Both clusters are two modes; those of the first are further apart, so what it holds is less its own."""
+    vague, clear = [[0, -7], [0, 7]], [[40, -4], [40, 4]]
+    points = np.concatenate([rng.normal(one, 1, (32, 2)) for one in (*vague, *clear)])
+    settings = replace(SETTINGS, clusters=2, start=len(points), half_life=2000)
+    stream, later = StreamClusters(settings, points, np.arange(len(points))), points[::4]
+    assert len(stream.first.events) == 1
+    whole = max(stream.living, key=lambda one: abs(one.entropy - stream.living[-1].entropy))
+    assert stream.first.events[0].startswith("split")
+    assert str(whole.number) not in stream.first.events[0]
+    assert whole.entropy == min(one.entropy for one in stream.living)
+    events = [event for _ in range(3) for event in stream.add(later, np.arange(len(later))).events]
+    assert not any(event.startswith(f"split {whole.number} ") for event in events)
+
+
 def test_a_cloud_without_gaps_is_not_split(rng):
     stream, moments = follow(SETTINGS, rng.normal(size=(800, 12)))
     assert len(stream.living) == SETTINGS.least

@@ -80,6 +80,7 @@ def test_what_stays_is_the_part_and_all_else_is_black():
         assert 0.05 < kept.mean() < 0.7
         assert not painted.blank.any()
     assert (nucleus.images.any(axis=-1) <= whole.images.any(axis=-1)).all()
+    assert nucleus.images.any(axis=-1).sum() < 0.95 * whole.images.any(axis=-1).sum()
     bare = paint_outside(glass(2), "cell", "hue")
     assert bare.blank.all()
     assert not bare.images.any()
