@@ -98,6 +98,15 @@ def logits_and_truth(task):
     return logits.numpy(), batch[1].numpy()
 
 
+def test_what_is_learnt_by_is_the_levels_by_their_weights(rng):
+    task = task_of(faint_and_strong([5, 3, 4, 6], rng), level_weights=(3, 1))
+    ((images, labels),) = task.batches(1)
+    logits = task.network((images - 0.5) / 0.25)
+    upper, leaves = level_losses(logits, labels, LEVELS)
+    torch.testing.assert_close(task.loss((images, labels), CPU), 0.75 * upper + 0.25 * leaves)
+    assert not torch.isclose(upper, leaves, atol=0.1)
+
+
 def test_of_a_leaf_with_few_pictures_the_node_above_is_right_more_often_than_flat():
     test = faint_and_strong([1, 200, 1, 1], np.random.default_rng(99))
     rare = PatchView(test, np.flatnonzero(test.truth == 1), SIDE)
