@@ -121,6 +121,15 @@ def test_the_vaguest_is_split_first_and_a_clear_one_is_left_alone(rng):
     assert not any(event.startswith(f"split {whole.number} ") for event in events)
 
 
+def test_patches_between_two_clusters_teach_both(rng):
+    points = np.concatenate([rng.normal([side, 0], 1, (40, 2)) for side in (-9, 9)])
+    settings = replace(SETTINGS, clusters=2, start=len(points), half_life=10**6)
+    stream = StreamClusters(settings, points, np.arange(len(points)))
+    before = {one.number: one.weight for one in stream.living}
+    stream.add(np.full((8, 2), [1.0, 0.0]), np.arange(8))
+    assert all(one.weight > before[one.number] + 0.5 for one in stream.living)
+
+
 def test_a_cloud_without_gaps_is_not_split(rng):
     stream, moments = follow(SETTINGS, rng.normal(size=(800, 12)))
     assert len(stream.living) == SETTINGS.least
