@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -20,6 +21,8 @@ from wsi_patches.models import ALLNet, ModelCard, save_weights
 from wsi_patches.models.aggregators import AttentionMil
 from wsi_patches.models.bag_card import BagCard
 from wsi_patches.models.encoders import find_encoder
+from wsi_patches.models.table import find_model
+from wsi_patches.models.weights import load_weights
 from wsi_patches.report.attention import draw_attention
 from wsi_patches.workflows.store_bags import find_store_bags
 
@@ -106,6 +109,46 @@ def brightest_is_highest(folder, attention):
         yellow.append(cut[..., 2].mean() - cut[..., 0].mean())
     shares = [float(row["attention"]) for row in slide]
     assert np.corrcoef(yellow, shares)[0, 1] > 0.5
+
+
+def write_knowing_encoder(folder):
+    """Describe the demo's classifier, which knows painted cells, as an encoder; return the file."""
+    weights, sha256 = find_model("painted-cells-lbp")
+    shutil.copy(weights, folder / "painted.safetensors")
+    _, card, _ = load_weights(weights)
+    values = {
+        "name": "painted", "library": "wsi-patches", "network": "allnet", "options": dict(card.settings), "dim": 64,
+        "weights": "painted.safetensors", "input_px": SIDE_PX, "mean": list(card.mean), "std": list(card.std),
+        "sha256": sha256,
+    }  # fmt: skip
+    (folder / "painted.yaml").write_text(yaml.safe_dump(values))
+    return folder / "painted.yaml"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_patients_are_told_from_slides_and_not_by_labels_dealt_by_chance(tmp_path):
+    """Three blasts among twelve cells make a patient a leukemic one; nobody says which they are."""
+    store, labels = write_bags(tmp_path, 60, keys=3)
+    recipe = {
+        "command": "train", "task": "bags", "name": "small", "encoder": str(write_knowing_encoder(tmp_path)),
+        "aggregator": "gated", "network": {"width": 16, "hidden": 8, "dropout": 0.0}, "batch_size": 4,
+        "calibration": "none", "shares": {"train": 0.4, "validation": 0.2, "test": 0.4},
+        "training": {"epochs": 20, "learning_rate": 0.01},
+    }  # fmt: skip
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    said = read(labels)
+    dealt = np.random.default_rng(5).permutation([row["label"] for row in said])
+    rows = "".join(f"{row['patient']},{label}\n" for row, label in zip(said, dealt, strict=True))
+    (tmp_path / "dealt.csv").write_text(f"patient,label\n{rows}")
+    reached = []
+    for number, table in enumerate((labels, tmp_path / "dealt.csv")):
+        out = tmp_path / str(number)
+        done = run("train", tmp_path / "recipe.yaml", "--data", store, "--labels", table, "-o", out, "--device", "cpu")
+        assert done.exit_code == 0, done.output
+        reached.append(np.mean([row["truth"] == row["predicted"] for row in read(out / "test" / "predictions.csv")]))
+    assert reached[0] >= 0.85
+    assert reached[1] <= 0.7
 
 
 def test_json_and_no_pictures(made, tmp_path):
