@@ -201,7 +201,7 @@ def _check_image(path: Path, content: Any, image: str | None) -> None:
         raise AnnotationError(msg)
     with _intact(path):
         series = [one for row in content.get("ReferencedSeriesSequence", ()) for one in row.ReferencedInstanceSequence]
-        named = {one.ReferencedSOPInstanceUID for one in (*series, *content.get("ReferencedImageSequence", ()))}
+        named = {str(one.ReferencedSOPInstanceUID) for one in (*series, *content.get("ReferencedImageSequence", ()))}
     if image is not None and named and image not in named:
         msg = f"{path} marks the image {', '.join(sorted(named))}, and the slide's finest level is {image}: these are "
         raise AnnotationError(msg + "annotations of another slide or level; give those of this one")

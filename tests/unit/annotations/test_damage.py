@@ -45,10 +45,15 @@ def sound_file(folder: Path, key: str) -> Path:
     return path
 
 
+def annotations_in(path: Path, key: str) -> AnnotationFile:
+    """Name a file's annotations; those of DICOM name images by numbers of their own, and are taken for any."""
+    return AnnotationFile(str(path), key, "blast" if key == "xyc" else None, None if key == "dicom" else "a.png")
+
+
 def read_or_named(path: Path, key: str) -> None:
     said = str(path)
     try:
-        classes_in(AnnotationFile(str(path), key, "blast" if key == "xyc" else None, "a.png"))
+        classes_in(annotations_in(path, key))
     except AnnotationError as error:
         said = str(error)
     assert str(path) in said
@@ -56,7 +61,7 @@ def read_or_named(path: Path, key: str) -> None:
 
 @pytest.mark.parametrize("key", KEYS)
 def test_the_sound_file_is_read(tmp_path, key):
-    assert classes_in(AnnotationFile(str(sound_file(tmp_path, key)), key, image="a.png"))
+    assert classes_in(annotations_in(sound_file(tmp_path, key), key))
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -83,7 +88,7 @@ def test_anything_at_all(tmp_path_factory, key, content):
 def test_a_folder_and_nothing(tmp_path, key):
     for path in (tmp_path, tmp_path / "absent"):
         with pytest.raises(AnnotationError, match=path.name):
-            classes_in(AnnotationFile(str(path), key, "blast" if key == "xyc" else None, "a.png"))
+            classes_in(annotations_in(path, key))
 
 
 values = st.recursive(
