@@ -71,6 +71,7 @@ def test_members_stand_beside_their_mean_and_doubt_is_told(members, store, tmp_p
     assert float(risks[5]["accuracy"]) == pytest.approx(np.mean(right[:21]), abs=1e-5)
     page = (tmp_path / "out" / "evaluation.html").read_text(encoding="utf-8")
     assert "that the classifier is most unsure of are put aside" in page
+    assert (tmp_path / "out" / "risk_coverage.png").exists()
 
 
 def test_a_masked_member_is_shown_masked_patches_of_a_store(members, store, tmp_path):

@@ -6,7 +6,7 @@ needs no display and leaves no state behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from wsi_patches.evaluate import scores
 from wsi_patches.evaluate.classification import ClassificationResult, ClassResult
 from wsi_patches.evaluate.detection import DetectionResult
 from wsi_patches.evaluate.result import Result
+from wsi_patches.evaluate.risk_coverage import RiskRow
 from wsi_patches.evaluate.slides import SlidesResult
 from wsi_patches.html_page import line_styles
 from wsi_patches.stores.files import replacing
@@ -34,6 +35,7 @@ __all__ = [
     "draw_f1_threshold",
     "draw_precision_recall",
     "draw_reliability",
+    "draw_risk_coverage",
     "draw_roc",
 ]
 
@@ -132,6 +134,22 @@ def draw_reliability(path: Path, result: ClassificationResult) -> None:
         bins = np.linspace(0, 1, scores.CALIBRATION_BINS + 1)
         bottom.hist(confidence, bins=bins.tolist(), color="0.75", edgecolor="black")
         bottom.set(xlabel="probability of the predicted class", ylabel=f"{result.sampling.unit} count")
+
+
+def draw_risk_coverage(path: Path, result: ClassificationResult, rows: Sequence[RiskRow]) -> None:
+    """Draw the accuracy of what is kept over the share that is put aside, by each measure of doubt, with intervals."""
+    kinds = list(dict.fromkeys(row.by for row in rows))
+    with _picture(path, "Accuracy of what is kept when the most uncertain are put aside", result, (7, 5)) as figure:
+        axes = figure.add_subplot(xlabel="share put aside", ylabel="accuracy of the rest")
+        axes.axhline(rows[0].accuracy.value, color=GREY, linewidth=1, label="put aside by chance")
+        for kind, style in zip(kinds, line_styles(len(kinds)), strict=True):
+            own = [row for row in rows if row.by == kind]
+            aside = [row.put_aside for row in own]
+            axes.plot(aside, [row.accuracy.value for row in own], **style, marker="o", label=f"by {kind}")
+            low, high = ([getattr(row.accuracy.interval, end) for row in own] for end in ("low", "high"))
+            axes.fill_between(aside, low, high, color=style["color"], alpha=0.12, linewidth=0)
+        axes.set(ylim=(None, 1.02))
+        _legend(figure, axes, "")
 
 
 def draw_bland_altman(path: Path, result: DetectionResult | SlidesResult) -> None:

@@ -15,10 +15,11 @@ from wsi_patches.evaluate.classification import ClassificationResult
 from wsi_patches.evaluate.comparison import write_comparison
 from wsi_patches.evaluate.labels import LabelsResult
 from wsi_patches.evaluate.page import NO_BASELINES, NO_TABLES, NOTHING, render_evaluation
+from wsi_patches.evaluate.pictures import draw_risk_coverage
 from wsi_patches.evaluate.predictions_file import NO_MORE, write_predictions
 from wsi_patches.evaluate.report_table import report_rows
 from wsi_patches.evaluate.result import Result
-from wsi_patches.evaluate.risk_coverage import risk_of, write_risk_coverage
+from wsi_patches.evaluate.risk_coverage import RiskRow, risk_of, write_risk_coverage
 from wsi_patches.evaluate.tables import align, write_confusion, write_label_predictions, write_metrics, write_per_class
 from wsi_patches.stores.files import write_whole
 from wsi_patches.workflows.output import make_folder
@@ -71,17 +72,13 @@ def write_evaluation(
         (folder / name).unlink(missing_ok=True)
     write_metrics(folder / "metrics.csv", result)
     if isinstance(result, ClassificationResult):
-        write_per_class(folder / "per_class.csv", result)
-        write_confusion(folder / "confusion.csv", result)
-        write_whole(folder / REPORT, ("\n".join(align(report_rows(result))) + "\n").encode(), durable=False)
-        write_predictions(folder / "predictions.csv", result.predictions, doubts)
-        write_risk_coverage(folder / "risk_coverage.csv", risk_of(result, doubts))
-        if baselines:
-            write_comparison(folder / BASELINES, result, baselines)
+        risks = _write_classes(folder, result, baselines, doubts)
     elif isinstance(result, LabelsResult):
         write_per_class(folder / "per_label.csv", result)
         write_label_predictions(folder / "predictions.csv", result)
     pictures = draw_pictures(folder, result)
+    if isinstance(result, ClassificationResult):
+        pictures.append(_risk_picture(folder, result, risks))
     if errors is not None:
         pictures.append(_gallery(folder, errors))
     if isinstance(result, AttributesResult):
@@ -91,6 +88,30 @@ def write_evaluation(
     )
     write_whole(folder / PAGE, page.encode(), durable=False)
     return folder / PAGE
+
+
+def _write_classes(
+    folder: Path,
+    result: ClassificationResult,
+    baselines: Mapping[str, ClassificationResult],
+    doubts: Mapping[str, NDArray[np.float64]],
+) -> tuple[RiskRow, ...]:
+    """Write the tables that only classes have; return what is in the last, ``risk_coverage.csv``."""
+    write_per_class(folder / "per_class.csv", result)
+    write_confusion(folder / "confusion.csv", result)
+    write_whole(folder / REPORT, ("\n".join(align(report_rows(result))) + "\n").encode(), durable=False)
+    write_predictions(folder / "predictions.csv", result.predictions, doubts)
+    if baselines:
+        write_comparison(folder / BASELINES, result, baselines)
+    risks = risk_of(result, doubts)
+    write_risk_coverage(folder / "risk_coverage.csv", risks)
+    return risks
+
+
+def _risk_picture(folder: Path, result: ClassificationResult, risks: Sequence[RiskRow]) -> Picture:
+    path = folder / "risk_coverage.png"
+    draw_risk_coverage(path, result, risks)
+    return Picture(path, "Doubt", "Accuracy of the patches that are kept, by the share of the most uncertain put aside")
 
 
 def _gallery(folder: Path, errors: NDArray[np.uint8]) -> Picture:

@@ -10,6 +10,7 @@ from wsi_patches.evaluate import pictures
 from wsi_patches.evaluate.classification import measure_classes
 from wsi_patches.evaluate.detection import measure_detection
 from wsi_patches.evaluate.predictions import Predictions
+from wsi_patches.evaluate.risk_coverage import risk_of
 from wsi_patches.evaluate.slides import SlideCounts, measure_slides
 
 OF_CLASSES = [
@@ -43,6 +44,16 @@ def test_one_true_class_leaves_no_curve_but_a_picture(tmp_path, rng, draw):
     same = Predictions(p.class_names, p.ids, p.groups, np.zeros(12, np.int32), p.probabilities)
     draw(tmp_path / "a.png", measure_classes(same, draws=2))
     assert ink(tmp_path / "a.png") > 0.001
+
+
+@pytest.mark.parametrize("draws", [0, 20])
+def test_what_is_kept_is_drawn_by_each_doubt_with_or_without_intervals(tmp_path, rng, draws):
+    result = measure_classes(made(rng, 40), draws=draws)
+    rows = risk_of(result, {"entropy": rng.random(40), "$x^2": rng.random(40)})
+    pictures.draw_risk_coverage(tmp_path / "a.png", result, rows)
+    one = tmp_path / "one.png"
+    pictures.draw_risk_coverage(one, result, rows[: len(rows) // 2])
+    assert ink(tmp_path / "a.png") > ink(one) > 0.001
 
 
 @pytest.mark.parametrize("draw", [pictures.draw_f1_threshold, pictures.draw_bland_altman])
