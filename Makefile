@@ -16,7 +16,7 @@ demo: $(STAMP) ## paint three slides, count their blasts, show where the picture
 	@$(BIN)/wsi-patches demo -o demo-out --overwrite
 
 test: $(STAMP) ## run every test that needs no cluster and no GPU
-	@$(BIN)/python -m pytest -n auto -m "not gpu and not cluster and not network" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not gpu and not cluster and not network" $(PYTEST_ARGS)
 
 test-cluster: $(STAMP) ## run the tests that need a scheduler; installs SLURM by apt where that is possible
 	@command -v slurmd > /dev/null || (apt-get update -q && apt-get install -qy slurm-wlm munge) \

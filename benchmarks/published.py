@@ -127,6 +127,9 @@ FAMILIES = (
     plain("vgg16", 64, 8, 0.01),
     plain("resnet50", 96, 12, 0.02),
     plain("densenet201", 96, 8, 0.02),
+    plain("plain_cnn", 96, 24, 0.02, batch_size=16),
+    plain("mobilenet_v2", 96, 20, 0.05, batch_size=16),
+    plain("efficientnet_b0", 96, 20, 0.05, batch_size=16),
     plain("vit_b_16", 96, 5, 0.005, network={"image_px": 96}),
 )
 
