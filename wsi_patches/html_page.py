@@ -54,9 +54,6 @@ footer { color: #555; margin: 2rem 0; }
   table { display: block; overflow-x: auto; }
   thead ~ tbody td { overflow-wrap: normal; }
 }
-@media screen and (max-width: 40rem) {
-  table { display: block; overflow-x: auto; }
-}
 @media print {
   body { max-width: none; margin: 0; padding: 0; font-size: 10pt; }
   thead { display: table-header-group; }
